@@ -1,0 +1,2048 @@
+/* cquant.h - v0.1.0 - a few bits per weight, the same bits on every machine
+
+   The foundation of cquant: number formats, packed weights, and the products that run on them.
+   Freestanding C99 and C++11. One file, no dependency but <stdint.h>, <stddef.h>, <stdbool.h>, <float.h>,
+   <limits.h> and, where SIMD is used, the compiler's intrinsics.
+
+   In exactly ONE source file:            everywhere else:
+       #define CQUANT_IMPLEMENTATION          #include "cquant.h"
+       #include "cquant.h"
+
+   Quantise a matrix to int4 and multiply with it:
+
+       float w[2 * 64], x[64], y[2];                         // fill w (rows, cols) and x (cols)
+       cq_context ctx;
+       cq_tensor q;
+       unsigned char bytes[4096];
+       cq_init(&ctx, NULL, NULL);                             // best ISA, one thread
+       cq_tensor_init(&q, CQ_INT4, CQ_PANELS, 2, 64, 64, false, NULL);
+       if (q.bytes <= sizeof bytes) {
+           cq_quantize_rtn(&q, bytes, w, 64, NULL);           // round to nearest, one scale per 64 weights
+           cq_matmul(&ctx, y, 2, &q, NULL, x, 64, 1, false);  // y = W x
+       }
+
+   DOES NOT: allocate, print, read files, start threads, keep global state, call libc or libm, pick bit-widths for
+   you, or read models (that is cquant_models.h).
+
+   CONTENTS  declarations  [OPTIONS] [STATUS] [MEMORY] [THREADS] [TENSORS] [QUANTIZE] [PRODUCTS] [VECTORS] [MATH]
+             in plain C    [LESSON 1 bits and bytes] [LESSON 2 mathematics without libm] [LESSON 3 memory]
+                           [LESSON 4 numbers] [LESSON 5 panels] [LESSON 6 grids] [LESSON 7 products]
+             machines      [X86]       -- the same results, faster
+             choice        [DISPATCH]
+
+   EXACTNESS  Every result is defined by the plain C code and every kernel equals it bit for bit:
+     - products of integers are summed exactly; each group of weights then contributes one float multiplication and one
+       float addition, groups in order;
+     - float products are summed in k order within blocks of 32, blocks in order (cq_matmul); float reductions over a
+       vector (norms, attention scores, softmax sums) use eight lanes, lane i taking elements i, i+8, ..., combined as
+       ((0+4)+(2+6))+((1+5)+(3+7));
+     - no fused multiply-add, no libm: exp, log, sin, cos and sqrt are defined below in float and integer arithmetic.
+     The one condition is IEEE single precision without excess precision (FLT_EVAL_METHOD 0); -ffast-math is an error.
+   (clang's -ffp-contract=fast, not its default, overrules the pragma that we use: do not set it.)
+
+   MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.
+   THREADS The caller's: a parallel_for callback. None given, a loop. Results do not depend on the number of threads.
+   STACK   Under 1 KB a call, except cq_matmul with float activations: 2.5 KB (a block of weights converted to float).
+
+   Licence: see the end of the file. */
+#ifndef CQUANT_H
+#define CQUANT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CQUANT_VERSION "0.1.0"
+#define CQUANT_VERSION_NUM 100 /* 10000 * major + 100 * minor + patch; the four headers must agree */
+
+/* ===================================================================================================================
+   [OPTIONS]  define before including; "implementation" = only matters where CQUANT_IMPLEMENTATION is defined
+   CQUANT_STATIC      everywhere      all functions static: several copies may live in one program
+   CQUANT_DEF         everywhere      your own linkage for public functions
+   CQUANT_ASSERT(x)   implementation  checks of our own mistakes (never of input); default nothing
+   CQUANT_NO_SIMD     implementation  plain C only: the specification itself
+   =================================================================================================================== */
+#ifndef CQUANT_DEF
+#ifdef CQUANT_STATIC
+#if defined(__GNUC__) || defined(__clang__)
+#define CQUANT_DEF __attribute__((unused)) static
+#else
+#define CQUANT_DEF static
+#endif
+#else
+#define CQUANT_DEF extern
+#endif
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ===================================================================================================================
+   [STATUS]  errors are values: a status, where, and a literal that says what is wrong and what would be right
+   =================================================================================================================== */
+#define CQ_STATUS_LIST(X)                                                                                              \
+    X(CQ_OK, 0, "ok")                                                                                                  \
+    X(CQ_ERR_ARG, 1, "bad argument")                                                                                   \
+    X(CQ_ERR_MEMORY, 2, "arena too small")                                                                             \
+    X(CQ_ERR_FORMAT, 3, "malformed input")                                                                             \
+    X(CQ_ERR_MISSING, 4, "something needed is missing")                                                                \
+    X(CQ_ERR_RANGE, 5, "value out of range")                                                                           \
+    X(CQ_ERR_UNSUPPORTED, 6, "not supported")                                                                          \
+    X(CQ_ERR_NOT_SPD, 7, "matrix is not positive definite")                                                            \
+    X(CQ_ERR_IO, 8, "a callback of the caller failed")                                                                 \
+    X(CQ_ERR_CANCELLED, 9, "cancelled by the caller")
+
+#define CQ__STATUS_ENUM(name, value, text) name = value,
+typedef enum cq_status { CQ_STATUS_LIST(CQ__STATUS_ENUM) CQ__STATUS_END } cq_status;
+
+typedef struct cq_error {
+    cq_status status;
+    const char *what; /* a literal: what is wrong and what would be right */
+    const char *name; /* tensor, key or module at fault, NOT zero-terminated; NULL: none. Lives as long as its source */
+    size_t name_len;
+    uint64_t where; /* byte offset, row, pivot, token or layer, as `what` says; UINT64_MAX: nowhere in particular */
+    int64_t got;    /* the offending value; INT64_MIN: none */
+} cq_error;
+
+CQUANT_DEF const char *cq_status_text(cq_status status);
+/* Sets *err (if not NULL) and returns status: `return cq_fail(err, CQ_ERR_ARG, "...")`. */
+CQUANT_DEF cq_status cq_fail(cq_error *err, cq_status status, const char *what);
+CQUANT_DEF cq_status cq_fail_at(cq_error *err, cq_status status, const char *what, const char *name, size_t name_len,
+                                uint64_t where, int64_t got);
+
+/* ===================================================================================================================
+   [MEMORY]  an arena over the caller's block. With base NULL it only counts: that is the size query.
+   =================================================================================================================== */
+typedef struct cq_arena {
+    unsigned char *base; /* NULL: only count */
+    size_t size;         /* bytes at base; ignored when base is NULL */
+    size_t used;
+    bool failed; /* out of space, or a size overflowed: stays set */
+} cq_arena;
+
+#define CQ_ALIGN 64u /* every allocation and every tensor in a file starts on this boundary (relative to the base) */
+
+CQUANT_DEF cq_arena cq_arena_over(void *base, size_t size); /* base should be aligned to CQ_ALIGN */
+/* count * size bytes, zero-filled, or NULL: when counting, or when the arena is out of space (then failed is set). */
+CQUANT_DEF void *cq_alloc(cq_arena *arena, size_t count, size_t size);
+
+/* ===================================================================================================================
+   [THREADS]  and the context: which kernels, which threads
+   =================================================================================================================== */
+typedef void (*cq_task)(void *arg, size_t index);
+typedef struct cq_parallel {
+    /* Calls task(arg, i) once for each i < count, in any order, on any threads; returns when all are done. */
+    void (*run)(void *user, size_t count, cq_task task, void *arg); /* NULL: a loop */
+    void *user;
+} cq_parallel;
+
+struct cq__kernels;
+typedef struct cq_context {
+    const struct cq__kernels *k;
+    cq_parallel parallel;
+} cq_context;
+
+typedef struct cq_context_desc {
+    const char *isa; /* "scalar", "avx2", ...; NULL: the best this CPU and this build have */
+    cq_parallel parallel;
+} cq_context_desc;
+
+/* desc NULL: all defaults. CQ_ERR_UNSUPPORTED if this build or this CPU lacks desc->isa. */
+CQUANT_DEF cq_status cq_init(cq_context *ctx, const cq_context_desc *desc, cq_error *err);
+CQUANT_DEF const char *cq_isa(const cq_context *ctx);     /* name of the tier in use */
+CQUANT_DEF const char *cq_isa_available(size_t index);    /* tiers that cq_init would accept here, best first; NULL ends */
+CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task task, void *arg);
+
+/* ===================================================================================================================
+   [TENSORS]  a view of a matrix (rows, cols), stored as a checkpoint has it or as the kernels want it
+   =================================================================================================================== */
+typedef enum cq_format { CQ_F32, CQ_F16, CQ_BF16, CQ_INT8, CQ_INT4, CQ_INT3, CQ_INT2, CQ_FORMAT_COUNT } cq_format;
+typedef enum cq_layout {
+    CQ_ROWS,  /* row-major, cols apart; float formats only. What checkpoints hold */
+    CQ_PANELS /* 16 rows interleaved, see [LESSON 5 panels]. What .cq files hold */
+} cq_layout;
+
+/* A weight is (code - zero) * scale, code in [0, 2^bits). Symmetric: zero = 2^(bits-1) for all; asymmetric: one zero
+   a row and group. Scales are fp16. Groups are runs of group_size columns; the last may be shorter. All multi-byte
+   values are little-endian, so a tensor can be used in place from any file or flash on any machine. */
+typedef struct cq_tensor {
+    cq_format format;
+    cq_layout layout;
+    bool asym;           /* integer formats: zeros are stored */
+    uint32_t group_size; /* integer formats: multiple of 32; stored as the padded row length when one group a row */
+    size_t rows, cols;
+    size_t bytes;              /* of data */
+    const unsigned char *data; /* NULL until set; align to 4 (CQ_ROWS: to the element) at least */
+} cq_tensor;
+
+/* Fills *t without data, computing t->bytes. group_size: integer formats only, a multiple of 32, or 0: one group a row.
+   CQ_ERR_ARG for an impossible combination, CQ_ERR_RANGE when the size overflows. */
+CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout layout, size_t rows, size_t cols,
+                                    size_t group_size, bool asym, cq_error *err);
+CQUANT_DEF unsigned cq_format_bits(cq_format format);      /* 32, 16, 16, 8, 4, 3, 2 */
+CQUANT_DEF const char *cq_format_name(cq_format format);   /* "f32", "f16", "bf16", "int8", "int4", "int3", "int2" */
+CQUANT_DEF bool cq_format_is_int(cq_format format);
+CQUANT_DEF size_t cq_tensor_groups(const cq_tensor *t);    /* groups in a row; 0 for float formats */
+CQUANT_DEF void cq_tensor_row(const cq_tensor *t, size_t row, float *out /* (cols) */); /* one row, dequantised exactly */
+/* columns [col, col + n) of one row */
+CQUANT_DEF void cq_tensor_span(const cq_tensor *t, size_t row, size_t col, size_t n, float *out);
+
+/* ===================================================================================================================
+   [QUANTIZE]  one grid per group, and packing codes into panels
+   =================================================================================================================== */
+typedef struct cq_grid {
+    float scale;  /* exactly representable in fp16 */
+    int32_t zero; /* code that means 0; 2^(bits-1) when symmetric */
+    int32_t max;  /* 2^bits - 1 */
+} cq_grid;
+
+/* The grid that just covers n weights: symmetric scale = 2 max|w| / (2^bits - 1); asymmetric between min and max with 0
+   included. The scale is rounded to fp16 first, so that codes are chosen for the scale that is stored. */
+CQUANT_DEF cq_grid cq_grid_minmax(const float *w, size_t n, unsigned bits, bool asym);
+CQUANT_DEF cq_grid cq_grid_make(float scale, float zero, unsigned bits); /* rounds scale to fp16, zero to a code */
+CQUANT_DEF uint8_t cq_grid_code(cq_grid g, float w);                     /* nearest code, ties to even */
+CQUANT_DEF float cq_grid_value(cq_grid g, uint8_t code);                 /* (code - zero) * scale, exact */
+
+/* Packs one panel (rows 16 * panel .. 16 * panel + 15 of t, fewer at the end) into dst + panel * cq_panel_bytes(t).
+   codes: (rows of the panel, ldc) one byte each; grids: (rows of the panel, ldg), one per group. */
+CQUANT_DEF size_t cq_panel_bytes(const cq_tensor *t);
+CQUANT_DEF size_t cq_panel_count(const cq_tensor *t);
+CQUANT_DEF void cq_pack_panel(const cq_tensor *t, void *dst, size_t panel, const uint8_t *codes, size_t ldc,
+                              const cq_grid *grids, size_t ldg);
+/* The same for float formats: w (rows of the panel, ldw), rounded to nearest even. */
+CQUANT_DEF void cq_pack_panel_float(const cq_tensor *t, void *dst, size_t panel, const float *w, size_t ldw);
+/* Round to nearest: quantises w (rows, ldw) into dst (t->bytes), for every format; sets t->data = dst. */
+CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, size_t ldw, cq_error *err);
+/* The way back, for tests and exporters: the code of one weight, and the grid of one group. */
+CQUANT_DEF uint8_t cq_tensor_code(const cq_tensor *t, size_t row, size_t col);
+CQUANT_DEF cq_grid cq_tensor_grid(const cq_tensor *t, size_t row, size_t group);
+
+/* ===================================================================================================================
+   [PRODUCTS]
+   =================================================================================================================== */
+/* y[j][r] = (add ? y[j][r] : 0) + bias[r] + sum_k W[r][k] x[j][k]   for j < n, r < w->rows, k < w->cols.
+   y: (n, ldy) float; bias: (rows) little-endian fp32 bytes, or NULL; x: (n, ldx) float. Any format, any layout. */
+CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w, const unsigned char *bias,
+                          const float *x, size_t ldx, size_t n, bool add);
+
+/* Activations quantised to int8, one symmetric scale per row (token): x = q * scale, |q| <= 127. */
+typedef struct cq_acts {
+    int8_t *q;     /* (n, stride), zero-padded */
+    int32_t *sum;  /* (n, stride / 32): sum of q over each block of 32 */
+    float *scale;  /* (n) */
+    size_t n, cols, stride; /* stride: cols rounded up to 32 */
+} cq_acts;
+CQUANT_DEF void cq_acts_alloc(cq_acts *a, cq_arena *arena, size_t n, size_t cols);
+CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float *x, size_t ldx, size_t n, size_t cols);
+/* The product of integers: as cq_matmul, with integer weights in panels and int8 activations. */
+CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w,
+                             const unsigned char *bias, const cq_acts *a, size_t n, bool add);
+
+/* Dense f32 products for the solver. C (m, ldc), row-major.
+   cq_syrk: C += X^T X, full symmetric result; X (n, ldx), C (cols, ldc).   C = alpha-free: accumulate only.
+   cq_gemm: C += A B; A (m, lda) of width k, B (k, ldb) of width n. */
+CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n, size_t cols);
+CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, const float *b,
+                        size_t ldb, size_t m, size_t k, size_t n);
+
+/* ===================================================================================================================
+   [VECTORS]  what a transformer needs beside products; all with the fixed lane order above
+   =================================================================================================================== */
+CQUANT_DEF float cq_dot(const cq_context *ctx, const float *a, const float *b, size_t n);
+CQUANT_DEF float cq_sum(const cq_context *ctx, const float *a, size_t n);
+CQUANT_DEF void cq_axpy(const cq_context *ctx, float *y, float a, const float *x, size_t n);        /* y += a x */
+CQUANT_DEF void cq_rmsnorm(const cq_context *ctx, float *y, const float *x, const unsigned char *weight /* (n) fp32 LE */,
+                           size_t n, float eps); /* y = x / sqrt(mean(x^2) + eps) * weight; weight NULL: 1. y may be x */
+CQUANT_DEF void cq_silu_mul(const cq_context *ctx, float *g, const float *u, size_t n); /* g = g / (1 + exp(-g)) * u */
+/* x = exp(x - max x) / sum, in place; returns false (and x all zero) when every x is -infinity. */
+CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n);
+
+/* ===================================================================================================================
+   [MATH]  without libm; errors measured over all floats (tests/test_core.c)
+   =================================================================================================================== */
+CQUANT_DEF float cq_expf(float x);                         /* within 1.1 ulp */
+CQUANT_DEF float cq_logf(float x);                         /* within 0.9 ulp */
+CQUANT_DEF float cq_sqrtf(float x);                        /* correctly rounded */
+CQUANT_DEF void cq_sincosf(float x, float *s, float *c);   /* within 0.9 ulp for every finite x */
+CQUANT_DEF float cq_powf(float x, float y);                /* x > 0; exp2(y log2 x) in extended precision, ~1 ulp */
+CQUANT_DEF float cq_f16_to_f32(uint16_t h);
+CQUANT_DEF uint16_t cq_f32_to_f16(float x);                /* nearest even, overflow to infinity, NaN stays NaN */
+CQUANT_DEF float cq_bf16_to_f32(uint16_t h);
+CQUANT_DEF uint16_t cq_f32_to_bf16(float x);
+/* Counter-based random numbers, Philox4x32-10 (Salmon et al., SC 2011): the same three numbers give the same 64 bits on
+   every machine and thread; nothing is stored. */
+CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* CQUANT_H */
+
+/* ###################################################################################################################
+   Implementation
+   ################################################################################################################### */
+#if defined(CQUANT_IMPLEMENTATION) && !defined(CQUANT__IMPLEMENTED)
+#define CQUANT__IMPLEMENTED
+
+#ifdef __FAST_MATH__
+#error "cquant needs IEEE arithmetic: compile this file without -ffast-math"
+#endif
+#ifndef CQUANT_ASSERT
+#define CQUANT_ASSERT(x) ((void)0)
+#endif
+
+/* No fused multiply-add behind our back: it would change bits from one compiler to the next. Undone at the end. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+#if !defined(CQUANT_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) &&                       \
+    (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
+#define CQ__X86 1
+#include <immintrin.h>
+#ifdef _MSC_VER
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#else
+#define CQ__X86 0
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define CQ__INLINE static inline __attribute__((always_inline, unused))
+#define CQ__UNUSED __attribute__((unused))
+#else
+#define CQ__INLINE static inline
+#define CQ__UNUSED
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ===================================================================================================================
+   [LESSON 1 bits and bytes]
+   Files are little-endian; values are put together byte by byte, which compilers turn into one load where they can.
+   =================================================================================================================== */
+CQ__INLINE uint16_t cq__u16(const unsigned char *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
+CQ__INLINE uint32_t cq__u32(const unsigned char *p) {
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+CQ__INLINE uint64_t cq__u64(const unsigned char *p) { return cq__u32(p) | (uint64_t)cq__u32(p + 4) << 32; }
+CQ__INLINE void cq__put16(unsigned char *p, uint16_t v) {
+    p[0] = (unsigned char)v;
+    p[1] = (unsigned char)(v >> 8);
+}
+CQ__INLINE void cq__put32(unsigned char *p, uint32_t v) {
+    cq__put16(p, (uint16_t)v);
+    cq__put16(p + 2, (uint16_t)(v >> 16));
+}
+CQ__INLINE void cq__put64(unsigned char *p, uint64_t v) {
+    cq__put32(p, (uint32_t)v);
+    cq__put32(p + 4, (uint32_t)(v >> 32));
+}
+
+typedef union cq__pun { /* reading the other member is defined in C99 and by every C++ compiler that matters */
+    float f;
+    uint32_t u;
+} cq__pun;
+CQ__INLINE uint32_t cq__bits(float f) {
+    cq__pun p;
+    p.f = f;
+    return p.u;
+}
+CQ__INLINE float cq__float(uint32_t u) {
+    cq__pun p;
+    p.u = u;
+    return p.f;
+}
+CQ__INLINE float cq__f32(const unsigned char *p) { return cq__float(cq__u32(p)); }
+
+CQ__UNUSED static void cq__copy(void *dst, const void *src, size_t n) {
+    unsigned char *d = (unsigned char *)dst;
+    const unsigned char *s = (const unsigned char *)src;
+    for (size_t i = 0; i < n; i++) d[i] = s[i];
+}
+CQ__UNUSED static void cq__fill(void *dst, unsigned char value, size_t n) {
+    unsigned char *d = (unsigned char *)dst;
+    for (size_t i = 0; i < n; i++) d[i] = value;
+}
+CQ__UNUSED static bool cq__equal(const void *a, const void *b, size_t n) {
+    const unsigned char *x = (const unsigned char *)a, *y = (const unsigned char *)b;
+    for (size_t i = 0; i < n; i++)
+        if (x[i] != y[i]) return false;
+    return true;
+}
+CQ__UNUSED static size_t cq__strlen(const char *s) {
+    size_t n = 0;
+    while (n < SIZE_MAX && s[n]) n++; /* the bound keeps gcc from turning the loop into a call of strlen */
+    return n;
+}
+CQ__INLINE size_t cq__min(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Checked size arithmetic: false, and *out untouched, on overflow. */
+CQ__INLINE bool cq__mul(size_t a, size_t b, size_t *out) {
+    if (b && a > SIZE_MAX / b) return false;
+    *out = a * b;
+    return true;
+}
+CQ__INLINE bool cq__add(size_t a, size_t b, size_t *out) {
+    if (a > SIZE_MAX - b) return false;
+    *out = a + b;
+    return true;
+}
+CQ__INLINE bool cq__round_up(size_t a, size_t to, size_t *out) { /* to: a power of two */
+    if (a > SIZE_MAX - (to - 1)) return false;
+    *out = (a + to - 1) & ~(to - 1);
+    return true;
+}
+
+CQUANT_DEF const char *cq_status_text(cq_status status) {
+#define CQ__STATUS_TEXT(name, value, text)                                                                             \
+    case name: return text;
+    switch (status) {
+        CQ_STATUS_LIST(CQ__STATUS_TEXT)
+    case CQ__STATUS_END: break;
+    }
+    return "unknown status";
+}
+
+CQUANT_DEF cq_status cq_fail_at(cq_error *err, cq_status status, const char *what, const char *name, size_t name_len,
+                                uint64_t where, int64_t got) {
+    if (err) {
+        err->status = status;
+        err->what = what;
+        err->name = name;
+        err->name_len = name_len;
+        err->where = where;
+        err->got = got;
+    }
+    return status;
+}
+
+CQUANT_DEF cq_status cq_fail(cq_error *err, cq_status status, const char *what) {
+    return cq_fail_at(err, status, what, NULL, 0, UINT64_MAX, INT64_MIN);
+}
+
+/* ===================================================================================================================
+   [LESSON 2 mathematics without libm]
+   Polynomials fitted by reweighted least squares; only float and integer operations in a fixed order, so that every
+   machine computes the same bits.
+   =================================================================================================================== */
+#define CQ__INFINITY cq__float(0x7f800000u)
+#define CQ__NAN cq__float(0x7fc00000u)
+
+CQ__INLINE int cq__clz64(uint64_t v) { /* v > 0 */
+    int n = 0;
+    for (int step = 32; step; step >>= 1)
+        if (!(v >> (64 - step))) {
+            v <<= step;
+            n += step;
+        }
+    return n;
+}
+/* upper half of a 64 x 64 bit product */
+CQ__INLINE uint64_t cq__mulhi(uint64_t a, uint64_t b) {
+    uint64_t al = (uint32_t)a, ah = a >> 32, bl = (uint32_t)b, bh = b >> 32;
+    uint64_t x = al * bh, y = ah * bl + ((al * bl) >> 32), z = (y & 0xffffffffu) + x;
+    return ah * bh + (y >> 32) + (z >> 32);
+}
+CQ__INLINE float cq__exp2i(int32_t n) { return cq__float((uint32_t)(n + 127) << 23); } /* -126 <= n <= 127 */
+
+/* exp(x) = 2^k exp(r), k = round(x / ln 2), |r| <= ln(2) / 2. Adding 1.5 * 2^23 rounds to an integer (to even) and
+   leaves that integer in the low bits. ln 2 is split in two so that r is exact enough. 2^k is applied in two factors,
+   so that denormal results come out right. */
+#define CQ__EXP_MAX 88.72284f
+#define CQ__EXP_MIN (-103.97208f)
+#define CQ__LOG2E 1.44269504f
+#define CQ__LN2_HI 0.693145752f
+#define CQ__LN2_LO 1.42860677e-6f
+#define CQ__ROUND 12582912.0f /* 1.5 * 2^23 */
+CQUANT_DEF float cq_expf(float x) {
+    if (!(x < CQ__EXP_MAX)) return x != x ? x : CQ__INFINITY;
+    if (x < CQ__EXP_MIN) return 0.0f;
+    float t = x * CQ__LOG2E + CQ__ROUND, n = t - CQ__ROUND;
+    float r = (x - n * CQ__LN2_HI) - n * CQ__LN2_LO;
+    float p = (((0.00139517174f * r + 0.00836959854f) * r + 0.0416661873f) * r + 0.166665122f) * r + 0.5f;
+    float y = 1.0f + ((r * r) * p + r);
+    int32_t k = (int32_t)(cq__bits(t) - cq__bits(CQ__ROUND)), h = (k + 256) / 2 - 128; /* h = floor(k / 2) */
+    return (y * cq__exp2i(h)) * cq__exp2i(k - h);
+}
+
+/* log(x) = n ln 2 + log(1 + f), 1 + f in [2/3, 4/3) */
+CQUANT_DEF float cq_logf(float x) {
+    uint32_t u = cq__bits(x);
+    if (u - 0x00800000u >= 0x7f000000u) { /* zero, denormal, negative, infinite, NaN */
+        if ((u << 1) == 0) return -CQ__INFINITY;
+        if (u > 0x7f800000u) return CQ__NAN; /* NaN or negative */
+        if (u == 0x7f800000u) return x;
+        u = cq__bits(x * 8388608.0f) - (23u << 23);
+    }
+    int32_t t = (int32_t)(u - 0x3f2aaaabu), k = t >= 0 ? t / 8388608 : -((8388607 - t) / 8388608);
+    float f = cq__float(((uint32_t)t & 0x7fffffu) + 0x3f2aaaabu) - 1.0f, z = f * f, n = (float)k;
+    float p = -0.13190484f * f + 0.139608055f;
+    p = p * f - 0.121154346f;
+    p = p * f + 0.140112922f;
+    p = p * f - 0.166854396f;
+    p = p * f + 0.200100183f;
+    p = p * f - 0.249996901f;
+    p = p * f + 0.333332241f;
+    float r = (f * z) * p; /* small terms first */
+    r = r + n * CQ__LN2_LO;
+    r = r - 0.5f * z;
+    r = r + f;
+    return n * CQ__LN2_HI + r;
+}
+
+/* Digit by digit, in integers: correctly rounded, so a hardware square root gives the same bits. */
+CQUANT_DEF float cq_sqrtf(float x) {
+    uint32_t u = cq__bits(x), m, q = 0, s = 0;
+    if (u >= 0x7f800000u || u == 0) return (u << 1) == 0 || u == 0x7f800000u ? x : CQ__NAN;
+    int32_t e = (int32_t)(u >> 23);
+    m = u & 0x7fffffu;
+    if (e) m |= 0x800000u;
+    else
+        for (e = 1; !(m & 0x800000u); e--) m <<= 1;
+    e -= 127;
+    if (e & 1) {
+        m <<= 1;
+        e--;
+    }
+    m <<= 1;
+    for (uint32_t bit = 0x01000000u; bit; bit >>= 1) {
+        uint32_t t = s + bit;
+        if (t <= m) {
+            s = t + bit;
+            m -= t;
+            q += bit;
+        }
+        m <<= 1;
+    }
+    if (m) q += q & 1; /* round to nearest; a tie is impossible */
+    return cq__float((q >> 1) + ((uint32_t)(e / 2 + 126) << 23));
+}
+
+/* Payne-Hanek: x * 2/pi by integers against a 96-bit window of 2/pi, so that every finite argument is reduced as well
+   as a small one. Returns the quadrant; r + l is the rest, in [-pi/4, pi/4]. */
+static int cq__reduce_pio2(float x, float *r, float *l) {
+    static const uint32_t two_over_pi[8] = {0xA2F9836Eu, 0x4E441529u, 0xFC2757D1u, 0xF534DDC0u,
+                                            0xDB629599u, 0x3C439041u, 0xFE5163ABu, 0xDEBBC561u};
+    uint32_t u = cq__bits(x) & 0x7fffffffu;
+    int e = (int)(u >> 23);
+    *l = 0.0f;
+    if (e < 127 - 30) {
+        *r = cq__float(u);
+        return 0;
+    }
+    uint32_t m = (u & 0x7fffffu) | 0x800000u; /* x = m * 2^sh */
+    int sh = e - 150, bit = sh - 2 < 0 ? 0 : sh - 2, word = bit >> 5, b = bit & 31;
+    uint32_t a0 = two_over_pi[word], a1 = two_over_pi[word + 1], a2 = two_over_pi[word + 2];
+    if (b) { /* drop the bits that only count whole turns */
+        a0 = a0 << b | a1 >> (32 - b);
+        a1 = a1 << b | a2 >> (32 - b);
+        a2 = a2 << b | two_over_pi[word + 3] >> (32 - b);
+    }
+    uint64_t p2 = (uint64_t)m * a2, lo = (uint64_t)m * a1 + (p2 >> 32), hi = (uint64_t)m * a0 + (lo >> 32);
+    uint64_t whole = hi >> 32, frac = hi << 32 | (uint32_t)lo, rest = p2 << 32, f;
+    int s = sh - bit, q; /* m * A = whole.frac rest, to be shifted left by s <= 2 */
+    if (s > 0) {
+        q = (int)((whole << s | frac >> (64 - s)) & 3);
+        f = frac << s | rest >> (64 - s);
+    } else if (s == 0) {
+        q = (int)(whole & 3);
+        f = frac;
+    } else if (-s < 64) {
+        q = (int)((whole >> -s) & 3);
+        f = frac >> -s | whole << (64 + s);
+    } else {
+        q = 0;
+        f = 0;
+    }
+    bool negative = (f >> 63) != 0; /* to nearest */
+    if (negative) {
+        q++;
+        f = 0 - f;
+    }
+    uint64_t v = f + cq__mulhi(f, 0x921FB54442D18469ull); /* times pi/2 = 1.57..., in units of 2^-64 */
+    float g = 0.0f, h = 0.0f;
+    if (v) {
+        int lz = cq__clz64(v);
+        uint64_t n = v << lz;
+        float scale = cq__exp2i(-24 - lz);
+        g = (float)(int32_t)(n >> 40) * scale;
+        h = (float)(int32_t)((uint32_t)(n >> 16) & 0xffffffu) * (scale * 5.9604644775390625e-8f);
+    }
+    *r = negative ? -g : g;
+    *l = negative ? -h : h;
+    return q & 3;
+}
+
+CQUANT_DEF void cq_sincosf(float x, float *s, float *c) {
+    uint32_t u = cq__bits(x);
+    if ((u & 0x7fffffffu) >= 0x7f800000u) {
+        *s = *c = CQ__NAN;
+        return;
+    }
+    float r, l;
+    int q = cq__reduce_pio2(x, &r, &l);
+    float z = r * r, h = 0.5f * z, w = 1.0f - h;
+    float sine = r + ((r * z) * ((-0.000195156856f * z + 0.00833216682f) * z - 0.166666552f) + l * (1.0f - h));
+    float cosine = w + (((1.0f - w) - h) +
+                        ((z * z) * ((2.44366092e-05f * z - 0.00138873525f) * z + 0.0416666456f) - r * l));
+    float a = q & 1 ? cosine : sine, b = q & 1 ? sine : cosine;
+    if (q & 2) a = -a;
+    if (q == 1 || q == 2) b = -b;
+    *s = u >> 31 ? -a : a;
+    *c = b;
+}
+
+/* x^y = 2^(y log2 x) in 64-bit fixed point: log2 by repeated squaring (each square gives one more bit), 2^f by the
+   series of exp. Rotary frequencies are powers, and an error there grows with the position, hence the care. */
+CQUANT_DEF float cq_powf(float x, float y) {
+    static const uint64_t inverse[20] = {0, 0, UINT64_MAX / 2, UINT64_MAX / 3, UINT64_MAX / 4, UINT64_MAX / 5,
+                                         UINT64_MAX / 6, UINT64_MAX / 7, UINT64_MAX / 8, UINT64_MAX / 9,
+                                         UINT64_MAX / 10, UINT64_MAX / 11, UINT64_MAX / 12, UINT64_MAX / 13,
+                                         UINT64_MAX / 14, UINT64_MAX / 15, UINT64_MAX / 16, UINT64_MAX / 17,
+                                         UINT64_MAX / 18, UINT64_MAX / 19};
+    uint32_t u = cq__bits(x), v = cq__bits(y) & 0x7fffffffu;
+    if (v == 0 || x == 1.0f) return 1.0f;
+    if (!(x > 0.0f) || u >= 0x7f800000u || v >= 0x7f800000u) return CQ__NAN;
+    int32_t e = (int32_t)(u >> 23), ey = (int32_t)(v >> 23);
+    uint32_t mx = u & 0x7fffffu, my = v & 0x7fffffu;
+    if (e) mx |= 0x800000u;
+    else
+        for (e = 1; !(mx & 0x800000u); e--) mx <<= 1;
+    if (ey) my |= 0x800000u;
+    else ey = 1;
+    uint64_t m = (uint64_t)mx << 40, frac = 0; /* m: [1, 2) with 63 bits after the point */
+    for (int i = 0; i < 54; i++) {
+        uint64_t square = cq__mulhi(m, m);
+        bool two = (square >> 63) != 0;
+        frac = frac << 1 | (uint64_t)two;
+        m = two ? square : square << 1;
+    }
+    int64_t log2x = (int64_t)(e - 127) * ((int64_t)1 << 54) + (int64_t)frac; /* 54 bits after the point */
+    bool negative = (log2x < 0) != (y < 0.0f);
+    uint64_t a = log2x < 0 ? 0u - (uint64_t)log2x : (uint64_t)log2x;
+    int shift = 150 - ey; /* |y| = my * 2^-shift */
+    uint64_t lo = a * my, hi = cq__mulhi(a, my), p;
+    if (shift <= 0) {
+        int left = -shift;
+        if (left > 8 || hi || (left && lo >> (63 - left))) return negative ? 0.0f : CQ__INFINITY;
+        p = lo << left;
+    } else if (shift < 64) {
+        if (hi >> (shift - 1)) return negative ? 0.0f : CQ__INFINITY;
+        p = lo >> shift | hi << (64 - shift);
+    } else {
+        p = shift < 128 ? hi >> (shift - 64) : 0;
+    }
+    if (p >> 62) return negative ? 0.0f : CQ__INFINITY; /* |y log2 x| >= 256 */
+    int64_t t = negative ? -(int64_t)p : (int64_t)p;
+    int32_t n = (int32_t)((t + ((int64_t)256 << 54)) >> 54) - 256; /* floor; the sum is positive */
+    uint64_t f = (uint64_t)(t - (int64_t)n * ((int64_t)1 << 54));        /* [0, 1), 54 bits */
+    uint64_t z = cq__mulhi(f << 10, 0xB17217F7D1CF79ABull) >> 2, s = (uint64_t)1 << 62; /* f ln 2; 62 bits */
+    for (int i = 19; i >= 1; i--) {
+        uint64_t term = cq__mulhi(z << 1, s << 1); /* 62 bits after the point: z, s < 2 */
+        s = ((uint64_t)1 << 62) + (i > 1 ? cq__mulhi(term, inverse[i]) : term);
+    }
+    uint32_t mantissa = (uint32_t)(s >> 39), below = (uint32_t)(s >> 7); /* 24 bits, and the 32 below them */
+    if (below > 0x80000000u || (below == 0x80000000u && (mantissa & 1))) mantissa++;
+    n -= 23;
+    if (n + 23 > 128) return CQ__INFINITY;
+    if (n + 23 < -150) return 0.0f;
+    return (float)mantissa * cq__exp2i(n / 2) * cq__exp2i(n - n / 2);
+}
+
+CQUANT_DEF float cq_f16_to_f32(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, e = (h >> 10) & 31u, m = h & 1023u;
+    if (e == 31) return cq__float(sign | 0x7f800000u | m << 13);
+    if (e) return cq__float(sign | (e + 112) << 23 | m << 13);
+    float f = (float)m * 5.9604644775390625e-8f; /* denormal: m * 2^-24 */
+    return sign ? -f : f;
+}
+CQUANT_DEF uint16_t cq_f32_to_f16(float x) {
+    uint32_t u = cq__bits(x), sign = (u >> 16) & 0x8000u, a = u & 0x7fffffffu;
+    if (a > 0x7f800000u) return (uint16_t)(sign | 0x7e00u);
+    if (a >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* 65520 and above */
+    if (a < 0x38800000u) { /* below 2^-14: count units of 2^-24; the addition rounds to even */
+        uint32_t r = cq__bits(cq__float(a) + 0.5f) - cq__bits(0.5f);
+        return (uint16_t)(sign | r);
+    }
+    return (uint16_t)(sign | ((a - 0x38000000u + 0xfffu + ((a >> 13) & 1u)) >> 13));
+}
+CQUANT_DEF float cq_bf16_to_f32(uint16_t h) { return cq__float((uint32_t)h << 16); }
+CQUANT_DEF uint16_t cq_f32_to_bf16(float x) {
+    uint32_t u = cq__bits(x);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40u);
+    return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+
+CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter) {
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(b >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)b;
+        c2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)a;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return c0 | (uint64_t)c1 << 32;
+}
+
+/* ===================================================================================================================
+   [LESSON 3 memory]
+   =================================================================================================================== */
+CQUANT_DEF cq_arena cq_arena_over(void *base, size_t size) {
+    cq_arena a;
+    a.base = (unsigned char *)base;
+    a.size = size;
+    a.used = 0;
+    a.failed = false;
+    return a;
+}
+
+CQUANT_DEF void *cq_alloc(cq_arena *arena, size_t count, size_t size) {
+    size_t bytes, begin, end;
+    if (arena->failed) return NULL;
+    if (!cq__mul(count, size, &bytes) || !cq__round_up(arena->used, CQ_ALIGN, &begin) || !cq__add(begin, bytes, &end) ||
+        (arena->base && end > arena->size)) {
+        arena->failed = true;
+        return NULL;
+    }
+    arena->used = end;
+    if (!arena->base) return NULL;
+    cq__fill(arena->base + begin, 0, bytes);
+    return arena->base + begin;
+}
+
+/* ===================================================================================================================
+   [LESSON 4 numbers]
+   =================================================================================================================== */
+CQUANT_DEF unsigned cq_format_bits(cq_format format) {
+    switch (format) {
+    case CQ_F32: return 32;
+    case CQ_F16:
+    case CQ_BF16: return 16;
+    case CQ_INT8: return 8;
+    case CQ_INT4: return 4;
+    case CQ_INT3: return 3;
+    case CQ_INT2: return 2;
+    case CQ_FORMAT_COUNT: break;
+    }
+    return 0;
+}
+CQUANT_DEF const char *cq_format_name(cq_format format) {
+    switch (format) {
+    case CQ_F32: return "f32";
+    case CQ_F16: return "f16";
+    case CQ_BF16: return "bf16";
+    case CQ_INT8: return "int8";
+    case CQ_INT4: return "int4";
+    case CQ_INT3: return "int3";
+    case CQ_INT2: return "int2";
+    case CQ_FORMAT_COUNT: break;
+    }
+    return "unknown";
+}
+CQUANT_DEF bool cq_format_is_int(cq_format format) { return format >= CQ_INT8 && format <= CQ_INT2; }
+
+/* one little-endian float of any float format */
+CQ__INLINE float cq__load(const unsigned char *p, cq_format format) {
+    return format == CQ_F32 ? cq__f32(p) : format == CQ_F16 ? cq_f16_to_f32(cq__u16(p)) : cq_bf16_to_f32(cq__u16(p));
+}
+CQ__INLINE void cq__store(unsigned char *p, cq_format format, float v) {
+    if (format == CQ_F32) cq__put32(p, cq__bits(v));
+    else cq__put16(p, format == CQ_F16 ? cq_f32_to_f16(v) : cq_f32_to_bf16(v));
+}
+
+/* ===================================================================================================================
+   [LESSON 5 panels]
+   A product y = W x wants the weights of several rows side by side: then each SIMD lane owns a row, no sum ever crosses
+   lanes, and any vector width gives the same bits. So 16 rows are interleaved into a *panel*; rows past the end are 0.
+
+   Float formats:    [k][16 rows], k = 0 .. cols - 1.
+   Integer formats:  [group][16 rows] fp16 scales, then, if asymmetric, [group][16 rows] zeros (1 byte), padded to 64
+                     bytes; then blocks of 32 columns x 16 rows, the last one padded with code 0 (activations are padded
+                     with 0, so that it adds nothing). Within a block, step s = 0..7 covers 4 columns; lane byte
+                     L = (row / 8) * 32 + (row % 8) * 4 + (k % 4) puts the four columns of one row together, as the
+                     8-bit multiply-add instructions of every ISA want them:
+
+     int8   512 bytes   byte [s][L] = code - 128 (two's complement)
+     int4   256 bytes   byte [s % 4][L], low nibble: steps 0..3, high nibble: steps 4..7
+     int2   128 bytes   byte [s % 2][L], bits 2 (s / 2) and 2 (s / 2) + 1
+     int3   192 bytes   the low two bits as int2, then 64 bytes: bit s of byte [L] is bit 2 of the code
+
+   Unpacking is a shift and a mask of whole vectors; nothing is ever moved between lanes.
+   =================================================================================================================== */
+#define CQ__ROWS 16u  /* rows in a panel */
+#define CQ__BLOCK 32u /* columns in a block */
+
+CQUANT_DEF size_t cq_tensor_groups(const cq_tensor *t) {
+    return cq_format_is_int(t->format) && t->cols ? (t->cols + t->group_size - 1) / t->group_size : 0;
+}
+CQUANT_DEF size_t cq_panel_count(const cq_tensor *t) { return t->rows / CQ__ROWS + (t->rows % CQ__ROWS != 0); }
+
+/* bytes before the blocks of an integer panel */
+CQ__INLINE size_t cq__panel_head(const cq_tensor *t) {
+    return (cq_tensor_groups(t) * CQ__ROWS * (t->asym ? 3u : 2u) + 63u) & ~(size_t)63u;
+}
+CQ__INLINE size_t cq__blocks(const cq_tensor *t) { return (t->cols + CQ__BLOCK - 1) / CQ__BLOCK; }
+
+CQUANT_DEF size_t cq_panel_bytes(const cq_tensor *t) {
+    size_t body = cq_format_is_int(t->format) ? cq__blocks(t) * CQ__BLOCK : t->cols;
+    return cq_format_is_int(t->format) ? cq__panel_head(t) + body * CQ__ROWS * cq_format_bits(t->format) / 8
+                                       : (body * CQ__ROWS * (cq_format_bits(t->format) / 8) + 63u) & ~(size_t)63u;
+}
+
+CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout layout, size_t rows, size_t cols,
+                                    size_t group_size, bool asym, cq_error *err) {
+    bool is_int = cq_format_is_int(format);
+    size_t elements, padded;
+    t->format = format;
+    t->layout = layout;
+    t->asym = asym;
+    t->group_size = 0;
+    t->rows = rows;
+    t->cols = cols;
+    t->bytes = 0;
+    t->data = NULL;
+    if ((int)format < 0 || format >= CQ_FORMAT_COUNT || (layout != CQ_ROWS && layout != CQ_PANELS))
+        return cq_fail(err, CQ_ERR_ARG, "unknown tensor format or layout");
+    if (is_int && layout == CQ_ROWS) return cq_fail(err, CQ_ERR_ARG, "integer formats are stored in panels only");
+    if (!is_int && (group_size || asym)) return cq_fail(err, CQ_ERR_ARG, "float formats have no groups and no zeros");
+    /* sixteen times the elements in floats bounds every size computed here and in cq_panel_bytes */
+    if (!cq__add(rows, CQ__ROWS - 1, &padded) || !cq__add(cols, 2 * CQ__BLOCK, &elements) ||
+        !cq__mul(padded, elements, &elements) || elements > SIZE_MAX / 16)
+        return cq_fail(err, CQ_ERR_RANGE, "tensor is too large for this machine");
+    if (is_int) {
+        size_t whole = cq__blocks(t) * CQ__BLOCK;
+        if (group_size % CQ__BLOCK)
+            return cq_fail_at(err, CQ_ERR_ARG, "group_size must be a multiple of 32, or 0 for one group a row", NULL, 0,
+                              UINT64_MAX, (int64_t)group_size);
+        if (group_size == 0 || group_size > whole) group_size = whole;
+        if (group_size > 65536) /* 65536 * 255 * 127 < 2^31: the integer sums of a group stay exact */
+            return cq_fail_at(err, CQ_ERR_RANGE, "a group may have at most 65536 columns", NULL, 0, UINT64_MAX,
+                              (int64_t)group_size);
+        t->group_size = (uint32_t)group_size;
+    }
+    t->bytes = layout == CQ_PANELS ? cq_panel_count(t) * cq_panel_bytes(t) : rows * cols * (cq_format_bits(format) / 8);
+    return CQ_OK;
+}
+
+/* code of row r < 16, column k, in the blocks of an integer panel */
+CQ__INLINE unsigned cq__code(const unsigned char *blocks, cq_format format, size_t r, size_t k) {
+    size_t s = (k / 4) & 7, lane = (r / 8) * 32 + (r & 7) * 4 + (k & 3);
+    const unsigned char *p = blocks + k / CQ__BLOCK * (CQ__BLOCK * CQ__ROWS / 8) * cq_format_bits(format);
+    switch (format) {
+    case CQ_INT8: return p[s * 64 + lane] ^ 128u;
+    case CQ_INT4: return (unsigned)p[(s & 3) * 64 + lane] >> (s & 4) & 15u;
+    case CQ_INT2: return (unsigned)p[(s & 1) * 64 + lane] >> (s & 6) & 3u;
+    default:
+        return ((unsigned)p[(s & 1) * 64 + lane] >> (s & 6) & 3u) | ((unsigned)p[128 + lane] >> s & 1u) << 2;
+    }
+}
+CQ__INLINE void cq__set_code(unsigned char *blocks, cq_format format, size_t r, size_t k, unsigned code) {
+    size_t s = (k / 4) & 7, lane = (r / 8) * 32 + (r & 7) * 4 + (k & 3);
+    unsigned char *p = blocks + k / CQ__BLOCK * (CQ__BLOCK * CQ__ROWS / 8) * cq_format_bits(format);
+    switch (format) { /* the panel was zeroed before */
+    case CQ_INT8: p[s * 64 + lane] = (unsigned char)(code ^ 128u); break;
+    case CQ_INT4: p[(s & 3) * 64 + lane] |= (unsigned char)(code << (s & 4)); break;
+    case CQ_INT2: p[(s & 1) * 64 + lane] |= (unsigned char)(code << (s & 6)); break;
+    default:
+        p[(s & 1) * 64 + lane] |= (unsigned char)((code & 3u) << (s & 6));
+        p[128 + lane] |= (unsigned char)((code >> 2) << s);
+    }
+}
+
+CQUANT_DEF uint8_t cq_tensor_code(const cq_tensor *t, size_t row, size_t col) {
+    const unsigned char *panel = t->data + row / CQ__ROWS * cq_panel_bytes(t);
+    return (uint8_t)cq__code(panel + cq__panel_head(t), t->format, row % CQ__ROWS, col);
+}
+CQUANT_DEF cq_grid cq_tensor_grid(const cq_tensor *t, size_t row, size_t group) {
+    const unsigned char *panel = t->data + row / CQ__ROWS * cq_panel_bytes(t);
+    size_t i = group * CQ__ROWS + row % CQ__ROWS;
+    unsigned bits = cq_format_bits(t->format);
+    cq_grid g;
+    g.scale = cq_f16_to_f32(cq__u16(panel + 2 * i));
+    g.zero = t->asym ? (int32_t)panel[cq_tensor_groups(t) * CQ__ROWS * 2 + i] : (int32_t)1 << (bits - 1);
+    g.max = ((int32_t)1 << bits) - 1;
+    return g;
+}
+
+CQUANT_DEF void cq_tensor_span(const cq_tensor *t, size_t row, size_t col, size_t n, float *out) {
+    size_t size = cq_format_bits(t->format) / 8;
+    if (t->layout == CQ_ROWS) {
+        const unsigned char *p = t->data + (row * t->cols + col) * size;
+        for (size_t i = 0; i < n; i++) out[i] = cq__load(p + i * size, t->format);
+        return;
+    }
+    const unsigned char *panel = t->data + row / CQ__ROWS * cq_panel_bytes(t);
+    if (!cq_format_is_int(t->format)) {
+        const unsigned char *p = panel + (col * CQ__ROWS + row % CQ__ROWS) * size;
+        for (size_t i = 0; i < n; i++) out[i] = cq__load(p + i * CQ__ROWS * size, t->format);
+        return;
+    }
+    const unsigned char *blocks = panel + cq__panel_head(t);
+    size_t i = 0;
+    while (i < n) { /* group by group */
+        cq_grid g = cq_tensor_grid(t, row, (col + i) / t->group_size);
+        size_t end = cq__min(n, ((col + i) / t->group_size + 1) * t->group_size - col);
+        for (; i < end; i++)
+            out[i] = (float)((int32_t)cq__code(blocks, t->format, row % CQ__ROWS, col + i) - g.zero) * g.scale;
+    }
+}
+CQUANT_DEF void cq_tensor_row(const cq_tensor *t, size_t row, float *out) { cq_tensor_span(t, row, 0, t->cols, out); }
+
+/* ===================================================================================================================
+   [LESSON 6 grids]
+   =================================================================================================================== */
+CQ__INLINE float cq__round_even(float x) { return (x + CQ__ROUND) - CQ__ROUND; } /* |x| < 2^22 */
+
+CQUANT_DEF cq_grid cq_grid_make(float scale, float zero, unsigned bits) {
+    cq_grid g;
+    g.max = ((int32_t)1 << bits) - 1;
+    g.scale = cq_f16_to_f32(cq_f32_to_f16(scale < 65504.0f ? scale : 65504.0f));
+    zero = zero > 0.0f ? (zero < (float)g.max ? zero : (float)g.max) : 0.0f;
+    g.zero = (int32_t)cq__round_even(zero);
+    return g;
+}
+CQUANT_DEF uint8_t cq_grid_code(cq_grid g, float w) {
+    if (!(g.scale > 0.0f)) return (uint8_t)g.zero;
+    float q = w / g.scale, z = (float)g.zero;
+    q = q > -z ? (q < (float)g.max - z ? q : (float)g.max - z) : -z; /* clamp first: then rounding is in range */
+    return (uint8_t)((int32_t)cq__round_even(q) + g.zero);
+}
+CQUANT_DEF float cq_grid_value(cq_grid g, uint8_t code) { return (float)((int32_t)code - g.zero) * g.scale; }
+
+/* Symmetric grids use all 2^bits codes: -max .. +max spans 2^bits - 1 steps, so the zero lies half a step off the middle
+   and the extreme weight is half a step outside: the convention of the GPTQ file format (scale = max / 7.5 at 4 bits). */
+CQUANT_DEF cq_grid cq_grid_minmax(const float *w, size_t n, unsigned bits, bool asym) {
+    float lo = 0.0f, hi = 0.0f, steps = (float)((1u << bits) - 1u);
+    for (size_t i = 0; i < n; i++) {
+        lo = w[i] < lo ? w[i] : lo;
+        hi = w[i] > hi ? w[i] : hi;
+    }
+    if (!asym) {
+        float m = hi > -lo ? hi : -lo;
+        return cq_grid_make(2.0f * m / steps, (float)(1u << (bits - 1)), bits);
+    }
+    cq_grid g = cq_grid_make((hi - lo) / steps, 0.0f, bits);
+    return g.scale > 0.0f ? cq_grid_make(g.scale, -lo / g.scale, bits) : g;
+}
+
+/* all codes and scales 0 */
+static void cq__clear_panel(const cq_tensor *t, unsigned char *panel) {
+    size_t head = cq__panel_head(t);
+    cq__fill(panel, 0, head);
+    cq__fill(panel + head, t->format == CQ_INT8 ? 0x80 : 0, cq_panel_bytes(t) - head);
+}
+CQ__INLINE void cq__set_grid(const cq_tensor *t, unsigned char *panel, size_t r, size_t g, cq_grid grid) {
+    cq__put16(panel + 2 * (g * CQ__ROWS + r), cq_f32_to_f16(grid.scale));
+    if (t->asym) panel[cq_tensor_groups(t) * CQ__ROWS * 2 + g * CQ__ROWS + r] = (unsigned char)grid.zero;
+}
+
+CQUANT_DEF void cq_pack_panel(const cq_tensor *t, void *dst, size_t panel, const uint8_t *codes, size_t ldc,
+                              const cq_grid *grids, size_t ldg) {
+    size_t groups = cq_tensor_groups(t);
+    unsigned char *p = (unsigned char *)dst + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
+    cq__clear_panel(t, p);
+    for (size_t r = 0; r < cq__min(CQ__ROWS, t->rows - panel * CQ__ROWS); r++) {
+        for (size_t g = 0; g < groups; g++) cq__set_grid(t, p, r, g, grids[r * ldg + g]);
+        for (size_t k = 0; k < t->cols; k++) cq__set_code(blocks, t->format, r, k, codes[r * ldc + k]);
+    }
+}
+CQUANT_DEF void cq_pack_panel_float(const cq_tensor *t, void *dst, size_t panel, const float *w, size_t ldw) {
+    size_t bytes = cq_panel_bytes(t), size = cq_format_bits(t->format) / 8;
+    unsigned char *p = (unsigned char *)dst + panel * bytes;
+    cq__fill(p, 0, bytes);
+    for (size_t r = 0; r < cq__min(CQ__ROWS, t->rows - panel * CQ__ROWS); r++)
+        for (size_t k = 0; k < t->cols; k++) cq__store(p + (k * CQ__ROWS + r) * size, t->format, w[r * ldw + k]);
+}
+
+CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, size_t ldw, cq_error *err) {
+    size_t groups = cq_tensor_groups(t), bytes = cq_panel_bytes(t), size = cq_format_bits(t->format) / 8;
+    unsigned bits = cq_format_bits(t->format);
+    t->data = (const unsigned char *)dst;
+    for (size_t r = 0; r < t->rows; r++)
+        for (size_t k = 0; k < t->cols; k++)
+            if (!(w[r * ldw + k] - w[r * ldw + k] == 0.0f))
+                return cq_fail_at(err, CQ_ERR_RANGE, "a weight is not finite (row given)", NULL, 0, r, (int64_t)k);
+    for (size_t panel = 0; panel < cq_panel_count(t); panel++) {
+        unsigned char *p = (unsigned char *)dst + panel * bytes, *blocks = p + cq__panel_head(t);
+        const float *rows = w + panel * CQ__ROWS * ldw;
+        size_t n = cq__min(CQ__ROWS, t->rows - panel * CQ__ROWS);
+        if (t->layout == CQ_ROWS) {
+            for (size_t r = 0; r < n; r++)
+                for (size_t k = 0; k < t->cols; k++)
+                    cq__store((unsigned char *)dst + ((panel * CQ__ROWS + r) * t->cols + k) * size, t->format,
+                              rows[r * ldw + k]);
+            continue;
+        }
+        if (!groups) {
+            cq_pack_panel_float(t, dst, panel, rows, ldw);
+            continue;
+        }
+        cq__clear_panel(t, p);
+        for (size_t r = 0; r < n; r++)
+            for (size_t g = 0; g < groups; g++) {
+                size_t begin = g * t->group_size, end = cq__min(begin + t->group_size, t->cols);
+                cq_grid grid = cq_grid_minmax(rows + r * ldw + begin, end - begin, bits, t->asym);
+                cq__set_grid(t, p, r, g, grid);
+                for (size_t k = begin; k < end; k++)
+                    cq__set_code(blocks, t->format, r, k, cq_grid_code(grid, rows[r * ldw + k]));
+            }
+    }
+    return CQ_OK;
+}
+
+/* ===================================================================================================================
+   [LESSON 7 products]
+   The functions named cq__..._c are the specification. A tier of kernels is a table of such functions; [DISPATCH] below
+   chooses one. The public functions further down cut the work into panels and are the same for every tier.
+   =================================================================================================================== */
+typedef struct cq__kernels {
+    const char *name;
+    /* c[j * ldc + i] += sum over t < k of a[t * lda + i] * b[t * kb + j * jb], for i < 16 and j < n. Blocks of 32 in t
+       are summed apart, in order, and then added. */
+    void (*tile_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb, size_t k,
+                     size_t n);
+    /* One block (32 columns) of a panel, dequantised to out[32][16]; the tail of the last block is not written. */
+    void (*unpack)(float *out, const cq_tensor *t, size_t panel, size_t block);
+    /* One panel times n rows of int8 activations: out (n, 16), scaled but without bias. */
+    void (*panel_q8)(float *out, const cq_tensor *t, size_t panel, const int8_t *q, size_t ldq, const int32_t *sum,
+                     size_t lds, const float *scale, size_t n);
+    /* One row of activations to int8: q and sum cover `stride` (padded) columns. Returns the scale. */
+    float (*quantize)(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride);
+    float (*dot)(const float *a, const float *b, size_t n);
+    /* out[i] = dot(q, k + i * ldk) for i < count: the scores of one query */
+    void (*dots)(float *out, const float *q, const float *k, size_t ldk, size_t n, size_t count);
+    /* out[d] = sum over i < count, in order, of p[i] * v[i * ldv + d] for d < n: the values they select */
+    void (*mix)(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count);
+    float (*sum)(const float *a, size_t n);
+    float (*max)(const float *a, size_t n); /* -infinity when n = 0 */
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*scale)(float *y, const float *x, const unsigned char *w, float s, size_t n); /* y = (x s) w; w NULL: x s */
+    void (*exp_minus)(float *x, float m, size_t n);                                       /* x = exp(x - m) */
+    void (*silu_mul)(float *g, const float *u, size_t n);
+} cq__kernels;
+
+static void cq__tile_f32_c(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
+                           size_t k, size_t n) {
+    for (size_t j = 0; j < n; j++)
+        for (size_t t0 = 0; t0 < k; t0 += CQ__BLOCK) {
+            float p[CQ__ROWS];
+            for (size_t i = 0; i < CQ__ROWS; i++) p[i] = 0.0f;
+            for (size_t t = t0; t < cq__min(t0 + CQ__BLOCK, k); t++) {
+                float x = b[t * kb + j * jb];
+                for (size_t i = 0; i < CQ__ROWS; i++) p[i] = p[i] + a[t * lda + i] * x;
+            }
+            for (size_t i = 0; i < CQ__ROWS; i++) c[j * ldc + i] = c[j * ldc + i] + p[i];
+        }
+}
+
+static void cq__unpack_c(float *out, const cq_tensor *t, size_t panel, size_t block) {
+    size_t k0 = block * CQ__BLOCK, n = cq__min(CQ__BLOCK, t->cols - k0), size = cq_format_bits(t->format) / 8;
+    size_t rows = cq__min(CQ__ROWS, t->rows - panel * CQ__ROWS);
+    if (t->layout == CQ_ROWS) {
+        const unsigned char *p = t->data + (panel * CQ__ROWS * t->cols + k0) * size;
+        if (rows < CQ__ROWS)
+            for (size_t i = 0; i < CQ__BLOCK * CQ__ROWS; i++) out[i] = 0.0f;
+        for (size_t r = 0; r < rows; r++, p += t->cols * size) {
+            if (t->format == CQ_F32)
+                for (size_t k = 0; k < n; k++) out[k * CQ__ROWS + r] = cq__f32(p + 4 * k);
+            else if (t->format == CQ_BF16)
+                for (size_t k = 0; k < n; k++) out[k * CQ__ROWS + r] = cq_bf16_to_f32(cq__u16(p + 2 * k));
+            else
+                for (size_t k = 0; k < n; k++) out[k * CQ__ROWS + r] = cq_f16_to_f32(cq__u16(p + 2 * k));
+        }
+        return;
+    }
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t);
+    if (!cq_format_is_int(t->format)) {
+        p += k0 * CQ__ROWS * size;
+        for (size_t i = 0; i < n * CQ__ROWS; i++) out[i] = cq__load(p + i * size, t->format);
+        return;
+    }
+    for (size_t r = 0; r < CQ__ROWS; r++) {
+        cq_grid g = cq_tensor_grid(t, panel * CQ__ROWS + r, k0 / t->group_size);
+        for (size_t k = 0; k < n; k++)
+            out[k * CQ__ROWS + r] =
+                (float)((int32_t)cq__code(p + cq__panel_head(t), t->format, r, k0 + k) - g.zero) * g.scale;
+    }
+}
+
+static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const int8_t *q, size_t ldq,
+                           const int32_t *sum, size_t lds, const float *scale, size_t n) {
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
+    size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    int32_t middle = (int32_t)1 << (cq_format_bits(t->format) - 1);
+    for (size_t i = 0; i < n * CQ__ROWS; i++) out[i] = 0.0f;
+    for (size_t g = 0; g < groups; g++)
+        for (size_t j = 0; j < n; j++) {
+            int32_t dot[CQ__ROWS], total = 0; /* sum of code * q, and of q, over the group */
+            for (size_t r = 0; r < CQ__ROWS; r++) dot[r] = 0;
+            for (size_t b = g * per; b < cq__min((g + 1) * per, count); b++) {
+                total += sum[j * lds + b];
+                for (size_t k = b * CQ__BLOCK; k < (b + 1) * CQ__BLOCK; k++)
+                    for (size_t r = 0; r < CQ__ROWS; r++)
+                        dot[r] += (int32_t)cq__code(blocks, t->format, r, k) * q[j * ldq + k];
+            }
+            for (size_t r = 0; r < CQ__ROWS; r++) {
+                size_t i = g * CQ__ROWS + r;
+                int32_t zero = t->asym ? (int32_t)p[groups * CQ__ROWS * 2 + i] : middle;
+                float s = cq_f16_to_f32(cq__u16(p + 2 * i));
+                out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] + (float)(dot[r] - zero * total) * s;
+            }
+        }
+    for (size_t j = 0; j < n; j++)
+        for (size_t r = 0; r < CQ__ROWS; r++) out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] * scale[j];
+}
+
+static float cq__quantize_c(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
+    float m = 0.0f;
+    for (size_t i = 0; i < n; i++) {
+        float a = cq__float(cq__bits(x[i]) & 0x7fffffffu);
+        m = a > m ? a : m;
+    }
+    float inverse = m > 0.0f ? 127.0f / m : 0.0f;
+    if (!(inverse < CQ__INFINITY)) inverse = 0.0f; /* m is denormal: as good as zero */
+    for (size_t b = 0; b < stride; b += CQ__BLOCK) {
+        int32_t s = 0;
+        for (size_t i = b; i < b + CQ__BLOCK; i++) {
+            float v = i < n ? x[i] * inverse : 0.0f;
+            v = v > -127.0f ? v : -127.0f; /* NaN and infinities in x give some code, never undefined behaviour */
+            v = v < 127.0f ? v : 127.0f;
+            q[i] = (int8_t)(int32_t)cq__round_even(v);
+            s += q[i];
+        }
+        sum[b / CQ__BLOCK] = s;
+    }
+    return inverse > 0.0f ? m / 127.0f : 0.0f;
+}
+
+/* Eight lanes, combined as a tree: what a vector register of 8 floats does, and what any other width can do too. */
+CQ__INLINE float cq__tree8(const float *l) {
+    return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]));
+}
+static float cq__dot_c(const float *a, const float *b, size_t n) {
+    float l[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    for (size_t i = 0; i < n; i++) l[i & 7] = l[i & 7] + a[i] * b[i];
+    return cq__tree8(l);
+}
+static void cq__dots_c(float *out, const float *q, const float *k, size_t ldk, size_t n, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = cq__dot_c(q, k + i * ldk, n);
+}
+static void cq__mix_c(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count) {
+    for (size_t d = 0; d < n; d++) out[d] = 0.0f;
+    for (size_t i = 0; i < count; i++)
+        for (size_t d = 0; d < n; d++) out[d] = out[d] + p[i] * v[i * ldv + d];
+}
+static float cq__sum_c(const float *a, size_t n) {
+    float l[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    for (size_t i = 0; i < n; i++) l[i & 7] = l[i & 7] + a[i];
+    return cq__tree8(l);
+}
+static float cq__max_c(const float *a, size_t n) {
+    float m = -CQ__INFINITY;
+    for (size_t i = 0; i < n; i++) m = a[i] > m ? a[i] : m;
+    return m;
+}
+static void cq__axpy_c(float *y, float a, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = y[i] + a * x[i];
+}
+static void cq__scale_c(float *y, const float *x, const unsigned char *w, float s, size_t n) {
+    for (size_t i = 0; i < n; i++) y[i] = w ? (x[i] * s) * cq__f32(w + 4 * i) : x[i] * s;
+}
+static void cq__exp_minus_c(float *x, float m, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] = cq_expf(x[i] - m);
+}
+static void cq__silu_mul_c(float *g, const float *u, size_t n) {
+    for (size_t i = 0; i < n; i++) g[i] = (g[i] / (1.0f + cq_expf(-g[i]))) * u[i];
+}
+
+static const cq__kernels cq__kernels_c = {
+    "scalar",   cq__tile_f32_c, cq__unpack_c, cq__panel_q8_c, cq__quantize_c,  cq__dot_c,
+    cq__dots_c, cq__mix_c,      cq__sum_c,      cq__max_c,      cq__axpy_c,   cq__scale_c,    cq__exp_minus_c, cq__silu_mul_c};
+
+CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task task, void *arg) {
+    if (ctx->parallel.run && count > 1) {
+        ctx->parallel.run(ctx->parallel.user, count, task, arg);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) task(arg, i);
+}
+
+/* Panels in one task: enough work to be worth a hand-over between threads. */
+CQ__INLINE size_t cq__panels_per_task(size_t panels, size_t work_per_panel) {
+    size_t per = work_per_panel >= 65536 ? 1 : 65536 / (work_per_panel + 1) + 1;
+    return per < panels ? per : panels ? panels : 1;
+}
+
+typedef struct cq__matmul_job {
+    const cq_context *ctx;
+    float *y;
+    const cq_tensor *w;
+    const unsigned char *bias;
+    const float *x;
+    const cq_acts *acts;
+    size_t ldy, ldx, n, per;
+    bool add;
+} cq__matmul_job;
+
+#define CQ__COLUMNS 64u /* activation rows that share one unpacked block: 64 x 128 bytes of x stay in the L1 cache */
+
+static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
+    const cq_tensor *w = job->w;
+    const cq__kernels *k = job->ctx->k;
+    size_t rows = cq__min(CQ__ROWS, w->rows - panel * CQ__ROWS), r0 = panel * CQ__ROWS;
+    float block[CQ__BLOCK * CQ__ROWS], tail[4 * CQ__ROWS];
+    const cq_format f32 = CQ_F32;
+    static const union {
+        uint16_t word;
+        unsigned char byte[2];
+    } endian = {1};
+    bool direct = w->layout == CQ_PANELS && w->format == f32 && endian.byte[0] && ((uintptr_t)w->data & 3u) == 0;
+    for (size_t j0 = 0; j0 < job->n; j0 += CQ__COLUMNS) {
+        size_t n = cq__min(CQ__COLUMNS, job->n - j0);
+        float *y = job->y + j0 * job->ldy + r0;
+        if (!job->add)
+            for (size_t j = 0; j < n; j++)
+                for (size_t r = 0; r < rows; r++) y[j * job->ldy + r] = 0.0f;
+        for (size_t b = 0; b < cq__blocks(w); b++) {
+            size_t k0 = b * CQ__BLOCK, depth = cq__min(CQ__BLOCK, w->cols - k0);
+            const float *a = block, *x = job->x + j0 * job->ldx + k0;
+            if (direct) a = (const float *)(const void *)(w->data + panel * cq_panel_bytes(w)) + k0 * CQ__ROWS;
+            else k->unpack(block, w, panel, b);
+            if (rows == CQ__ROWS) {
+                k->tile_f32(y, job->ldy, a, CQ__ROWS, x, 1, job->ldx, depth, n);
+                continue;
+            }
+            for (size_t j = 0; j < n; j += 4) { /* the last panel: through a tile, so that nothing beyond is touched */
+                size_t m = cq__min(4, n - j);
+                for (size_t i = 0; i < m; i++)
+                    for (size_t r = 0; r < CQ__ROWS; r++)
+                        tail[i * CQ__ROWS + r] = r < rows ? y[(j + i) * job->ldy + r] : 0.0f;
+                k->tile_f32(tail, CQ__ROWS, a, CQ__ROWS, x + j * job->ldx, 1, job->ldx, depth, m);
+                for (size_t i = 0; i < m; i++)
+                    for (size_t r = 0; r < rows; r++) y[(j + i) * job->ldy + r] = tail[i * CQ__ROWS + r];
+            }
+        }
+        if (job->bias)
+            for (size_t j = 0; j < n; j++)
+                for (size_t r = 0; r < rows; r++)
+                    y[j * job->ldy + r] = y[j * job->ldy + r] + cq__f32(job->bias + 4 * (r0 + r));
+    }
+}
+
+static void cq__matmul_q8_panel(const cq__matmul_job *job, size_t panel) {
+    const cq_acts *a = job->acts;
+    size_t rows = cq__min(CQ__ROWS, job->w->rows - panel * CQ__ROWS), r0 = panel * CQ__ROWS;
+    float out[4 * CQ__ROWS];
+    for (size_t j0 = 0; j0 < job->n; j0 += 4) {
+        size_t n = cq__min(4, job->n - j0);
+        job->ctx->k->panel_q8(out, job->w, panel, a->q + j0 * a->stride, a->stride, a->sum + j0 * (a->stride / CQ__BLOCK),
+                              a->stride / CQ__BLOCK, a->scale + j0, n);
+        for (size_t j = 0; j < n; j++)
+            for (size_t r = 0; r < rows; r++) {
+                float *y = job->y + (j0 + j) * job->ldy + r0 + r, v = out[j * CQ__ROWS + r];
+                if (job->bias) v = v + cq__f32(job->bias + 4 * (r0 + r));
+                *y = job->add ? *y + v : v;
+            }
+    }
+}
+
+static void cq__matmul_task(void *arg, size_t index) {
+    const cq__matmul_job *job = (const cq__matmul_job *)arg;
+    size_t end = cq__min((index + 1) * job->per, cq_panel_count(job->w));
+    for (size_t panel = index * job->per; panel < end; panel++) {
+        if (job->acts) cq__matmul_q8_panel(job, panel);
+        else cq__matmul_panel(job, panel);
+    }
+}
+
+static void cq__matmul_run(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w, const unsigned char *bias,
+                           const float *x, size_t ldx, const cq_acts *acts, size_t n, bool add) {
+    cq__matmul_job job;
+    size_t panels = cq_panel_count(w);
+    if (!panels || !n) return;
+    job.ctx = ctx;
+    job.y = y;
+    job.ldy = ldy;
+    job.w = w;
+    job.bias = bias;
+    job.x = x;
+    job.ldx = ldx;
+    job.acts = acts;
+    job.n = n;
+    job.add = add;
+    job.per = cq__panels_per_task(panels, CQ__ROWS * w->cols * n);
+    cq_parallel_for(ctx, (panels + job.per - 1) / job.per, cq__matmul_task, &job);
+}
+
+CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w, const unsigned char *bias,
+                          const float *x, size_t ldx, size_t n, bool add) {
+    cq__matmul_run(ctx, y, ldy, w, bias, x, ldx, NULL, n, add);
+}
+CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w,
+                             const unsigned char *bias, const cq_acts *a, size_t n, bool add) {
+    CQUANT_ASSERT(cq_format_is_int(w->format) && a->cols == w->cols && n <= a->n);
+    cq__matmul_run(ctx, y, ldy, w, bias, NULL, 0, a, n, add);
+}
+
+CQUANT_DEF void cq_acts_alloc(cq_acts *a, cq_arena *arena, size_t n, size_t cols) {
+    size_t stride = 0, total = 0;
+    if (!cq__round_up(cols, CQ__BLOCK, &stride) || !cq__mul(n, stride, &total)) arena->failed = true;
+    a->n = n;
+    a->cols = cols;
+    a->stride = stride;
+    a->q = (int8_t *)cq_alloc(arena, total, 1);
+    a->sum = (int32_t *)cq_alloc(arena, total / CQ__BLOCK, sizeof(int32_t));
+    a->scale = (float *)cq_alloc(arena, n, sizeof(float));
+}
+
+typedef struct cq__acts_job {
+    const cq_context *ctx;
+    cq_acts *a;
+    const float *x;
+    size_t ldx;
+} cq__acts_job;
+static void cq__acts_task(void *arg, size_t j) {
+    const cq__acts_job *job = (const cq__acts_job *)arg;
+    cq_acts *a = job->a;
+    a->scale[j] = job->ctx->k->quantize(a->q + j * a->stride, a->sum + j * (a->stride / CQ__BLOCK),
+                                        job->x + j * job->ldx, a->cols, a->stride);
+}
+/* cols may be smaller than what the buffers were made for: rows are then laid out for cols */
+CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float *x, size_t ldx, size_t n, size_t cols) {
+    cq__acts_job job;
+    a->cols = cols;
+    a->stride = (cols + CQ__BLOCK - 1) / CQ__BLOCK * CQ__BLOCK;
+    job.ctx = ctx;
+    job.a = a;
+    job.x = x;
+    job.ldx = ldx;
+    cq_parallel_for(ctx, n, cq__acts_task, &job);
+}
+
+/* C += X^T X by panels of 16 columns of X: in a row-major X they already lie side by side. Only tiles on or above the
+   diagonal of panels are computed; the rest is mirrored. Sums over blocks of 32 rows, like every float product here. */
+typedef struct cq__syrk_job {
+    const cq_context *ctx;
+    float *c;
+    const float *x;
+    size_t ldc, ldx, n, cols;
+} cq__syrk_job;
+#define CQ__SYRK_DEPTH 256u /* rows of X per pass: a panel of 256 x 16 floats stays in the L1 cache */
+static void cq__syrk_task(void *arg, size_t panel) {
+    const cq__syrk_job *job = (const cq__syrk_job *)arg;
+    size_t i0 = panel * CQ__ROWS, rows = cq__min(CQ__ROWS, job->cols - i0);
+    for (size_t t0 = 0; t0 < job->n; t0 += CQ__SYRK_DEPTH) {
+        size_t depth = cq__min(CQ__SYRK_DEPTH, job->n - t0);
+        const float *x = job->x + t0 * job->ldx;
+        if (rows == CQ__ROWS) {
+            job->ctx->k->tile_f32(job->c + i0, job->ldc, x + i0, job->ldx, x, job->ldx, 1, depth, i0 + CQ__ROWS);
+            continue;
+        }
+        for (size_t j = 0; j < job->cols; j++) /* the last, narrow panel */
+            for (size_t i = 0; i < rows; i++)
+                for (size_t u0 = 0; u0 < depth; u0 += CQ__BLOCK) {
+                    float p = 0.0f;
+                    for (size_t u = u0; u < cq__min(u0 + CQ__BLOCK, depth); u++)
+                        p = p + x[u * job->ldx + i0 + i] * x[u * job->ldx + j];
+                    job->c[j * job->ldc + i0 + i] = job->c[j * job->ldc + i0 + i] + p;
+                }
+    }
+}
+CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n, size_t cols) {
+    cq__syrk_job job;
+    job.ctx = ctx;
+    job.c = c;
+    job.ldc = ldc;
+    job.x = x;
+    job.ldx = ldx;
+    job.n = n;
+    job.cols = cols;
+    /* last panels have the most work: start with them would be better balanced, but any order gives the same bits */
+    cq_parallel_for(ctx, (cols + CQ__ROWS - 1) / CQ__ROWS, cq__syrk_task, &job);
+    for (size_t j = 0; j < cols; j++) /* C[j][i] for i >= j is computed: mirror it */
+        for (size_t i = 0; i < j; i++) c[j * ldc + i] = c[i * ldc + j];
+}
+
+typedef struct cq__gemm_job {
+    const cq_context *ctx;
+    float *c;
+    const float *a, *b;
+    size_t ldc, lda, ldb, m, k, n;
+} cq__gemm_job;
+static void cq__gemm_task(void *arg, size_t panel) { /* 16 columns of C: a panel of B */
+    const cq__gemm_job *job = (const cq__gemm_job *)arg;
+    size_t i0 = panel * CQ__ROWS, cols = cq__min(CQ__ROWS, job->n - i0);
+    if (cols == CQ__ROWS) {
+        for (size_t t0 = 0; t0 < job->k; t0 += CQ__SYRK_DEPTH) {
+            size_t depth = cq__min(CQ__SYRK_DEPTH, job->k - t0);
+            job->ctx->k->tile_f32(job->c + i0, job->ldc, job->b + t0 * job->ldb + i0, job->ldb, job->a + t0, 1, job->lda,
+                                  depth, job->m);
+        }
+        return;
+    }
+    for (size_t j = 0; j < job->m; j++)
+        for (size_t i = 0; i < cols; i++)
+            for (size_t t0 = 0; t0 < job->k; t0 += CQ__BLOCK) {
+                float p = 0.0f;
+                for (size_t t = t0; t < cq__min(t0 + CQ__BLOCK, job->k); t++)
+                    p = p + job->b[t * job->ldb + i0 + i] * job->a[j * job->lda + t];
+                job->c[j * job->ldc + i0 + i] = job->c[j * job->ldc + i0 + i] + p;
+            }
+}
+CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, const float *b,
+                        size_t ldb, size_t m, size_t k, size_t n) {
+    cq__gemm_job job;
+    job.ctx = ctx;
+    job.c = c;
+    job.ldc = ldc;
+    job.a = a;
+    job.lda = lda;
+    job.b = b;
+    job.ldb = ldb;
+    job.m = m;
+    job.k = k;
+    job.n = n;
+    cq_parallel_for(ctx, (n + CQ__ROWS - 1) / CQ__ROWS, cq__gemm_task, &job);
+}
+
+CQUANT_DEF float cq_dot(const cq_context *ctx, const float *a, const float *b, size_t n) { return ctx->k->dot(a, b, n); }
+CQUANT_DEF float cq_sum(const cq_context *ctx, const float *a, size_t n) { return ctx->k->sum(a, n); }
+CQUANT_DEF void cq_axpy(const cq_context *ctx, float *y, float a, const float *x, size_t n) { ctx->k->axpy(y, a, x, n); }
+CQUANT_DEF void cq_rmsnorm(const cq_context *ctx, float *y, const float *x, const unsigned char *weight, size_t n,
+                           float eps) {
+    float mean = ctx->k->dot(x, x, n) / (float)n;
+    ctx->k->scale(y, x, weight, 1.0f / cq_sqrtf(mean + eps), n);
+}
+CQUANT_DEF void cq_silu_mul(const cq_context *ctx, float *g, const float *u, size_t n) { ctx->k->silu_mul(g, u, n); }
+CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
+    float m = ctx->k->max(x, n);
+    if (!(m > -CQ__INFINITY)) {
+        for (size_t i = 0; i < n; i++) x[i] = 0.0f;
+        return false;
+    }
+    ctx->k->exp_minus(x, m, n);
+    ctx->k->scale(x, x, NULL, 1.0f / ctx->k->sum(x, n), n);
+    return true;
+}
+
+/* ###################################################################################################################
+   [X86]  the same results, faster. Per-function targets: no -m flag is needed, and "fma" is not in any of them.
+   ################################################################################################################### */
+#if CQ__X86
+#ifdef _MSC_VER
+#define CQ__AVX2 static
+#else
+#define CQ__AVX2 __attribute__((target("avx2,f16c"))) static
+#endif
+
+/* == cq__tile_f32_c: 16 rows x 4 columns in eight accumulators, a block of 32 at a time */
+CQ__AVX2 void cq__tile4_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
+                             size_t k) {
+    float *c1 = c + ldc, *c2 = c1 + ldc, *c3 = c2 + ldc;
+    for (size_t t0 = 0; t0 < k; t0 += CQ__BLOCK) {
+        __m256 p00 = _mm256_setzero_ps(), p01 = p00, p10 = p00, p11 = p00, p20 = p00, p21 = p00, p30 = p00, p31 = p00;
+        size_t end = cq__min(t0 + CQ__BLOCK, k);
+        for (size_t t = t0; t < end; t++, a += lda, b += kb) {
+            __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8), x;
+            x = _mm256_broadcast_ss(b);
+            p00 = _mm256_add_ps(p00, _mm256_mul_ps(a0, x));
+            p01 = _mm256_add_ps(p01, _mm256_mul_ps(a1, x));
+            x = _mm256_broadcast_ss(b + jb);
+            p10 = _mm256_add_ps(p10, _mm256_mul_ps(a0, x));
+            p11 = _mm256_add_ps(p11, _mm256_mul_ps(a1, x));
+            x = _mm256_broadcast_ss(b + 2 * jb);
+            p20 = _mm256_add_ps(p20, _mm256_mul_ps(a0, x));
+            p21 = _mm256_add_ps(p21, _mm256_mul_ps(a1, x));
+            x = _mm256_broadcast_ss(b + 3 * jb);
+            p30 = _mm256_add_ps(p30, _mm256_mul_ps(a0, x));
+            p31 = _mm256_add_ps(p31, _mm256_mul_ps(a1, x));
+        }
+        _mm256_storeu_ps(c, _mm256_add_ps(_mm256_loadu_ps(c), p00));
+        _mm256_storeu_ps(c + 8, _mm256_add_ps(_mm256_loadu_ps(c + 8), p01));
+        _mm256_storeu_ps(c1, _mm256_add_ps(_mm256_loadu_ps(c1), p10));
+        _mm256_storeu_ps(c1 + 8, _mm256_add_ps(_mm256_loadu_ps(c1 + 8), p11));
+        _mm256_storeu_ps(c2, _mm256_add_ps(_mm256_loadu_ps(c2), p20));
+        _mm256_storeu_ps(c2 + 8, _mm256_add_ps(_mm256_loadu_ps(c2 + 8), p21));
+        _mm256_storeu_ps(c3, _mm256_add_ps(_mm256_loadu_ps(c3), p30));
+        _mm256_storeu_ps(c3 + 8, _mm256_add_ps(_mm256_loadu_ps(c3 + 8), p31));
+    }
+}
+CQ__AVX2 void cq__tile1_avx2(float *c, const float *a, size_t lda, const float *b, size_t kb, size_t k) {
+    for (size_t t0 = 0; t0 < k; t0 += CQ__BLOCK) {
+        __m256 p0 = _mm256_setzero_ps(), p1 = p0;
+        size_t end = cq__min(t0 + CQ__BLOCK, k);
+        for (size_t t = t0; t < end; t++, a += lda, b += kb) {
+            __m256 x = _mm256_broadcast_ss(b);
+            p0 = _mm256_add_ps(p0, _mm256_mul_ps(_mm256_loadu_ps(a), x));
+            p1 = _mm256_add_ps(p1, _mm256_mul_ps(_mm256_loadu_ps(a + 8), x));
+        }
+        _mm256_storeu_ps(c, _mm256_add_ps(_mm256_loadu_ps(c), p0));
+        _mm256_storeu_ps(c + 8, _mm256_add_ps(_mm256_loadu_ps(c + 8), p1));
+    }
+}
+CQ__AVX2 void cq__tile_f32_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
+                                size_t k, size_t n) {
+    size_t j = 0;
+    for (; j + 4 <= n; j += 4) cq__tile4_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+    for (; j < n; j++) cq__tile1_avx2(c + j * ldc, a, lda, b + j * jb, kb, k);
+}
+
+/* Integer blocks. t (4, 16) int32 += codes (16 rows x 32 k) times 4 columns of activations, exactly.
+   vpmaddubsw multiplies unsigned codes with signed activations and adds neighbours in int16:
+     codes <= 15: |2 * 15 * 127| = 3810, eight steps in a row 30480 < 2^15: one widening per block (an "int16 chain");
+     int8: |w| <= 128 as the unsigned side, the activation takes the sign of w: 2 * 128 * 127 = 32512 < 2^15, widened at
+     once. The accumulators are named, not an array: then every compiler keeps them in registers at -O2. */
+#define CQ__MAD(h, w, x) h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w, x))
+#define CQ__SET1(p) _mm256_set1_epi32((int32_t)cq__u32((const unsigned char *)(p)))
+#define CQ__ADD32(p, v)                                                                                                \
+    _mm256_storeu_si256((__m256i *)(void *)(p),                                                                        \
+                        _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p)), v))
+#define CQ__LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define CQ__STEP4(o)                                                                                                   \
+    {                                                                                                                  \
+        __m256i x;                                                                                                     \
+        x = CQ__SET1(q + (o));                                                                                         \
+        CQ__MAD(h00, w0, x);                                                                                           \
+        CQ__MAD(h01, w1, x);                                                                                           \
+        x = CQ__SET1(q1 + (o));                                                                                        \
+        CQ__MAD(h10, w0, x);                                                                                           \
+        CQ__MAD(h11, w1, x);                                                                                           \
+        x = CQ__SET1(q2 + (o));                                                                                        \
+        CQ__MAD(h20, w0, x);                                                                                           \
+        CQ__MAD(h21, w1, x);                                                                                           \
+        x = CQ__SET1(q3 + (o));                                                                                        \
+        CQ__MAD(h30, w0, x);                                                                                           \
+        CQ__MAD(h31, w1, x);                                                                                           \
+    }
+#define CQ__FLUSH4()                                                                                                   \
+    {                                                                                                                  \
+        const __m256i one = _mm256_set1_epi16(1);                                                                      \
+        CQ__ADD32(t, _mm256_madd_epi16(h00, one));                                                                     \
+        CQ__ADD32(t + 8, _mm256_madd_epi16(h01, one));                                                                 \
+        CQ__ADD32(t + 16, _mm256_madd_epi16(h10, one));                                                                \
+        CQ__ADD32(t + 24, _mm256_madd_epi16(h11, one));                                                                \
+        CQ__ADD32(t + 32, _mm256_madd_epi16(h20, one));                                                                \
+        CQ__ADD32(t + 40, _mm256_madd_epi16(h21, one));                                                                \
+        CQ__ADD32(t + 48, _mm256_madd_epi16(h30, one));                                                                \
+        CQ__ADD32(t + 56, _mm256_madd_epi16(h31, one));                                                                \
+    }
+
+#if defined(__GNUC__) && !defined(__clang__)
+#define CQ__NO_UNROLL _Pragma("GCC unroll 1") /* -O3 would unroll and spill the accumulators */
+#else
+#define CQ__NO_UNROLL
+#endif
+
+CQ__AVX2 void cq__int4_block4_avx2(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq) {
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    const __m256i mask = _mm256_set1_epi8(15);
+    __m256i h00 = _mm256_setzero_si256(), h01 = h00, h10 = h00, h11 = h00, h20 = h00, h21 = h00, h30 = h00, h31 = h00;
+    CQ__NO_UNROLL
+    for (size_t s = 0; s < 4; s++) {
+        __m256i w0 = _mm256_and_si256(CQ__LOAD(w + s * 64), mask), w1 = _mm256_and_si256(CQ__LOAD(w + s * 64 + 32), mask);
+        CQ__STEP4(s * 4)
+        w0 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s * 64), 4), mask);
+        w1 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s * 64 + 32), 4), mask);
+        CQ__STEP4(s * 4 + 16)
+    }
+    CQ__FLUSH4()
+}
+/* the same over codes already unpacked to one byte each, [8 steps][64] */
+CQ__AVX2 void cq__byte_block4_avx2(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq) {
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    __m256i h00 = _mm256_setzero_si256(), h01 = h00, h10 = h00, h11 = h00, h20 = h00, h21 = h00, h30 = h00, h31 = h00;
+    CQ__NO_UNROLL
+    for (size_t s = 0; s < 8; s++) {
+        __m256i w0 = CQ__LOAD(w + s * 64), w1 = CQ__LOAD(w + s * 64 + 32);
+        CQ__STEP4(s * 4)
+    }
+    CQ__FLUSH4()
+}
+/* one column; codes by nibbles (int4) or bytes (int2, int3 unpacked) */
+CQ__AVX2 void cq__int4_block1_avx2(int32_t *t, const unsigned char *w, const int8_t *q) {
+    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
+    __m256i h0 = _mm256_setzero_si256(), h1 = h0;
+    for (size_t s = 0; s < 4; s++) {
+        __m256i v0 = CQ__LOAD(w + s * 64), v1 = CQ__LOAD(w + s * 64 + 32), x = CQ__SET1(q + s * 4);
+        CQ__MAD(h0, _mm256_and_si256(v0, mask), x);
+        CQ__MAD(h1, _mm256_and_si256(v1, mask), x);
+        x = CQ__SET1(q + s * 4 + 16);
+        CQ__MAD(h0, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask), x);
+        CQ__MAD(h1, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask), x);
+    }
+    CQ__ADD32(t, _mm256_madd_epi16(h0, one));
+    CQ__ADD32(t + 8, _mm256_madd_epi16(h1, one));
+}
+CQ__AVX2 void cq__byte_block1_avx2(int32_t *t, const unsigned char *w, const int8_t *q) {
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i h0 = _mm256_setzero_si256(), h1 = h0;
+    for (size_t s = 0; s < 8; s++) {
+        __m256i x = CQ__SET1(q + s * 4);
+        CQ__MAD(h0, CQ__LOAD(w + s * 64), x);
+        CQ__MAD(h1, CQ__LOAD(w + s * 64 + 32), x);
+    }
+    CQ__ADD32(t, _mm256_madd_epi16(h0, one));
+    CQ__ADD32(t + 8, _mm256_madd_epi16(h1, one));
+}
+/* int8, n <= 4 columns: two columns' accumulators fit beside the weights and their absolute values */
+CQ__AVX2 void cq__int8_block_avx2(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t n) {
+    const __m256i one = _mm256_set1_epi16(1);
+    for (size_t j = 0; j < n; j += 2) {
+        const int8_t *qa = q + j * ldq, *qb = j + 1 < n ? qa + ldq : qa;
+        __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0;
+        for (size_t s = 0; s < 8; s++) {
+            __m256i w0 = CQ__LOAD(w + s * 64), w1 = CQ__LOAD(w + s * 64 + 32);
+            __m256i u0 = _mm256_abs_epi8(w0), u1 = _mm256_abs_epi8(w1), x = CQ__SET1(qa + s * 4);
+            a0 = _mm256_add_epi32(a0, _mm256_madd_epi16(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(x, w0)), one));
+            a1 = _mm256_add_epi32(a1, _mm256_madd_epi16(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(x, w1)), one));
+            x = CQ__SET1(qb + s * 4);
+            b0 = _mm256_add_epi32(b0, _mm256_madd_epi16(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(x, w0)), one));
+            b1 = _mm256_add_epi32(b1, _mm256_madd_epi16(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(x, w1)), one));
+        }
+        CQ__ADD32(t + j * 16, a0);
+        CQ__ADD32(t + j * 16 + 8, a1);
+        if (j + 1 < n) {
+            CQ__ADD32(t + j * 16 + 16, b0);
+            CQ__ADD32(t + j * 16 + 24, b1);
+        }
+    }
+}
+/* 2- and 3-bit codes of a block to one byte each, [8 steps][64] */
+CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, bool three) {
+    const __m256i two = _mm256_set1_epi8(3), bit = _mm256_set1_epi8(4);
+    for (size_t half = 0; half < 64; half += 32) {
+        __m256i top = three ? CQ__LOAD(w + 128 + half) : _mm256_setzero_si256();
+        for (int s = 0; s < 8; s++) {
+            __m256i v = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + (size_t)(s & 1) * 64 + half), s & 6), two);
+            /* bit s of the top plane to bit 2: shifts move across bytes, the mask removes what came from next door */
+            __m256i h = s >= 2 ? _mm256_srli_epi16(top, s - 2) : _mm256_slli_epi16(top, 2 - s);
+            v = _mm256_or_si256(v, _mm256_and_si256(h, bit));
+            _mm256_storeu_si256((__m256i *)(void *)(out + (size_t)s * 64 + half), v);
+        }
+    }
+}
+
+/* == cq__panel_q8_c */
+CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, const int8_t *q, size_t ldq,
+                                const int32_t *sum, size_t lds, const float *scale, size_t n) {
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
+    size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    size_t block_bytes = CQ__BLOCK * CQ__ROWS / 8 * cq_format_bits(t->format);
+    int32_t middle = t->format == CQ_INT8 ? 0 : (int32_t)1 << (cq_format_bits(t->format) - 1);
+    int32_t acc[4 * CQ__ROWS];
+    unsigned char bytes[CQ__BLOCK * CQ__ROWS];
+    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, sum += 4 * lds, scale += 4, out += 4 * CQ__ROWS) {
+        size_t m = cq__min(4, n - j0);
+        for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;
+        for (size_t g = 0; g < groups; g++) {
+            size_t last = cq__min((g + 1) * per, count);
+            __m256 s0, s1;
+            __m256i z0 = _mm256_set1_epi32(middle), z1 = z0;
+            for (size_t i = 0; i < m * CQ__ROWS; i += 8)
+                _mm256_storeu_si256((__m256i *)(void *)(acc + i), _mm256_setzero_si256());
+            for (size_t b = g * per; b < last; b++) {
+                const unsigned char *w = blocks + b * block_bytes;
+                const int8_t *x = q + b * CQ__BLOCK;
+                if (t->format == CQ_INT8) {
+                    cq__int8_block_avx2(acc, w, x, ldq, m);
+                } else if (t->format == CQ_INT4) {
+                    if (m == 4) cq__int4_block4_avx2(acc, w, x, ldq);
+                    else
+                        for (size_t j = 0; j < m; j++) cq__int4_block1_avx2(acc + j * CQ__ROWS, w, x + j * ldq);
+                } else {
+                    cq__spread_avx2(bytes, w, t->format == CQ_INT3);
+                    if (m == 4) cq__byte_block4_avx2(acc, bytes, x, ldq);
+                    else
+                        for (size_t j = 0; j < m; j++) cq__byte_block1_avx2(acc + j * CQ__ROWS, bytes, x + j * ldq);
+                }
+            }
+            s0 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 2 * g * CQ__ROWS)));
+            s1 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 2 * g * CQ__ROWS + 16)));
+            if (t->asym) {
+                __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(p + (2 * groups + g) * CQ__ROWS));
+                const __m256i offset = _mm256_set1_epi32(t->format == CQ_INT8 ? 128 : 0);
+                z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), offset);
+                z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), offset);
+            }
+            for (size_t j = 0; j < m; j++) {
+                int32_t total = 0;
+                for (size_t b = g * per; b < last; b++) total += sum[j * lds + b];
+                __m256i all = _mm256_set1_epi32(total);
+                __m256i d0 = _mm256_sub_epi32(CQ__LOAD(acc + j * CQ__ROWS), _mm256_mullo_epi32(z0, all));
+                __m256i d1 = _mm256_sub_epi32(CQ__LOAD(acc + j * CQ__ROWS + 8), _mm256_mullo_epi32(z1, all));
+                float *o = out + j * CQ__ROWS;
+                _mm256_storeu_ps(o, _mm256_add_ps(_mm256_loadu_ps(o), _mm256_mul_ps(_mm256_cvtepi32_ps(d0), s0)));
+                _mm256_storeu_ps(o + 8, _mm256_add_ps(_mm256_loadu_ps(o + 8), _mm256_mul_ps(_mm256_cvtepi32_ps(d1), s1)));
+            }
+        }
+        for (size_t j = 0; j < m; j++) {
+            __m256 s = _mm256_set1_ps(scale[j]);
+            float *o = out + j * CQ__ROWS;
+            _mm256_storeu_ps(o, _mm256_mul_ps(_mm256_loadu_ps(o), s));
+            _mm256_storeu_ps(o + 8, _mm256_mul_ps(_mm256_loadu_ps(o + 8), s));
+        }
+    }
+}
+
+/* == cq__unpack_c */
+CQ__AVX2 __m256 cq__load8_avx2(const unsigned char *p, cq_format format) {
+    if (format == CQ_F32) return _mm256_loadu_ps((const float *)(const void *)p);
+    __m128i h = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return format == CQ_F16 ? _mm256_cvtph_ps(h)
+                            : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size_t block) {
+    size_t k0 = block * CQ__BLOCK, n = cq__min(CQ__BLOCK, t->cols - k0), size = cq_format_bits(t->format) / 8;
+    if (t->layout == CQ_ROWS) {
+        if (n % 8 || t->rows - panel * CQ__ROWS < CQ__ROWS) {
+            cq__unpack_c(out, t, panel, block);
+            return;
+        }
+        for (size_t r = 0; r < CQ__ROWS; r += 8) /* transpose 8 x 8 at a time */
+            for (size_t k = 0; k < n; k += 8) {
+                const unsigned char *p = t->data + ((panel * CQ__ROWS + r) * t->cols + k0 + k) * size;
+                size_t row = t->cols * size;
+                __m256 a0 = cq__load8_avx2(p, t->format), a1 = cq__load8_avx2(p + row, t->format);
+                __m256 a2 = cq__load8_avx2(p + 2 * row, t->format), a3 = cq__load8_avx2(p + 3 * row, t->format);
+                __m256 a4 = cq__load8_avx2(p + 4 * row, t->format), a5 = cq__load8_avx2(p + 5 * row, t->format);
+                __m256 a6 = cq__load8_avx2(p + 6 * row, t->format), a7 = cq__load8_avx2(p + 7 * row, t->format);
+                __m256 b0 = _mm256_unpacklo_ps(a0, a1), b1 = _mm256_unpackhi_ps(a0, a1);
+                __m256 b2 = _mm256_unpacklo_ps(a2, a3), b3 = _mm256_unpackhi_ps(a2, a3);
+                __m256 b4 = _mm256_unpacklo_ps(a4, a5), b5 = _mm256_unpackhi_ps(a4, a5);
+                __m256 b6 = _mm256_unpacklo_ps(a6, a7), b7 = _mm256_unpackhi_ps(a6, a7);
+                a0 = _mm256_shuffle_ps(b0, b2, 0x44);
+                a1 = _mm256_shuffle_ps(b0, b2, 0xee);
+                a2 = _mm256_shuffle_ps(b1, b3, 0x44);
+                a3 = _mm256_shuffle_ps(b1, b3, 0xee);
+                a4 = _mm256_shuffle_ps(b4, b6, 0x44);
+                a5 = _mm256_shuffle_ps(b4, b6, 0xee);
+                a6 = _mm256_shuffle_ps(b5, b7, 0x44);
+                a7 = _mm256_shuffle_ps(b5, b7, 0xee);
+                float *o = out + k * CQ__ROWS + r;
+                _mm256_storeu_ps(o, _mm256_permute2f128_ps(a0, a4, 0x20));
+                _mm256_storeu_ps(o + 16, _mm256_permute2f128_ps(a1, a5, 0x20));
+                _mm256_storeu_ps(o + 32, _mm256_permute2f128_ps(a2, a6, 0x20));
+                _mm256_storeu_ps(o + 48, _mm256_permute2f128_ps(a3, a7, 0x20));
+                _mm256_storeu_ps(o + 64, _mm256_permute2f128_ps(a0, a4, 0x31));
+                _mm256_storeu_ps(o + 80, _mm256_permute2f128_ps(a1, a5, 0x31));
+                _mm256_storeu_ps(o + 96, _mm256_permute2f128_ps(a2, a6, 0x31));
+                _mm256_storeu_ps(o + 112, _mm256_permute2f128_ps(a3, a7, 0x31));
+            }
+        return;
+    }
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t);
+    if (!cq_format_is_int(t->format)) {
+        p += k0 * CQ__ROWS * size;
+        for (size_t i = 0; i < n * CQ__ROWS; i += 8) _mm256_storeu_ps(out + i, cq__load8_avx2(p + i * size, t->format));
+        return;
+    }
+    size_t groups = cq_tensor_groups(t), g = k0 / t->group_size;
+    const unsigned char *w = p + cq__panel_head(t) + block * (CQ__BLOCK * CQ__ROWS / 8) * cq_format_bits(t->format);
+    unsigned char bytes[CQ__BLOCK * CQ__ROWS];
+    if (t->format == CQ_INT2 || t->format == CQ_INT3) cq__spread_avx2(bytes, w, t->format == CQ_INT3);
+    for (size_t half = 0; half < 2; half++) { /* 8 rows */
+        __m256 scale = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 2 * g * CQ__ROWS + 16 * half)));
+        __m256i zero = _mm256_set1_epi32((int32_t)1 << (cq_format_bits(t->format) - 1));
+        if (t->asym)
+            zero = _mm256_cvtepu8_epi32(
+                _mm_loadl_epi64((const __m128i *)(const void *)(p + (2 * groups + g) * CQ__ROWS + 8 * half)));
+        for (size_t s = 0; s < 8; s++) {
+            __m256i v;
+            if (t->format == CQ_INT8) {
+                v = _mm256_xor_si256(CQ__LOAD(w + s * 64 + 32 * half), _mm256_set1_epi8((char)-128));
+            } else if (t->format == CQ_INT4) {
+                v = _mm256_srli_epi16(CQ__LOAD(w + (s & 3) * 64 + 32 * half), (int)(s & 4));
+                v = _mm256_and_si256(v, _mm256_set1_epi8(15));
+            } else {
+                v = CQ__LOAD(bytes + s * 64 + 32 * half);
+            }
+            for (size_t k = 0; k < 4 && s * 4 + k < n; k++) {
+                __m256i code = _mm256_and_si256(_mm256_srli_epi32(v, (int)(8 * k)), _mm256_set1_epi32(255));
+                __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(code, zero)), scale);
+                _mm256_storeu_ps(out + (s * 4 + k) * CQ__ROWS + 8 * half, value);
+            }
+        }
+    }
+}
+
+/* == cq__quantize_c */
+CQ__AVX2 float cq__quantize_avx2(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
+    const __m256 sign = _mm256_set1_ps(-0.0f), top = _mm256_set1_ps(127.0f), bottom = _mm256_set1_ps(-127.0f);
+    __m256 most = _mm256_setzero_ps();
+    float m = 0.0f, lanes[8];
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) most = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(x + i)), most);
+    _mm256_storeu_ps(lanes, most);
+    for (size_t l = 0; l < 8; l++) m = lanes[l] > m ? lanes[l] : m;
+    for (; i < n; i++) {
+        float a = cq__float(cq__bits(x[i]) & 0x7fffffffu);
+        m = a > m ? a : m;
+    }
+    float inverse = m > 0.0f ? 127.0f / m : 0.0f;
+    if (!(inverse < CQ__INFINITY)) inverse = 0.0f;
+    const __m256 inv = _mm256_set1_ps(inverse);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (size_t b = 0; b < stride; b += CQ__BLOCK) {
+        if (b + CQ__BLOCK > n) { /* the padded tail */
+            int32_t s = 0;
+            for (i = b; i < b + CQ__BLOCK; i++) {
+                float v = i < n ? x[i] * inverse : 0.0f;
+                v = v > -127.0f ? v : -127.0f;
+                v = v < 127.0f ? v : 127.0f;
+                q[i] = (int8_t)(int32_t)cq__round_even(v);
+                s += q[i];
+            }
+            sum[b / CQ__BLOCK] = s;
+            continue;
+        }
+        __m256i v[4], total = _mm256_setzero_si256();
+        for (size_t l = 0; l < 4; l++) {
+            __m256 y = _mm256_mul_ps(_mm256_loadu_ps(x + b + 8 * l), inv);
+            y = _mm256_min_ps(_mm256_max_ps(y, bottom), top); /* NaN: the second operand, as in the plain code */
+            v[l] = _mm256_cvtps_epi32(y);                     /* to nearest, ties to even */
+            total = _mm256_add_epi32(total, v[l]);
+        }
+        __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
+        _mm256_storeu_si256((__m256i *)(void *)(q + b), _mm256_permutevar8x32_epi32(packed, order));
+        int32_t part[8], s = 0;
+        _mm256_storeu_si256((__m256i *)(void *)part, total);
+        for (size_t l = 0; l < 8; l++) s += part[l];
+        sum[b / CQ__BLOCK] = s;
+    }
+    return inverse > 0.0f ? m / 127.0f : 0.0f;
+}
+
+CQ__AVX2 float cq__dot_avx2(const float *a, const float *b, size_t n) {
+    __m256 acc = _mm256_setzero_ps();
+    float l[8];
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) acc = _mm256_add_ps(acc, _mm256_mul_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
+    _mm256_storeu_ps(l, acc);
+    for (; i < n; i++) l[i & 7] = l[i & 7] + a[i] * b[i];
+    return cq__tree8(l);
+}
+/* == cq__dots_c: four keys at a time; the tree of cq__tree8 is taken on the transposed lanes of all four */
+CQ__AVX2 void cq__dots_avx2(float *out, const float *q, const float *k, size_t ldk, size_t n, size_t count) {
+    size_t i = 0;
+    if (n % 8 == 0)
+        for (; i + 4 <= count; i += 4, k += 4 * ldk) {
+            __m256 a0 = _mm256_setzero_ps(), a1 = a0, a2 = a0, a3 = a0;
+            for (size_t d = 0; d < n; d += 8) {
+                __m256 x = _mm256_loadu_ps(q + d);
+                a0 = _mm256_add_ps(a0, _mm256_mul_ps(x, _mm256_loadu_ps(k + d)));
+                a1 = _mm256_add_ps(a1, _mm256_mul_ps(x, _mm256_loadu_ps(k + ldk + d)));
+                a2 = _mm256_add_ps(a2, _mm256_mul_ps(x, _mm256_loadu_ps(k + 2 * ldk + d)));
+                a3 = _mm256_add_ps(a3, _mm256_mul_ps(x, _mm256_loadu_ps(k + 3 * ldk + d)));
+            }
+            __m128 s0 = _mm_add_ps(_mm256_castps256_ps128(a0), _mm256_extractf128_ps(a0, 1)); /* 0+4 1+5 2+6 3+7 */
+            __m128 s1 = _mm_add_ps(_mm256_castps256_ps128(a1), _mm256_extractf128_ps(a1, 1));
+            __m128 s2 = _mm_add_ps(_mm256_castps256_ps128(a2), _mm256_extractf128_ps(a2, 1));
+            __m128 s3 = _mm_add_ps(_mm256_castps256_ps128(a3), _mm256_extractf128_ps(a3, 1));
+            __m128 u0 = _mm_unpacklo_ps(s0, s1), u1 = _mm_unpacklo_ps(s2, s3);
+            __m128 u2 = _mm_unpackhi_ps(s0, s1), u3 = _mm_unpackhi_ps(s2, s3);
+            __m128 even = _mm_add_ps(_mm_movelh_ps(u0, u1), _mm_movelh_ps(u2, u3));
+            __m128 odd = _mm_add_ps(_mm_movehl_ps(u1, u0), _mm_movehl_ps(u3, u2));
+            _mm_storeu_ps(out + i, _mm_add_ps(even, odd));
+        }
+    for (; i < count; i++, k += ldk) out[i] = cq__dot_avx2(q, k, n);
+}
+CQ__AVX2 void cq__mix_avx2(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count) {
+    size_t d = 0;
+    for (; d + 32 <= n; d += 32) {
+        __m256 a0 = _mm256_setzero_ps(), a1 = a0, a2 = a0, a3 = a0;
+        for (size_t i = 0; i < count; i++) {
+            const float *row = v + i * ldv + d;
+            __m256 x = _mm256_broadcast_ss(p + i);
+            a0 = _mm256_add_ps(a0, _mm256_mul_ps(x, _mm256_loadu_ps(row)));
+            a1 = _mm256_add_ps(a1, _mm256_mul_ps(x, _mm256_loadu_ps(row + 8)));
+            a2 = _mm256_add_ps(a2, _mm256_mul_ps(x, _mm256_loadu_ps(row + 16)));
+            a3 = _mm256_add_ps(a3, _mm256_mul_ps(x, _mm256_loadu_ps(row + 24)));
+        }
+        _mm256_storeu_ps(out + d, a0);
+        _mm256_storeu_ps(out + d + 8, a1);
+        _mm256_storeu_ps(out + d + 16, a2);
+        _mm256_storeu_ps(out + d + 24, a3);
+    }
+    if (d < n) cq__mix_c(out + d, p, v + d, ldv, n - d, count);
+}
+CQ__AVX2 float cq__sum_avx2(const float *a, size_t n) {
+    __m256 acc = _mm256_setzero_ps();
+    float l[8];
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) acc = _mm256_add_ps(acc, _mm256_loadu_ps(a + i));
+    _mm256_storeu_ps(l, acc);
+    for (; i < n; i++) l[i & 7] = l[i & 7] + a[i];
+    return cq__tree8(l);
+}
+CQ__AVX2 float cq__max_avx2(const float *a, size_t n) {
+    float m = -CQ__INFINITY, l[8];
+    __m256 most = _mm256_set1_ps(m);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) most = _mm256_max_ps(_mm256_loadu_ps(a + i), most);
+    _mm256_storeu_ps(l, most);
+    for (size_t j = 0; j < 8; j++) m = l[j] > m ? l[j] : m;
+    for (; i < n; i++) m = a[i] > m ? a[i] : m;
+    return m;
+}
+CQ__AVX2 void cq__axpy_avx2(float *y, float a, const float *x, size_t n) {
+    __m256 s = _mm256_set1_ps(a);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), _mm256_mul_ps(s, _mm256_loadu_ps(x + i))));
+    for (; i < n; i++) y[i] = y[i] + a * x[i];
+}
+CQ__AVX2 void cq__scale_avx2(float *y, const float *x, const unsigned char *w, float s, size_t n) {
+    __m256 v = _mm256_set1_ps(s);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 r = _mm256_mul_ps(_mm256_loadu_ps(x + i), v);
+        if (w) r = _mm256_mul_ps(r, _mm256_loadu_ps((const float *)(const void *)(w + 4 * i)));
+        _mm256_storeu_ps(y + i, r);
+    }
+    cq__scale_c(y + i, x + i, w ? w + 4 * i : NULL, s, n - i);
+}
+
+/* == cq_expf on eight lanes: the same operations in the same order, then the special cases by blending */
+CQ__AVX2 __m256 cq__exp8_avx2(__m256 x0) {
+    const __m256 round = _mm256_set1_ps(CQ__ROUND);
+    __m256 x = _mm256_min_ps(_mm256_max_ps(x0, _mm256_set1_ps(-104.0f)), _mm256_set1_ps(89.0f));
+    __m256 t = _mm256_add_ps(_mm256_mul_ps(x, _mm256_set1_ps(CQ__LOG2E)), round), n = _mm256_sub_ps(t, round);
+    __m256 r = _mm256_sub_ps(_mm256_sub_ps(x, _mm256_mul_ps(n, _mm256_set1_ps(CQ__LN2_HI))),
+                             _mm256_mul_ps(n, _mm256_set1_ps(CQ__LN2_LO)));
+    __m256 p = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(0.00139517174f), r), _mm256_set1_ps(0.00836959854f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(0.0416661873f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(0.166665122f));
+    p = _mm256_add_ps(_mm256_mul_ps(p, r), _mm256_set1_ps(0.5f));
+    __m256 y = _mm256_add_ps(_mm256_set1_ps(1.0f), _mm256_add_ps(_mm256_mul_ps(_mm256_mul_ps(r, r), p), r));
+    __m256i k = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_castps_si256(round)), bias = _mm256_set1_epi32(127);
+    __m256i h = _mm256_sub_epi32(_mm256_srli_epi32(_mm256_add_epi32(k, _mm256_set1_epi32(256)), 1),
+                                 _mm256_set1_epi32(128));
+    y = _mm256_mul_ps(y, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(h, bias), 23)));
+    y = _mm256_mul_ps(y, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(k, h), bias), 23)));
+    y = _mm256_blendv_ps(y, _mm256_setzero_ps(), _mm256_cmp_ps(x0, _mm256_set1_ps(CQ__EXP_MIN), _CMP_LT_OQ));
+    y = _mm256_blendv_ps(y, _mm256_set1_ps(CQ__INFINITY), _mm256_cmp_ps(x0, _mm256_set1_ps(CQ__EXP_MAX), _CMP_GE_OQ));
+    return _mm256_blendv_ps(y, x0, _mm256_cmp_ps(x0, x0, _CMP_UNORD_Q));
+}
+CQ__AVX2 void cq__exp_minus_avx2(float *x, float m, size_t n) {
+    __m256 v = _mm256_set1_ps(m);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(x + i, cq__exp8_avx2(_mm256_sub_ps(_mm256_loadu_ps(x + i), v)));
+    for (; i < n; i++) x[i] = cq_expf(x[i] - m);
+}
+CQ__AVX2 void cq__silu_mul_avx2(float *g, const float *u, size_t n) {
+    const __m256 one = _mm256_set1_ps(1.0f), sign = _mm256_set1_ps(-0.0f);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 v = _mm256_loadu_ps(g + i), e = cq__exp8_avx2(_mm256_xor_ps(v, sign));
+        v = _mm256_mul_ps(_mm256_div_ps(v, _mm256_add_ps(one, e)), _mm256_loadu_ps(u + i));
+        _mm256_storeu_ps(g + i, v);
+    }
+    cq__silu_mul_c(g + i, u + i, n - i);
+}
+
+static const cq__kernels cq__kernels_avx2 = {
+    "avx2",        cq__tile_f32_avx2, cq__unpack_avx2, cq__panel_q8_avx2, cq__quantize_avx2,  cq__dot_avx2,
+    cq__dots_avx2, cq__mix_avx2,      cq__sum_avx2,    cq__max_avx2,      cq__axpy_avx2,   cq__scale_avx2,    cq__exp_minus_avx2, cq__silu_mul_avx2};
+
+static bool cq__cpu_has_avx2(void) {
+    uint32_t a = 0, b = 0, c = 0, d = 0, xcr0;
+#ifdef _MSC_VER
+    int r[4];
+    __cpuid(r, 0);
+    if (r[0] < 7) return false;
+    __cpuid(r, 1);
+    c = (uint32_t)r[2];
+    __cpuidex(r, 7, 0);
+    b = (uint32_t)r[1];
+    (void)a, (void)d;
+#else
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+    uint32_t c1 = c;
+    if (__get_cpuid_max(0, NULL) < 7) return false;
+    __cpuid_count(7, 0, a, b, c, d);
+    c = c1;
+#endif
+    if (!(c >> 27 & 1) || !(c >> 28 & 1) || !(c >> 29 & 1) || !(b >> 5 & 1)) return false; /* OSXSAVE AVX F16C AVX2 */
+#ifdef _MSC_VER
+    xcr0 = (uint32_t)_xgetbv(0);
+#else
+    uint32_t high;
+    __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+    (void)high;
+#endif
+    return (xcr0 & 6) == 6; /* the system saves XMM and YMM */
+}
+#endif /* CQ__X86 */
+
+/* ###################################################################################################################
+   [DISPATCH]  one row a tier, best first
+   ################################################################################################################### */
+static const cq__kernels *cq__tier(size_t index) {
+#if CQ__X86
+    if (cq__cpu_has_avx2()) {
+        if (index == 0) return &cq__kernels_avx2;
+        index--;
+    }
+#endif
+    return index == 0 ? &cq__kernels_c : NULL;
+}
+
+CQUANT_DEF const char *cq_isa_available(size_t index) {
+    const cq__kernels *k = cq__tier(index);
+    return k ? k->name : NULL;
+}
+CQUANT_DEF const char *cq_isa(const cq_context *ctx) { return ctx->k->name; }
+
+CQUANT_DEF cq_status cq_init(cq_context *ctx, const cq_context_desc *desc, cq_error *err) {
+    ctx->k = cq__tier(0);
+    ctx->parallel.run = NULL;
+    ctx->parallel.user = NULL;
+    if (!desc) return CQ_OK;
+    ctx->parallel = desc->parallel;
+    if (!desc->isa) return CQ_OK;
+    size_t len = cq__strlen(desc->isa);
+    for (size_t i = 0; (ctx->k = cq__tier(i)) != NULL; i++)
+        if (cq__strlen(ctx->k->name) == len && cq__equal(ctx->k->name, desc->isa, len)) return CQ_OK;
+    ctx->k = &cq__kernels_c;
+    return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this CPU or this build lacks the instruction set", desc->isa, len,
+                      UINT64_MAX, INT64_MIN);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT DEFAULT
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#endif /* CQUANT_IMPLEMENTATION */
+
+/* ===================================================================================================================
+   Licence: MIT No Attribution (MIT-0)
+   Copyright (c) 2026 the cquant authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+   persons to whom the Software is furnished to do so.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   =================================================================================================================== */

@@ -1,0 +1,896 @@
+/* The denoiser and the samplers: schedule, filters and draws against independent ones, whole generations against ids of
+   the reference (tests/golden/generate.h), every refusal once.
+   cc -std=c99 -O1 -g -fsanitize=address,undefined -I. tests/test_generate.c -lcmocka -lm
+   Run in the root of the repository, or define GOLDEN_DIR. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CQUANT_IMPLEMENTATION
+#include "cquant_models.h"
+#include "golden/generate.h"
+
+#ifndef GOLDEN_DIR
+#define GOLDEN_DIR "tests/golden"
+#endif
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static uint64_t rng_state = 1;
+static uint32_t rng(void) { return (uint32_t)(cq_random(99, 0, rng_state++) >> 32); }
+static float rng_float(float lo, float hi) { return lo + (hi - lo) * (float)(rng() >> 8) / 16777216.0f; }
+
+static cq_generate_desc desc_zero(void) {
+    cq_generate_desc d;
+    memset(&d, 0, sizeof d);
+    return d;
+}
+
+/* ---- names and schedule ------------------------------------------------------------------------------------------ */
+/* Catches: names that the command line and the reports do not share with the reference. */
+static void test_names(void **state) {
+    (void)state;
+    assert_string_equal(cq_alg_name(CQ_ALG_ORIGIN), "origin");
+    assert_string_equal(cq_alg_name(CQ_ALG_MASKGIT_PLUS), "maskgit_plus");
+    assert_string_equal(cq_alg_name(CQ_ALG_TOPK_MARGIN), "topk_margin");
+    assert_string_equal(cq_alg_name(CQ_ALG_ENTROPY), "entropy");
+    assert_null(cq_alg_name(CQ_ALG_COUNT));
+}
+
+/* Catches: a schedule that is off by one anywhere. The numbers are those of the reference (float32, torch.linspace). */
+static void test_schedule_table(void **state) {
+    static const struct {
+        size_t n, steps;
+        float eps;
+        size_t take[16];
+    } table[] = {
+        {32, 16, 0.001f, {1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3}},
+        {32, 8, 0.001f, {3, 4, 4, 4, 4, 4, 4, 5}},
+        {8, 8, 0.001f, {0, 1, 1, 1, 1, 1, 1, 2}},
+        {5, 12, 0.001f, {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2}},
+        {12, 5, 0.001f, {2, 2, 2, 2, 4}},
+        {20, 7, 0.1f, {2, 2, 2, 2, 3, 3, 6}},
+        {64, 3, 0.5f, {10, 10, 44}},
+        {1, 1, 0.001f, {1}},
+        {100, 6, 0.001f, {16, 16, 16, 17, 17, 18}},
+    };
+    (void)state;
+    for (size_t t = 0; t < COUNT(table); t++) {
+        size_t left = table[t].n;
+        for (size_t i = 0; i < table[t].steps; i++) {
+            size_t take = cq__gen_quota(left, table[t].eps, table[t].steps, i);
+            assert_int_equal(take, table[t].take[i]);
+            left -= take;
+        }
+        assert_int_equal(left, 0);
+    }
+}
+
+/* Catches: float rounding that changes a number somewhere: with eps 0.001 plain double gives the same sequences. */
+static void test_schedule_double(void **state) {
+    (void)state;
+    for (size_t n = 1; n <= 70; n++)
+        for (size_t steps = 1; steps <= 70; steps += n % 3 + 1) {
+            size_t left = n;
+            for (size_t i = 0; i < steps; i++) {
+                double t = 1 + (0.001 - 1) * (double)i / (double)steps;
+                double s = 1 + (0.001 - 1) * (double)(i + 1) / (double)steps;
+                size_t want = i + 1 == steps ? left : (size_t)((double)left * (1 - s / t));
+                size_t take = cq__gen_quota(left, 0.001f, steps, i);
+                assert_int_equal(take, want);
+                left -= take;
+            }
+            assert_int_equal(left, 0);
+        }
+    /* extremes must neither wrap nor take more than there is */
+    assert_int_equal(cq__gen_quota(0, 0.001f, 5, 2), 0);
+    for (size_t i = 0; i < 16777216; i += 99991) assert_true(cq__gen_quota(4000, 0.001f, 16777216, i) <= 4000);
+    assert_int_equal(cq__gen_quota(7, 0.001f, 1, 5), 7); /* past the end: all */
+}
+
+/* ---- filters ----------------------------------------------------------------------------------------------------- */
+typedef struct item {
+    float x;
+    size_t id;
+} item;
+static int item_before(const void *a, const void *b) { /* falling value, then rising id */
+    const item *p = (const item *)a, *q = (const item *)b;
+    if (p->x != q->x) return p->x > q->x ? -1 : 1;
+    return p->id < q->id ? -1 : p->id > q->id;
+}
+/* What the reference says, word by word, in double: returns how far the nearest decision of top_p was from its edge. */
+static double brute_filter(const float *x, size_t n, float top_p, size_t top_k, bool *kept) {
+    item s[300];
+    double sum = 0, cum = 0, edge = 1;
+    for (size_t i = 0; i < n; i++) {
+        s[i].x = x[i];
+        s[i].id = i;
+        kept[i] = true;
+    }
+    qsort(s, n, sizeof s[0], item_before);
+    for (size_t i = 0; i < n; i++) sum += exp((double)s[i].x - (double)s[0].x);
+    if (top_p > 0 && top_p < 1)
+        for (size_t i = 0; i < n; i++) { /* removed when those before it have more than top_p */
+            if (i && cum > (double)top_p) kept[s[i].id] = false;
+            if (i) edge = fmin(edge, fabs(cum - (double)top_p));
+            cum += exp((double)s[i].x - (double)s[0].x) / sum;
+        }
+    if (top_k) {
+        size_t left = 0, k = top_k < n ? top_k : n;
+        for (size_t i = 0; i < n; i++) left += kept[i];
+        if (left >= k)
+            for (size_t i = 0; i < n; i++)
+                if (x[i] < s[k - 1].x) kept[i] = false;
+    }
+    return edge;
+}
+
+/* Catches: a selection by histogram that is not what sorting gives: ties, both signs, +0 and -0, any digit of a key */
+static void test_filters(void **state) {
+    const cq__kernels *k = &cq__kernels_c;
+    size_t checked = 0;
+    (void)state;
+    for (size_t trial = 0; trial < 3000; trial++) {
+        float x[300], y[300], spread = rng_float(0.01f, 12.0f), offset = rng_float(-30.0f, 30.0f);
+        bool kept[300];
+        size_t n = 1 + rng() % (trial % 10 ? 40 : 300), top_k = trial % 3 ? rng() % (n + 2) : 0;
+        float top_p = trial % 4 ? rng_float(0.0f, 1.02f) : 0.0f;
+        for (size_t i = 0; i < n; i++) {
+            x[i] = rng_float(-spread, spread) + offset;
+            if (trial & 1) x[i] = floorf(x[i]); /* many ties */
+            if (rng() % 50 == 0) x[i] = rng() & 1 ? 0.0f : -0.0f;
+        }
+        if (brute_filter(x, n, top_p, top_k, kept) < 1e-6) continue; /* the edge itself is a matter of rounding */
+        memcpy(y, x, sizeof y);
+        float max = k->max(y, n);
+        if (top_p > 0.0f && top_p < 1.0f) cq__draw_top_p(y, n, max, top_p);
+        if (top_k > 0 && top_k < n) cq__draw_top_k(y, n, top_k);
+        for (size_t i = 0; i < n; i++) {
+            if (kept[i]) assert_true(y[i] == x[i]);
+            else assert_true(y[i] < -3e38f);
+        }
+        checked++;
+    }
+    assert_true(checked > 2500);
+}
+
+/* Catches: an edge that is reached exactly: 0.5 is not over 0.5, so the next one stays too; of equals the lower id. */
+static void test_filter_edges(void **state) {
+    float l2 = logf(2.0f);
+    float x[] = {0.0f, l2, 0.0f, -1000.0f}; /* 1/4, 1/2, 1/4, 0 */
+    (void)state;
+    cq__draw_top_p(x, 4, l2, 0.499f);
+    assert_true(x[1] == l2 && x[0] < -3e38f && x[2] < -3e38f && x[3] < -3e38f);
+    float y[] = {0.0f, 0.0f, 0.0f, 0.0f}; /* four quarters */
+    cq__draw_top_p(y, 4, 0.0f, 0.5f);
+    assert_true(y[0] == 0.0f && y[1] == 0.0f && y[2] == 0.0f && y[3] < -3e38f);
+    float z[] = {1.0f, 3.0f, 2.0f, 3.0f, 2.0f};
+    cq__draw_top_k(z, 5, 3); /* the third largest is 2: both stay */
+    assert_true(z[0] < -3e38f && z[1] == 3.0f && z[2] == 2.0f && z[3] == 3.0f && z[4] == 2.0f);
+    float w[] = {5.0f, 1.0f};
+    cq__draw_top_p(w, 2, 5.0f, 1e-30f); /* the first always stays */
+    assert_true(w[0] == 5.0f && w[1] < -3e38f);
+    float v[] = {0.0f, -0.0f, -1.0f};
+    cq__draw_top_k(v, 3, 1); /* the two zeros are equal */
+    assert_true(v[0] == 0.0f && v[1] == 0.0f && v[2] < -3e38f);
+}
+
+/* ---- draws ------------------------------------------------------------------------------------------------------- */
+/* Catches: confidence formulas, also of filtered distributions; ties that do not go to the lowest id. */
+static void test_confidence(void **state) {
+    (void)state;
+    for (size_t trial = 0; trial < 500; trial++) {
+        float x[64], y[64];
+        bool kept[300];
+        size_t n = 2 + rng() % 60, best = 0;
+        cq_generate_desc d = desc_zero();
+        d.top_k = trial & 1 ? 1 + rng() % n : 0;
+        d.top_p = trial & 2 ? rng_float(0.1f, 0.99f) : 0.0f;
+        for (size_t i = 0; i < n; i++) x[i] = rng_float(-6, 6);
+        if (trial % 5 == 0)
+            for (size_t i = 0; i < n; i++) x[i] = floorf(x[i]);
+        for (size_t i = 1; i < n; i++)
+            if (x[i] > x[best]) best = i;
+        if (brute_filter(x, n, d.top_p, d.top_k, kept) < 1e-6) continue;
+        double sum = 0, first = 0, second = 0, entropy = 0;
+        for (size_t i = 0; i < n; i++) sum += kept[i] ? exp((double)x[i]) : 0;
+        for (size_t i = 0; i < n; i++) {
+            double p = kept[i] ? exp((double)x[i]) / sum : 0;
+            entropy += p * log(p + 1e-10);
+            if (p > first) {
+                second = first;
+                first = p;
+            } else if (p > second) {
+                second = p;
+            }
+        }
+        for (int alg = 0; alg < CQ_ALG_COUNT; alg++) {
+            float conf = 7;
+            double want = alg == CQ_ALG_TOPK_MARGIN ? first - second : alg == CQ_ALG_ENTROPY ? entropy : first;
+            d.alg = (cq_alg)alg;
+            memcpy(y, x, sizeof y);
+            assert_int_equal(cq_sample(y, n, &d, 1, 2, &conf), best);
+            assert_true(fabs((double)conf - want) < 2e-6 * (1 + fabs(want)));
+            memcpy(y, x, sizeof y);
+            assert_int_equal(cq_sample(y, n, &d, 1, 2, NULL), best);
+        }
+    }
+}
+
+/* Catches: an undefined conversion, an index outside, an endless loop on what a broken model may give. */
+static void test_hostile_logits(void **state) {
+    float nan_ = cq__float(0x7fc00000u), inf = cq__float(0x7f800000u);
+    (void)state;
+    for (int alg = 0; alg < CQ_ALG_COUNT; alg++)
+        for (int mode = 0; mode < 8; mode++) {
+            cq_generate_desc d = desc_zero();
+            float conf = 0;
+            d.alg = (cq_alg)alg;
+            d.temperature = mode & 1 ? (mode & 4 ? 1e-30f : 0.7f) : 0.0f;
+            d.top_p = mode & 2 ? 0.9f : 0.0f;
+            d.top_k = mode & 4 ? 2 : 0;
+            float a[] = {nan_, nan_, -inf};
+            assert_int_equal(cq_sample(a, 3, &d, 0, 0, &conf), 0);
+            assert_true(conf < -3e38f);
+            float b[] = {nan_, 1.0f, -inf, nan_};
+            assert_int_equal(cq_sample(b, 4, &d, 0, 0, &conf), 1);
+            assert_true(conf == (alg == CQ_ALG_ENTROPY ? conf : 1.0f) && conf == conf);
+            float c[] = {2.0f, inf, -inf, 5.0f};
+            assert_int_equal(cq_sample(c, 4, &d, 0, 0, &conf), 1);
+            assert_true(conf == conf);
+            float e[] = {-4.0f};
+            assert_int_equal(cq_sample(e, 1, &d, 0, 0, &conf), 0);
+            assert_true(fabsf(conf - (alg == CQ_ALG_ENTROPY ? 0.0f : 1.0f)) < 1e-6f);
+            float f[] = {-inf, -inf, -1e38f}; /* too low for the low temperature */
+            assert_int_equal(cq_sample(f, 3, &d, 0, 0, &conf), d.temperature == 1e-30f ? 0 : 2);
+        }
+}
+
+/* Catches: a draw that does not follow the filtered, tempered distribution. Chi-squared, 99.99% quantiles; the seed is
+   fixed, so the test does not vary. */
+static void test_sampling_distribution(void **state) {
+    static const float logits[8] = {1.0f, 0.2f, -0.5f, 2.0f, -3.0f, 0.9f, 0.0f, 1.5f};
+    enum { DRAWS = 40000 };
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        double p[8], sum = 0, chi = 0;
+        size_t hits[8] = {0}, cells = 0;
+        bool kept[300];
+        float tempered[8];
+        cq_generate_desc d = desc_zero();
+        d.temperature = 0.7f;
+        d.top_p = mode == 1 ? 0.8f : 0.0f;
+        d.top_k = mode == 2 ? 5 : 0;
+        d.seed = 7;
+        for (size_t i = 0; i < 8; i++) tempered[i] = logits[i] / d.temperature;
+        brute_filter(tempered, 8, d.top_p, d.top_k, kept);
+        for (size_t i = 0; i < 8; i++) sum += p[i] = kept[i] ? exp((double)tempered[i]) : 0;
+        for (size_t t = 0; t < DRAWS; t++) {
+            float x[8], conf;
+            memcpy(x, logits, sizeof x);
+            int32_t token = cq_sample(x, 8, &d, t, 3, &conf);
+            assert_true(token >= 0 && token < 8 && kept[token]);
+            assert_true(fabs((double)conf - p[token] / sum) < 1e-5); /* of the token drawn, not of the likeliest */
+            hits[token]++;
+        }
+        for (size_t i = 0; i < 8; i++) {
+            double want = p[i] / sum * DRAWS;
+            if (!kept[i]) continue;
+            chi += ((double)hits[i] - want) * ((double)hits[i] - want) / want;
+            cells++;
+        }
+        assert_true(cells == (mode == 0 ? 8u : mode == 2 ? 5u : cells) && cells >= 3);
+        assert_true(chi < 29.9); /* 7 degrees of freedom at most */
+    }
+}
+
+/* ---- choice ------------------------------------------------------------------------------------------------------ */
+/* A generator without a model: only what the choice touches. */
+typedef struct fake {
+    cq_model m;
+    cq_session s;
+    cq_generator g;
+    int32_t ids[16], token[16];
+    uint32_t where[16];
+    float confidence[16];
+} fake;
+static void fake_init(fake *f, const float *confidence, size_t n) {
+    memset(f, 0, sizeof *f);
+    f->m.mask_id = 9;
+    f->s.m = &f->m;
+    f->g.s = &f->s;
+    f->g.ids = f->ids;
+    f->g.token = f->token;
+    f->g.where = f->where;
+    f->g.confidence = f->confidence;
+    f->g.n = f->g.to = n;
+    for (size_t i = 0; i < n; i++) {
+        f->ids[i] = 9;
+        f->token[i] = (int32_t)(100 + i);
+        f->where[i] = (uint32_t)i;
+        f->confidence[i] = confidence[i];
+    }
+}
+
+/* Catches: ties that do not go to the lowest position, a number of positions other than asked for. */
+static void test_choose_surest(void **state) {
+    static const float conf[6] = {0.5f, 0.9f, 0.5f, 0.9f, 0.1f, 0.5f};
+    static const size_t order[6] = {1, 3, 0, 2, 5, 4};
+    fake f;
+    (void)state;
+    for (size_t take = 1; take <= 6; take++) {
+        fake_init(&f, conf, 6);
+        assert_true(cq__gen_choose(&f.g, 6, take, false));
+        for (size_t i = 0; i < 6; i++)
+            assert_int_equal(f.ids[order[i]], i < take ? (int32_t)(100 + order[i]) : 9);
+    }
+    fake_init(&f, conf, 6); /* all that reach the threshold, equality included */
+    f.g.desc.threshold = 0.5f;
+    assert_true(cq__gen_choose(&f.g, 6, 6, true));
+    for (size_t i = 0; i < 6; i++) assert_int_equal(f.ids[i], i == 4 ? 9 : (int32_t)(100 + i));
+    fake_init(&f, conf, 6); /* none does: the best one goes */
+    f.g.desc.threshold = 0.95f;
+    assert_true(cq__gen_choose(&f.g, 6, 6, true));
+    for (size_t i = 0; i < 6; i++) assert_int_equal(f.ids[i], i == 1 ? 101 : 9);
+    fake_init(&f, conf, 6); /* the model predicts the mask itself: nothing changed */
+    for (size_t i = 0; i < 6; i++) f.token[i] = 9;
+    assert_false(cq__gen_choose(&f.g, 6, 3, false));
+    const float lost[3] = {-cq__float(0x7f800000u), -cq__float(0x7f800000u), -cq__float(0x7f800000u)};
+    fake_init(&f, lost, 3); /* no confidence at all is still an order */
+    assert_true(cq__gen_choose(&f.g, 3, 2, false));
+    assert_true(f.ids[0] == 100 && f.ids[1] == 101 && f.ids[2] == 9);
+}
+
+/* Catches: Gumbel draws that are not a multinomial without replacement: chi-squared over all ordered pairs out of four
+   would need the order; over the six pairs, with probabilities from the definition. */
+static void test_choose_gumbel(void **state) {
+    static const float conf[4] = {-0.3f, -1.0f, -0.1f, -2.0f};
+    enum { DRAWS = 40000 };
+    double w[4], sum = 0, chi = 0;
+    size_t hits[16] = {0}, ones[4] = {0};
+    fake f;
+    (void)state;
+    for (size_t i = 0; i < 4; i++) sum += w[i] = exp((double)conf[i] / 0.5);
+    for (size_t t = 0; t < DRAWS; t++) {
+        unsigned set = 0;
+        fake_init(&f, conf, 4);
+        f.g.desc.alg_temp = 0.5f;
+        f.g.desc.seed = 3;
+        f.g.step = t;
+        cq__gen_choose(&f.g, 4, 2, false);
+        for (size_t i = 0; i < 4; i++) set |= (f.ids[i] != 9 ? 1u : 0u) << i;
+        hits[set]++;
+        fake_init(&f, conf, 4);
+        f.g.desc.alg_temp = 0.5f;
+        f.g.desc.seed = 4;
+        f.g.step = t;
+        cq__gen_choose(&f.g, 4, 1, false);
+        for (size_t i = 0; i < 4; i++) ones[i] += f.ids[i] != 9;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        double want = w[i] / sum * DRAWS;
+        chi += ((double)ones[i] - want) * ((double)ones[i] - want) / want;
+    }
+    assert_true(chi < 21.1); /* 3 degrees of freedom, 99.99% */
+    chi = 0;
+    size_t seen = 0;
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = i + 1; j < 4; j++) {
+            double want = w[i] / sum * w[j] / (sum - w[i]) + w[j] / sum * w[i] / (sum - w[j]);
+            size_t got = hits[1u << i | 1u << j];
+            seen += got;
+            chi += ((double)got - want * DRAWS) * ((double)got - want * DRAWS) / (want * DRAWS);
+        }
+    assert_int_equal(seen, DRAWS);
+    assert_true(chi < 25.7); /* 5 degrees of freedom */
+}
+
+/* Catches: noise that is infinite at either end of the random numbers. */
+static void test_gumbel_ends(void **state) {
+    (void)state;
+    assert_true(fabsf(cq__gen_gumbel(0)) < 20.0f);
+    assert_true(fabsf(cq__gen_gumbel(UINT64_MAX)) < 20.0f);
+    assert_true(cq__gen_gumbel(UINT64_MAX) > cq__gen_gumbel(0));
+}
+
+/* ---- models ------------------------------------------------------------------------------------------------------ */
+typedef struct net {
+    unsigned char *config, *weights, *mem;
+    size_t config_len, weights_len;
+    cq_model m;
+    cq_context ctx;
+    cq_arena arena;
+    size_t mark; /* of the arena, after the model */
+} net;
+
+static unsigned char *slurp(const char *model, const char *name, size_t *len) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s/%s", GOLDEN_DIR, model, name);
+    FILE *file = fopen(path, "rb");
+    if (!file) fail_msg("cannot open %s", path);
+    unsigned char *data = (unsigned char *)malloc(1 << 20);
+    *len = fread(data, 1, 1 << 20, file);
+    fclose(file);
+    return data;
+}
+
+/* Calls the tasks last to first: a result that depends on their order differs from a plain loop's. */
+static void backwards(void *user, size_t count, cq_task task, void *arg) {
+    (void)user;
+    while (count > 0) task(arg, --count);
+}
+
+static void net_open(net *t, const char *model, const char *isa, bool reverse) {
+    cq_context_desc cd;
+    cq_weights w;
+    cq_error err;
+    enum { MEMORY = 4 << 20 };
+    memset(&cd, 0, sizeof cd);
+    memset(&err, 0, sizeof err);
+    cd.isa = isa;
+    if (reverse) cd.parallel.run = backwards;
+    assert_int_equal(cq_init(&t->ctx, &cd, &err), CQ_OK);
+    t->config = slurp(model, "config.json", &t->config_len);
+    t->weights = slurp(model, "model.safetensors", &t->weights_len);
+    t->mem = (unsigned char *)malloc(MEMORY);
+    t->arena = cq_arena_over(t->mem, MEMORY);
+    if (cq_safetensors_read(t->weights, t->weights_len, 0, &t->arena, &w, &err) != CQ_OK ||
+        cq_model_bind(&t->m, (const char *)t->config, t->config_len, &w, NULL, 0, &t->arena, &err) != CQ_OK)
+        fail_msg("%s: %s", model, err.what);
+    t->mark = t->arena.used;
+}
+static void net_close(net *t) {
+    free(t->config);
+    free(t->weights);
+    free(t->mem);
+}
+static void net_session(net *t, cq_session *s, size_t max_tokens, size_t max_rows) {
+    cq_session_desc sd;
+    memset(&sd, 0, sizeof sd);
+    sd.max_tokens = max_tokens;
+    sd.max_rows = max_rows;
+    sd.tile = 5; /* several tiles, the last one short */
+    t->arena.used = t->mark;
+    assert_int_equal(cq_session_init(s, &t->ctx, &t->m, &sd, &t->arena, &t->arena, NULL), CQ_OK);
+}
+
+/* Runs to the end; fails if it does not come. */
+static cq_generate_stats net_generate(net *t, const cq_generate_desc *d, int32_t *ids, size_t n, size_t prompt,
+                                      const uint8_t *keep) {
+    cq_session s;
+    cq_generator g;
+    cq_error err;
+    memset(&err, 0, sizeof err);
+    net_session(t, &s, n, 0);
+    if (cq_generate_begin(&g, &s, d, ids, n, prompt, keep, &t->arena, &err) != CQ_OK) fail_msg("begin: %s", err.what);
+    for (size_t i = 0; !g.done; i++) {
+        assert_true(i < 1000);
+        if (cq_generate_step(&g, &err) != CQ_OK) fail_msg("step %zu: %s", i, err.what);
+    }
+    assert_int_equal(cq_generate_step(&g, &err), CQ_OK); /* harmless when done */
+    return g.stats;
+}
+
+static cq_generate_desc desc_golden(const golden_generate *c) {
+    cq_generate_desc d = desc_zero();
+    for (int a = 0; a < CQ_ALG_COUNT; a++)
+        if (!strcmp(c->alg, cq_alg_name((cq_alg)a))) d.alg = (cq_alg)a;
+    d.steps = (size_t)c->steps;
+    d.eps = c->eps;
+    d.top_p = c->top_p;
+    d.top_k = (size_t)c->top_k;
+    d.threshold = c->threshold;
+    d.uniform = c->u;
+    if (c->block_length) {
+        d.cache = c->dual ? CQ_CACHE_DUAL : CQ_CACHE_PREFIX;
+        d.block_length = (size_t)c->block_length;
+    }
+    return d;
+}
+
+/* Catches: any deviation from the reference's ids: schedule, shift, masks, positions, filters, caches, ties, on the
+   fastest and on the plain tier, whatever the order of tasks. */
+static void test_goldens(void **state) {
+    size_t ran = 0;
+    (void)state;
+    for (int tier = 0; tier < 2; tier++) {
+        net t;
+        net_open(&t, "dream", tier ? "scalar" : NULL, tier == 1);
+        for (size_t i = 0; i < golden_generation_count; i++) {
+            const golden_generate *c = &golden_generations[i];
+            size_t prompt = (size_t)c->prompt_len, fresh = (size_t)c->new_tokens, n = prompt + fresh;
+            if (strcmp(c->model, "dream")) continue;
+            cq_generate_desc d = desc_golden(c);
+            for (size_t row = 0; row < (size_t)c->rows; row++) {
+                int32_t ids[64];
+                for (size_t p = 0; p < n; p++) ids[p] = p < prompt ? c->prompt[row * prompt + p] : t.m.mask_id;
+                cq_generate_stats st = net_generate(&t, &d, ids, n, prompt, c->mask ? c->mask + row * prompt : NULL);
+                for (size_t p = 0; p < n; p++)
+                    if (ids[p] != c->ids[row * n + p])
+                        fail_msg("%s: position %zu is %d instead of %d", c->name, p, ids[p], c->ids[row * n + p]);
+                if (!c->block_length) assert_true(st.forwards <= st.steps && st.steps <= (size_t)c->steps);
+            }
+            ran++;
+        }
+        net_close(&t);
+    }
+    assert_true(ran >= 40);
+}
+
+/* Catches: rows, passes and lm_head rows that are computed without need (or left out). */
+static void test_costs(void **state) {
+    net t;
+    int32_t ids[24];
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (size_t steps = 1; steps <= 14; steps++) {
+        cq_generate_desc d = desc_zero();
+        d.alg = CQ_ALG_MASKGIT_PLUS;
+        d.steps = steps;
+        size_t left = 8, forwards = 0, heads = 0;
+        for (size_t i = 0; i < steps; i++) {
+            size_t take = cq__gen_quota(left, 0.001f, steps, i);
+            if (!take) continue;
+            forwards++;
+            heads += left; /* one row for each mask, no other */
+            left -= take;
+        }
+        for (size_t p = 0; p < 12; p++) ids[p] = p < 4 ? (int32_t)p + 1 : t.m.mask_id;
+        cq_generate_stats st = net_generate(&t, &d, ids, 12, 4, NULL);
+        assert_int_equal(st.forwards, forwards);
+        assert_int_equal(st.rows, forwards * 12);
+        assert_int_equal(st.head_rows, heads);
+    }
+    /* left padding is not computed at all */
+    uint8_t keep[6] = {0, 0, 0, 1, 1, 1};
+    cq_generate_desc d = desc_zero();
+    d.alg = CQ_ALG_ENTROPY;
+    d.steps = 1;
+    for (size_t p = 0; p < 10; p++) ids[p] = p < 6 ? 7 : t.m.mask_id;
+    cq_generate_stats st = net_generate(&t, &d, ids, 10, 6, keep);
+    assert_int_equal(st.rows, 7);
+    /* caches: a full pass for each block, then windows of the rest or of the block */
+    for (int dual = 0; dual < 2; dual++) {
+        d = desc_zero();
+        d.cache = dual ? CQ_CACHE_DUAL : CQ_CACHE_PREFIX;
+        d.block_length = 4;
+        d.threshold = 1e-6f; /* everything at once: one window for each block */
+        for (size_t p = 0; p < 12; p++) ids[p] = p < 4 ? (int32_t)p + 1 : t.m.mask_id;
+        st = net_generate(&t, &d, ids, 12, 4, NULL);
+        assert_int_equal(st.forwards, 4);
+        assert_int_equal(st.rows, dual ? 12 + 4 + 12 + 4 : 12 + 8 + 12 + 4);
+        assert_int_equal(st.head_rows, 8);
+    }
+    /* nothing masked: nothing done */
+    for (size_t p = 0; p < 12; p++) ids[p] = 5;
+    st = net_generate(&t, &d, ids, 12, 4, NULL);
+    assert_int_equal(st.forwards, 0);
+    /* an empty tail of new tokens, and a mask in the prompt */
+    d = desc_zero();
+    ids[3] = t.m.mask_id;
+    st = net_generate(&t, &d, ids, 12, 12, NULL);
+    assert_true(st.forwards == 1 && ids[3] != t.m.mask_id);
+    net_close(&t);
+}
+
+/* Catches: a mask that hides keys only. keep[q][k] = m[q] & m[k]: a row of padding sees nothing, and the first token
+   behind the padding, if it is masked, is predicted by such a row. Compared with a pass that is given all pairs. */
+static void test_padding_predicts(void **state) {
+    static const uint8_t masks[3][8] = {{0, 0, 0, 1, 1, 1, 1, 1}, {1, 1, 0, 0, 1, 1, 0, 1}, {0, 0, 0, 0, 0, 0, 0, 0}};
+    net t;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (size_t c = 0; c < 3; c++) {
+        int32_t ids[12], want[12], positions[12], next = 0;
+        uint8_t allow[144];
+        cq_session s;
+        cq_input in;
+        cq_generate_desc d = desc_zero();
+        float *logits = (float *)malloc(12 * t.m.vocab * sizeof(float));
+        for (size_t p = 0; p < 12; p++) {
+            ids[p] = want[p] = p >= 8 || p == 3 || p == 4 ? t.m.mask_id : (int32_t)(11 * p + 5);
+            bool seen = p >= 8 || masks[c][p];
+            positions[p] = seen ? next++ : 1;
+            for (size_t k = 0; k < 12; k++) allow[p * 12 + k] = seen && (k >= 8 || masks[c][k]);
+        }
+        net_session(&t, &s, 12, 0);
+        memset(&in, 0, sizeof in);
+        in.ids = ids;
+        in.n = in.ld_mask = 12;
+        in.positions = positions;
+        in.allow = allow;
+        assert_int_equal(cq_forward(&s, &in, NULL), CQ_OK);
+        cq_logits(&s, NULL, 12, logits);
+        for (size_t p = 0; p < 12; p++)
+            if (want[p] == t.m.mask_id) want[p] = cq_sample(logits + (p - 1) * t.m.vocab, t.m.vocab, &d, 0, 0, NULL);
+        /* cq_sample overwrites a row, and no row serves two positions */
+        d.steps = 1;
+        net_generate(&t, &d, ids, 12, 8, masks[c]);
+        assert_memory_equal(ids, want, sizeof ids);
+        free(logits);
+    }
+    net_close(&t);
+}
+
+/* Catches: text that depends on the tier, on the order of tasks or on anything but the seed; masks that stay. */
+static void test_seeds(void **state) {
+    (void)state;
+    for (int mode = 0; mode < 5; mode++) {
+        int32_t ids[4][20];
+        for (int run = 0; run < 4; run++) {
+            net t;
+            cq_generate_desc d = desc_zero();
+            net_open(&t, "dream", run == 1 ? "scalar" : NULL, run == 1);
+            d.alg = mode == 0 ? CQ_ALG_ORIGIN : CQ_ALG_ENTROPY;
+            d.steps = 6;
+            d.temperature = mode == 1 ? 0.0f : 0.9f;
+            d.alg_temp = mode == 1 ? 0.4f : 0.0f;
+            d.top_p = mode == 2 ? 0.9f : 0.0f;
+            d.cache = mode == 3 ? CQ_CACHE_PREFIX : mode == 4 ? CQ_CACHE_DUAL : CQ_CACHE_NONE;
+            d.block_length = 6;
+            d.threshold = mode == 4 ? 0.2f : 0.0f;
+            d.seed = run == 3 ? 2 : 1;
+            for (size_t p = 0; p < 20; p++) ids[run][p] = p < 8 ? (int32_t)(3 * p + 1) : t.m.mask_id;
+            net_generate(&t, &d, ids[run], 20, 8, NULL);
+            for (size_t p = 0; p < 20; p++) assert_true(ids[run][p] >= 0 && ids[run][p] < 96);
+            net_close(&t);
+        }
+        assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+        assert_memory_equal(ids[0], ids[2], sizeof ids[0]);
+        assert_memory_not_equal(ids[0], ids[3], sizeof ids[0]);
+        if (mode >= 3) assert_int_equal(ids[0][8], ids[3][8]); /* a block's first token is never drawn */
+    }
+}
+
+/* Catches: masks left by the cached modes: a single step a block, and masks in the prompt; and a block without end when
+   the model insists on the mask id (here: its favourite token is declared to be the mask). */
+static void test_cache_corners(void **state) {
+    net t;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (int dual = 0; dual < 2; dual++)
+        for (int threshold = 0; threshold < 2; threshold++) {
+            int32_t ids[16];
+            cq_generate_desc d = desc_zero();
+            d.cache = dual ? CQ_CACHE_DUAL : CQ_CACHE_PREFIX;
+            d.block_length = 4;
+            d.steps = 2; /* one for each block */
+            d.threshold = threshold ? 0.5f : 0.0f;
+            for (size_t p = 0; p < 16; p++) ids[p] = p >= 8 || p == 2 || p == 5 ? t.m.mask_id : (int32_t)p;
+            net_generate(&t, &d, ids, 16, 8, NULL);
+            for (size_t p = 0; p < 16; p++) assert_true(ids[p] != t.m.mask_id);
+            assert_true(ids[0] == 0 && ids[1] == 1 && ids[7] == 7);
+        }
+    int32_t mask = t.m.mask_id;
+    static const int32_t favourites[] = {37, 12, 78, 24, 46, 66};
+    bool stayed = false;
+    for (size_t f = 0; f < COUNT(favourites); f++)
+        for (int mode = 0; mode < 4; mode++) {
+            int32_t ids[24];
+            cq_generate_desc d = desc_zero();
+            t.m.mask_id = favourites[f];
+            d.alg = CQ_ALG_ENTROPY;
+            d.cache = mode == 1 ? CQ_CACHE_PREFIX : mode ? CQ_CACHE_DUAL : CQ_CACHE_NONE;
+            d.block_length = mode == 3 ? 1 : 8;
+            d.threshold = mode >= 2 ? 0.9f : 0.0f;
+            d.steps = 16;
+            for (size_t p = 0; p < 24; p++) ids[p] = p < 8 ? 2 * (int32_t)p + 1 : t.m.mask_id;
+            net_generate(&t, &d, ids, 24, 8, NULL); /* ends */
+            for (size_t p = 8; p < 24; p++) stayed = stayed || ids[p] == t.m.mask_id;
+        }
+    assert_true(stayed); /* the case did occur */
+    t.m.mask_id = mask;
+    net_close(&t);
+}
+
+/* Catches: a threshold without a cache that is anything but entropy over the steps, and a cache without a threshold
+   that follows alg. */
+static void test_threshold_without_cache(void **state) {
+    net t;
+    int32_t a[16], b[16];
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (int cached = 0; cached < 2; cached++) {
+        cq_generate_desc d = desc_zero(), e = desc_zero();
+        d.steps = e.steps = 4;
+        d.cache = e.cache = cached ? CQ_CACHE_PREFIX : CQ_CACHE_NONE;
+        d.block_length = e.block_length = 8;
+        d.alg = CQ_ALG_TOPK_MARGIN;
+        if (!cached) d.threshold = 0.3f;
+        e.alg = CQ_ALG_ENTROPY;
+        for (size_t p = 0; p < 16; p++) a[p] = b[p] = p < 8 ? 5 * (int32_t)p + 2 : t.m.mask_id;
+        net_generate(&t, &d, a, 16, 8, NULL);
+        net_generate(&t, &e, b, 16, 8, NULL);
+        assert_memory_equal(a, b, sizeof a);
+    }
+    net_close(&t);
+}
+
+/* Catches: causal decoding that differs from transformers', also with a prompt run in parts; a missed end of text. */
+static void test_causal(void **state) {
+    size_t ran = 0;
+    (void)state;
+    for (size_t i = 0; i < golden_generation_count; i++) {
+        const golden_generate *c = &golden_generations[i];
+        size_t prompt = (size_t)c->prompt_len, fresh = (size_t)c->new_tokens, n = prompt + fresh;
+        if (strcmp(c->alg, "greedy")) continue;
+        for (int part = 0; part < 3; part++) {
+            net t;
+            cq_session s;
+            cq_error err;
+            int32_t ids[64];
+            size_t count = 0;
+            cq_generate_stats st;
+            cq_generate_desc d = desc_zero();
+            net_open(&t, c->model, part == 1 ? "scalar" : NULL, part == 1);
+            net_session(&t, &s, n, part == 0 ? 0 : part == 1 ? 3 : 1);
+            size_t used = t.arena.used;
+            memcpy(ids, c->prompt, prompt * sizeof ids[0]);
+            assert_int_equal(cq_generate_next(&s, &d, ids, prompt, fresh, -1, &count, &st, &t.arena, &err), CQ_OK);
+            assert_int_equal(count, fresh);
+            for (size_t p = 0; p < n; p++)
+                if (ids[p] != c->ids[p])
+                    fail_msg("%s: position %zu is %d instead of %d", c->model, p, ids[p], c->ids[p]);
+            assert_int_equal(st.rows, n - 1);
+            assert_int_equal(st.head_rows, fresh);
+            /* the fourth token declared the end: it is kept, and the last */
+            int32_t eos = c->ids[prompt + 3];
+            size_t first = 0;
+            while (c->ids[prompt + first] != eos) first++;
+            t.arena.used = used;
+            assert_int_equal(cq_generate_next(&s, &d, ids, prompt, fresh, eos, &count, NULL, &t.arena, &err), CQ_OK);
+            assert_int_equal(count, first + 1);
+            /* sampled: the seed decides */
+            int32_t again[64];
+            d.temperature = 1.0f;
+            d.top_p = 0.95f;
+            d.seed = 5;
+            memcpy(again, c->prompt, prompt * sizeof ids[0]);
+            t.arena.used = used;
+            assert_int_equal(cq_generate_next(&s, &d, ids, prompt, fresh, -1, NULL, NULL, &t.arena, &err), CQ_OK);
+            t.arena.used = used;
+            assert_int_equal(cq_generate_next(&s, &d, again, prompt, fresh, -1, NULL, NULL, &t.arena, &err), CQ_OK);
+            assert_memory_equal(ids, again, n * sizeof ids[0]);
+            d.seed = 6;
+            t.arena.used = used;
+            assert_int_equal(cq_generate_next(&s, &d, again, prompt, fresh, -1, NULL, NULL, &t.arena, &err), CQ_OK);
+            assert_memory_not_equal(ids, again, n * sizeof ids[0]);
+            /* refusals */
+            cq_arena none = cq_arena_over(NULL, 0), small = cq_arena_over(ids, 16);
+            assert_int_equal(cq_generate_next(&s, &d, NULL, prompt, fresh, -1, NULL, NULL, &none, &err), CQ_OK);
+            assert_int_equal(none.used, t.m.vocab * sizeof(float));
+            assert_int_equal(cq_generate_next(&s, &d, ids, prompt, 1, -1, NULL, NULL, &small, &err), CQ_ERR_MEMORY);
+            assert_int_equal(cq_generate_next(&s, &d, ids, 0, 1, -1, NULL, NULL, &t.arena, &err), CQ_ERR_ARG);
+            for (size_t more = 1; more; more = more == 1 ? SIZE_MAX - fresh : 0)
+                assert_int_equal(cq_generate_next(&s, &d, ids, prompt, fresh + more, -1, NULL, NULL, &t.arena, &err),
+                                 CQ_ERR_ARG);
+            d.temperature = -1.0f;
+            assert_int_equal(cq_generate_next(&s, &d, ids, prompt, 1, -1, NULL, NULL, &t.arena, &err), CQ_ERR_ARG);
+            d.temperature = 0.0f;
+            t.arena.used = used;
+            ids[1] = (int32_t)t.m.vocab;
+            assert_int_equal(cq_generate_next(&s, &d, ids, prompt, 1, -1, &count, NULL, &t.arena, &err), CQ_ERR_RANGE);
+            assert_int_equal(count, 0);
+            cq_generator g;
+            ids[1] = 1;
+            assert_int_equal(cq_generate_begin(&g, &s, &d, ids, n, prompt, NULL, &t.arena, &err), CQ_ERR_UNSUPPORTED);
+            net_close(&t);
+            ran++;
+        }
+    }
+    assert_int_equal(ran, 12);
+}
+
+/* Catches: a size query that differs from what is used, an arena that is written behind its end (address sanitizer),
+   and arguments that are taken although they have no meaning. */
+static void test_begin(void **state) {
+    net t;
+    cq_session s;
+    cq_generator g;
+    cq_error err;
+    int32_t ids[16];
+    uint8_t keep[8] = {0, 1, 1, 1, 1, 1, 1, 1};
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    net_session(&t, &s, 16, 0);
+    for (size_t p = 0; p < 16; p++) ids[p] = p < 8 ? (int32_t)p : t.m.mask_id;
+    for (int with = 0; with < 2; with++) {
+        cq_generate_desc d = desc_zero();
+        cq_arena count = cq_arena_over(NULL, 0);
+        const uint8_t *k = with ? keep : NULL;
+        d.alg = CQ_ALG_ENTROPY;
+        d.steps = 5;
+        assert_int_equal(cq_generate_begin(&g, &s, &d, NULL, 16, 8, k, &count, &err), CQ_OK);
+        unsigned char *mem = (unsigned char *)malloc(count.used);
+        for (size_t size = 0; size < count.used; size += count.used / 37 + 1) {
+            cq_arena small = cq_arena_over(mem, size);
+            assert_int_equal(cq_generate_begin(&g, &s, &d, ids, 16, 8, k, &small, &err), CQ_ERR_MEMORY);
+        }
+        cq_arena less = cq_arena_over(mem, count.used - 1), exact = cq_arena_over(mem, count.used);
+        assert_int_equal(cq_generate_begin(&g, &s, &d, ids, 16, 8, k, &less, &err), CQ_ERR_MEMORY);
+        assert_int_equal(cq_generate_begin(&g, &s, &d, ids, 16, 8, k, &exact, &err), CQ_OK);
+        assert_int_equal(exact.used, count.used);
+        assert_false(g.done);
+        free(mem);
+    }
+#define REFUSED(want, change)                                                                                          \
+    do {                                                                                                               \
+        cq_generate_desc d = desc_zero();                                                                              \
+        size_t n = 16, prompt = 8;                                                                                     \
+        d.steps = 4;                                                                                                   \
+        change;                                                                                                        \
+        t.arena.used = t.arena.size / 2;                                                                               \
+        memset(&err, 0, sizeof err);                                                                                   \
+        assert_int_equal(cq_generate_begin(&g, &s, &d, ids, n, prompt, NULL, &t.arena, &err), want);                   \
+        assert_true(want == CQ_OK || (err.what && err.status == want && g.done));                                      \
+    } while (0)
+    REFUSED(CQ_OK, (void)n; (void)prompt);
+    REFUSED(CQ_ERR_ARG, n = 0; prompt = 0);
+    REFUSED(CQ_ERR_ARG, n = 4; prompt = 5);
+    REFUSED(CQ_ERR_ARG, n = 17; (void)prompt);
+    REFUSED(CQ_ERR_ARG, n = SIZE_MAX; (void)prompt);
+    REFUSED(CQ_ERR_ARG, d.alg = CQ_ALG_COUNT);
+    REFUSED(CQ_ERR_ARG, d.cache = (cq_cache)3);
+    REFUSED(CQ_ERR_ARG, d.steps = SIZE_MAX);
+    REFUSED(CQ_ERR_ARG, d.eps = 1.0f);
+    REFUSED(CQ_ERR_ARG, d.eps = -0.1f);
+    REFUSED(CQ_ERR_ARG, d.eps = cq__float(0x7fc00000u));
+    REFUSED(CQ_ERR_ARG, d.temperature = -1.0f);
+    REFUSED(CQ_ERR_ARG, d.temperature = cq__float(0x7fc00000u));
+    REFUSED(CQ_ERR_ARG, d.top_p = -0.5f);
+    REFUSED(CQ_ERR_ARG, d.alg_temp = -0.5f);
+    REFUSED(CQ_ERR_ARG, d.threshold = -0.5f);
+    REFUSED(CQ_ERR_ARG, d.cache = CQ_CACHE_DUAL); /* 8 new tokens, blocks of 32 */
+    REFUSED(CQ_ERR_ARG, d.cache = CQ_CACHE_PREFIX; d.block_length = 3);
+    REFUSED(CQ_ERR_ARG, d.cache = CQ_CACHE_PREFIX; d.block_length = 4; d.steps = 3);
+    REFUSED(CQ_OK, d.cache = CQ_CACHE_PREFIX; d.block_length = 4; d.steps = 3; d.threshold = 0.5f);
+    REFUSED(CQ_OK, d.cache = CQ_CACHE_DUAL; d.block_length = 8; d.steps = 3);
+    REFUSED(CQ_OK, d.cache = CQ_CACHE_DUAL; n = prompt);
+    REFUSED(CQ_OK, d.steps = 0; d.eps = 0.0f; assert_true(d.alg == CQ_ALG_ORIGIN));
+    assert_int_equal(g.desc.steps, 512);
+    assert_true(g.desc.eps == 0.001f);
+    int32_t mask = t.m.mask_id;
+    t.m.mask_id = -1;
+    REFUSED(CQ_ERR_ARG, d.steps = 1);
+    t.m.mask_id = mask;
+    net_session(&t, &s, 16, 15); /* one row too few */
+    REFUSED(CQ_ERR_ARG, d.steps = 1);
+    net_session(&t, &s, 16, 0);
+    ids[2] = -7; /* an id outside the vocabulary is reported by the step */
+    REFUSED(CQ_OK, d.steps = 1);
+    assert_int_equal(cq_generate_step(&g, &err), CQ_ERR_RANGE);
+    cq_generate_desc d = desc_zero();
+    t.arena.used = t.mark;
+    assert_int_equal(cq_generate_next(&s, &d, ids, 8, 1, -1, NULL, NULL, &t.arena, &err), CQ_ERR_UNSUPPORTED);
+    net_close(&t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_schedule_table),
+        cmocka_unit_test(test_schedule_double),
+        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_filter_edges),
+        cmocka_unit_test(test_confidence),
+        cmocka_unit_test(test_hostile_logits),
+        cmocka_unit_test(test_sampling_distribution),
+        cmocka_unit_test(test_choose_surest),
+        cmocka_unit_test(test_choose_gumbel),
+        cmocka_unit_test(test_gumbel_ends),
+        cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_padding_predicts),
+        cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_cache_corners),
+        cmocka_unit_test(test_threshold_without_cache),
+        cmocka_unit_test(test_causal),
+        cmocka_unit_test(test_begin),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
