@@ -37,7 +37,8 @@
        vector (norms, attention scores, softmax sums) use eight lanes, lane i taking elements i, i+8, ..., combined as
        ((0+4)+(2+6))+((1+5)+(3+7));
      - no fused multiply-add, no libm: exp, log, sin, cos and sqrt are defined below in float and integer arithmetic.
-     The one condition is IEEE single precision without excess precision (FLT_EVAL_METHOD 0); -ffast-math is an error.
+     The one condition is IEEE single precision without excess precision (FLT_EVAL_METHOD 0: on i386 compile with
+     -msse2 -mfpmath=sse). -ffast-math is an error; clang's -ffp-contract=fast overrides the pragmas here: leave it out.
    (clang's -ffp-contract=fast, not its default, overrules the pragma that we use: do not set it.)
 
    MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.

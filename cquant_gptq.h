@@ -211,6 +211,7 @@ CQUANT_DEF bool cq_glob(const char *pattern, size_t pattern_len, const char *nam
    ################################################################################################################## */
 #if defined(CQUANT_IMPLEMENTATION) && !defined(CQUANT__GPTQ_IMPLEMENTED)
 #define CQUANT__GPTQ_IMPLEMENTED
+#include "cquant.h" /* its implementation, should this file have been included without it before */
 
 #if defined(__clang__) /* no fused multiply-add: see cquant.h */
 #pragma STDC FP_CONTRACT OFF

@@ -4944,8 +4944,9 @@ CQUANT_DEF size_t cq_model_bound(size_t config_len, const cq_weights *weights) {
     size_t bytes = 0, vectors = 0;
     for (size_t i = 0; i < weights->count; i++)
         if (weights->list[i].ndim == 1) vectors += weights->list[i].t.cols * 4 + 2 * CQ_ALIGN;
-    /* every node of JSON takes at least one byte of text; blocks: at most one a tensor */
-    bytes = config_len * (sizeof(cq_json_node) + sizeof(uint32_t)) + weights->count * (1 + sizeof(cq_block));
+    /* every node of JSON takes at least one byte of text; a layer has at least one tensor */
+    bytes = config_len * (sizeof(cq_json_node) + sizeof(uint32_t)) +
+            weights->count * (1 + CQ_MAX_BLOCKS * sizeof(cq_block));
     return bytes + vectors + 4096 * 4 + 64 * CQ_ALIGN;
 }
 

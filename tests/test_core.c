@@ -139,7 +139,8 @@ static void test_expf(void **state) {
     print_message("expf %.3f ulp at %a\n", worst, (double)where);
     assert_true(worst <= 1.1);
     assert_true(cq_expf(0.0f) == 1.0f && cq_expf(-INFINITY) == 0.0f && cq_expf(INFINITY) == INFINITY);
-    float edge[] = {88.722839f, 88.72284f, -103.97207f, -103.97208f, -103.97209f, -87.33655f, -87.33654f, 1e30f, -1e30f};
+    float edge[] = {88.722839f, 88.72284f, -103.97207f, -103.97208f, -103.97209f, -87.33655f, -87.33654f, 1e30f,
+        -1e30f};
     for (size_t i = 0; i < COUNT(edge); i++) {
         double ref = exp((double)edge[i]);
         float got = cq_expf(edge[i]);
@@ -322,10 +323,11 @@ static void test_random(void **state) {
     const uint64_t ones = UINT64_MAX;
     assert_true(cq_random(0, 0, 0) == 0xe169c58d6627e8d5ull);
     assert_true(cq_random(ones, ones, ones) == 0x41c83b0e408f276dull);
-    assert_true(cq_random(0x299f31d0a4093822ull, 0x0370734413198a2eull, 0x85a308d3243f6a88ull) == 0x94fdccebd16cfe09ull);
+    assert_true(cq_random(0x299f31d0a4093822ull, 0x0370734413198a2eull,
+        0x85a308d3243f6a88ull) == 0x94fdccebd16cfe09ull);
 }
 
-/* ---------------------------------------------------------------------------------------------- status, memory, context */
+/* ---------------------------------------------------------------------------------------- status, memory, context */
 
 static void test_status(void **state) { /* catches: a status without a text, an error filled incompletely */
     (void)state;
@@ -389,7 +391,8 @@ static void test_arena(void **state) { /* catches: a size query that differs fro
     cq_acts acts; /* the same for activations */
     cq_arena q = cq_arena_over(NULL, 0);
     cq_acts_alloc(&acts, &q, 3, 33);
-    assert_true(!q.failed && acts.stride == 64 && acts.n == 3 && acts.cols == 33 && !acts.q && !acts.sum && !acts.scale);
+    assert_true(!q.failed && acts.stride == 64 && acts.n == 3 && acts.cols == 33 && !acts.q && !acts.sum &&
+        !acts.scale);
     raw = (unsigned char *)must(q.used);
     cq_arena r = cq_arena_over(raw, q.used);
     cq_acts_alloc(&acts, &r, 3, 33);
@@ -464,7 +467,10 @@ static void test_tensor_init(void **state) { /* catches: a combination or a size
         {CQ_F32, CQ_ROWS, SIZE_MAX, 1, 0, false, CQ_ERR_RANGE},
         {CQ_F32, CQ_ROWS, 1, SIZE_MAX, 0, false, CQ_ERR_RANGE},
         {CQ_F32, CQ_ROWS, SIZE_MAX / 4, 2, 0, false, CQ_ERR_RANGE},
-        {CQ_F32, CQ_PANELS, (size_t)1 << (sizeof(size_t) * 4), (size_t)1 << (sizeof(size_t) * 4), 0, false, CQ_ERR_RANGE},
+        {CQ_F32, CQ_PANELS, (size_t)1 << (sizeof(size_t) * 4), (size_t)1 << (sizeof(size_t) * 4), 0, false,
+            CQ_ERR_RANGE},
+        {CQ_F32, CQ_ROWS, 16, SIZE_MAX / 62, 0, false, CQ_ERR_RANGE}, /* fits as a count of elements, not of bytes */
+        {CQ_F16, CQ_PANELS, 17, SIZE_MAX / 62, 0, false, CQ_ERR_RANGE},
         {CQ_INT2, CQ_PANELS, SIZE_MAX - 14, 32, 32, false, CQ_ERR_RANGE},
         {CQ_INT4, CQ_PANELS, SIZE_MAX / 64, 1, 0, true, CQ_ERR_RANGE},
         {CQ_INT4, CQ_PANELS, 0, 64, 32, false, CQ_OK},
@@ -473,7 +479,8 @@ static void test_tensor_init(void **state) { /* catches: a combination or a size
     };
     for (size_t i = 0; i < COUNT(c); i++) {
         memset(&err, 0, sizeof err);
-        cq_status s = cq_tensor_init(&t, (cq_format)c[i].format, (cq_layout)c[i].layout, c[i].rows, c[i].cols, c[i].group,
+        cq_status s = cq_tensor_init(&t, (cq_format)c[i].format, (cq_layout)c[i].layout, c[i].rows, c[i].cols,
+            c[i].group,
                                      c[i].asym, &err);
         if (s != c[i].status) fail_msg("case %lu: status %d (%s)", (unsigned long)i, (int)s, s ? err.what : "ok");
         if (s) assert_true(err.status == s && err.what && t.bytes == 0 && t.data == NULL);
@@ -578,7 +585,8 @@ static void test_pack_int(void **state) {
                             for (size_t r = rows % 16; r < 16; r++) {
                                 for (size_t g = 0; g < groups; g++)
                                     assert_int_equal(panel[2 * (g * 16 + r)] | panel[2 * (g * 16 + r) + 1], 0);
-                                assert_int_equal(spec_code(panel + (groups * 16 * (asym ? 3u : 2u) + 63) / 64 * 64, bits,
+                                assert_int_equal(spec_code(panel + (groups * 16 * (asym ? 3u : 2u) + 63) / 64 * 64,
+                                    bits,
                                                            r, 0), 0);
                             }
                         }
@@ -595,7 +603,8 @@ static void test_pack_float(void **state) { /* catches: the same for float forma
                 for (size_t ci = 0; ci < COUNT(some_cols); ci++) {
                     cq_tensor t;
                     size_t rows = some_rows[ri], cols = some_cols[ci], ldw = cols + 2, size = f == CQ_F32 ? 4 : 2;
-                    assert_int_equal(cq_tensor_init(&t, (cq_format)f, (cq_layout)lay, rows, cols, 0, false, NULL), CQ_OK);
+                    assert_int_equal(cq_tensor_init(&t, (cq_format)f, (cq_layout)lay, rows, cols, 0, false, NULL),
+                        CQ_OK);
                     float *w = floats(rows * ldw), *row = floats(cols);
                     unsigned char *raw = (unsigned char *)must(t.bytes + 1);
                     fill(w, rows * ldw, uniform);
@@ -608,10 +617,12 @@ static void test_pack_float(void **state) { /* catches: the same for float forma
                             float want = f == CQ_F32 ? v : f == CQ_F16 ? cq_f16_to_f32(cq_f32_to_f16(v))
                                                                         : cq_bf16_to_f32(cq_f32_to_bf16(v));
                             assert_true(same(row[k], want));
-                            const unsigned char *p = t.data + (lay == CQ_ROWS ? (r * cols + k) * size
-                                                     : r / 16 * ((cols * 16 * size + 63) / 64 * 64) + (k * 16 + r % 16) * size);
-                            if (f == CQ_F32) assert_int_equal(p[0] + 256u * p[1] + 65536u * p[2] + ((uint32_t)p[3] << 24), to_bits(v));
-                            else assert_int_equal(p[0] + 256 * p[1], f == CQ_F16 ? cq_f32_to_f16(v) : cq_f32_to_bf16(v));
+                            size_t panel = (cols * 16 * size + 63) / 64 * 64;
+                            size_t at = lay == CQ_ROWS ? r * cols + k : k * 16 + r % 16;
+                            const unsigned char *p = t.data + at * size + (lay == CQ_ROWS ? 0 : r / 16 * panel);
+                            uint32_t bits = to_bits(v);
+                            if (f != CQ_F32) bits = f == CQ_F16 ? cq_f32_to_f16(v) : cq_f32_to_bf16(v);
+                            for (size_t i = 0; i < size; i++) assert_int_equal(p[i], bits >> 8 * i & 255u);
                         }
                     }
                     assert_int_equal(raw[0], 0x5a);
@@ -744,9 +755,11 @@ static void test_matmul(void **state) {
         for (int lay = f < CQ_INT8 ? 0 : 1; lay < 2; lay++)
             for (size_t shape = 0; shape < 25; shape++)
                 for (int mode = 0; mode < 4; mode++) {
-                    size_t rows = rows_[rng() % 3], cols = cols_[shape % 5], n = n_[shape / 5], ldy = rows + 3, ldx = cols + 1;
+                    size_t rows = rows_[rng() % 3], cols = cols_[shape % 5], n = n_[shape / 5], ldy = rows + 3,
+                        ldx = cols + 1;
                     cq_tensor t;
-                    unsigned char *raw = make_tensor(&t, f, lay, rows, cols, mode & 1 ? 64 : 0, (mode & 2) != 0, 4, false);
+                    unsigned char *raw = make_tensor(&t, f, lay, rows, cols, mode & 1 ? 64 : 0, (mode & 2) != 0, 4,
+                        false);
                     float *x = floats(n * ldx), *y = floats(n * ldy), *y0 = floats(n * ldy), *w = floats(rows * cols);
                     unsigned char *bias = (unsigned char *)must(4 * rows + 1) + 1; /* any alignment */
                     fill(x, n * ldx, uniform);
@@ -804,7 +817,8 @@ static void test_matmul_q8(void **state) {
             for (size_t gi = 0; gi < COUNT(some_groups); gi++)
                 for (size_t ci = 0; ci < COUNT(cols_); ci++)
                     for (int extreme = 0; extreme < 2; extreme++) {
-                        size_t rows = rows_[rng() % COUNT(rows_)], n = n_[rng() % COUNT(n_)], cols = cols_[ci], ldy = rows + 1;
+                        size_t rows = rows_[rng() % COUNT(rows_)], n = n_[rng() % COUNT(n_)], cols = cols_[ci],
+                            ldy = rows + 1;
                         cq_tensor t;
                         cq_acts a;
                         unsigned char *raw = make_tensor(&t, f, CQ_PANELS, rows, cols, some_groups[gi], asym, 4, false);
@@ -821,7 +835,8 @@ static void test_matmul_q8(void **state) {
                             uint8_t *codes = (uint8_t *)must(16 * cols);
                             cq_grid *grids = (cq_grid *)must(16 * (cq_tensor_groups(&t) + 1) * sizeof(cq_grid));
                             for (size_t i = 0; i < 16 * cols; i++) codes[i] = i / cols % 2 ? 255 : 0;
-                            for (size_t i = 0; i < 16 * cols; i++) codes[i] &= (uint8_t)((1u << cq_format_bits(t.format)) - 1);
+                            for (size_t i = 0; i < 16 * cols; i++)
+                                codes[i] &= (uint8_t)((1u << cq_format_bits(t.format)) - 1);
                             for (size_t i = 0; i < 16 * cq_tensor_groups(&t); i++)
                                 grids[i] = cq_grid_make(0.5f, (float)(i % 3) * 127.5f, cq_format_bits(t.format));
                             for (size_t p = 0; p < cq_panel_count(&t); p++)
@@ -848,7 +863,8 @@ static void test_matmul_q8(void **state) {
                     }
 }
 
-/* catches: a row of the largest allowed group with the largest values, where a 32-bit sum comes within 2 % of its end */
+/* catches: a row of the largest allowed group with the largest values,
+    where a 32-bit sum comes within 2 % of its end */
 static void test_q8_largest_group(void **state) {
     (void)state;
     enum { COLS = 65536 };
@@ -944,7 +960,8 @@ static void test_kernels(void **state) {
         for (int round = 0; round < ROUNDS; round++)
             for (size_t what = 0; what < COUNT(kind); what++) {
                 size_t n = rng() % 70, count = rng() % 9, ld = n + rng() % 5, shift = rng() % 4;
-                float *a = floats((count + 1) * (ld + 1) + shift), *b = floats(n + shift + 1), *y = floats(n + 20), *z = floats(n + 20);
+                float *a = floats((count + 1) * (ld + 1) + shift), *b = floats(n + shift + 1), *y = floats(n + 20),
+                    *z = floats(n + 20);
                 fill(a, (count + 1) * (ld + 1) + shift, kind[what]);
                 fill(b, n + shift + 1, kind[what]);
                 fill(y, n + 20, kind[what]);
@@ -1021,7 +1038,8 @@ static void test_packed_kernels(void **state) {
                 for (size_t ri = 0; ri < COUNT(some_rows); ri++)
                     for (int variant = 0; variant < 8; variant++) {
                         cq_tensor t;
-                        unsigned char *raw = make_tensor(&t, f, lay, some_rows[ri], some_cols[ci], some_groups[variant / 2],
+                        unsigned char *raw = make_tensor(&t, f, lay, some_rows[ri], some_cols[ci],
+                            some_groups[variant / 2],
                                                          variant & 1, (size_t)(variant & 3), variant & 2);
                         t.data = raw + (variant & 3);
                         for (size_t p = 0; p < cq_panel_count(&t); p++) {
@@ -1121,7 +1139,8 @@ static void test_threads(void **state) {
     unsigned char *raw[CQ_FORMAT_COUNT];
     cq_tensor t[CQ_FORMAT_COUNT];
     fill(x, N * COLS, uniform);
-    for (int f = 0; f < CQ_FORMAT_COUNT; f++) raw[f] = make_tensor(&t[f], f, CQ_PANELS, ROWS, COLS, 64, f & 1, 0, false);
+    for (int f = 0; f < CQ_FORMAT_COUNT; f++) raw[f] = make_tensor(&t[f], f, CQ_PANELS, ROWS, COLS, 64, f & 1, 0,
+        false);
     for (int way = 0; way < 5; way++) {
         int threads = way - 1;
         cq_context ctx;
@@ -1270,7 +1289,8 @@ static void test_softmax(void **state) { /* catches: overflow, masked rows, weig
     assert_true(cq_softmax(&ctx, x, 3) && isnan(x[0]) && isnan(x[1]) && isnan(x[2])); /* NaN is not swept away */
 }
 
-static void test_norm_and_silu(void **state) { /* catches: a wrong mean, weights not applied, in-place use, saturation */
+/* catches: a wrong mean, weights not applied, in-place use, saturation */
+static void test_norm_and_silu(void **state) {
     (void)state;
     FOR_TIERS(ctx)
     for (size_t n = 1; n < 100; n += 1 + n / 5) {
@@ -1309,7 +1329,7 @@ static void test_norm_and_silu(void **state) { /* catches: a wrong mean, weights
     assert_true(g[0] == 0 && g[1] == 1e30f && g[2] <= 0 && g[2] > -1e-30f);
 }
 
-/* ---------------------------------------------------------------------------------------------- the same bits everywhere */
+/* --------------------------------------------------------------------------------------- the same bits everywhere */
 
 static uint64_t fnv(uint64_t h, const void *p, size_t n) {
     const unsigned char *b = (const unsigned char *)p;
@@ -1334,8 +1354,10 @@ static void test_golden(void **state) {
     FOR_TIERS(ctx) {
         uint64_t packed = 14695981039346656037ull, results = packed;
         float w[ROWS * COLS], x[N * COLS], y[N * ROWS], c[COLS * COLS];
-        for (size_t i = 0; i < ROWS * COLS; i++) w[i] = (float)(int32_t)(cq_random(1, 2, i) & 0xffffff) / 8388608.0f - 1.0f;
-        for (size_t i = 0; i < N * COLS; i++) x[i] = (float)(int32_t)(cq_random(3, 4, i) & 0xffffff) / 4194304.0f - 2.0f;
+        for (size_t i = 0; i < ROWS * COLS; i++) w[i] = (float)(int32_t)(cq_random(1, 2, i) & 0xffffff)
+            / 8388608.0f - 1.0f;
+        for (size_t i = 0; i < N * COLS; i++) x[i] = (float)(int32_t)(cq_random(3, 4, i) & 0xffffff)
+            / 4194304.0f - 2.0f;
         cq_acts a;
         cq_arena size = cq_arena_over(NULL, 0);
         cq_acts_alloc(&a, &size, N, COLS);
@@ -1346,7 +1368,8 @@ static void test_golden(void **state) {
         for (int f = 0; f < CQ_FORMAT_COUNT; f++)
             for (int asym = 0; asym < (f >= CQ_INT8 ? 2 : 1); asym++) {
                 cq_tensor t;
-                assert_int_equal(cq_tensor_init(&t, (cq_format)f, CQ_PANELS, ROWS, COLS, f >= CQ_INT8 ? 32 : 0, asym, NULL), CQ_OK);
+                assert_int_equal(cq_tensor_init(&t, (cq_format)f, CQ_PANELS, ROWS, COLS, f >= CQ_INT8 ? 32 : 0, asym,
+                    NULL), CQ_OK);
                 unsigned char *data = (unsigned char *)must(t.bytes);
                 assert_int_equal(cq_quantize_rtn(&t, data, w, COLS, NULL), CQ_OK);
                 packed = fnv(packed, data, t.bytes);
@@ -1369,7 +1392,8 @@ static void test_golden(void **state) {
         results = fnv_floats(results, x, N * COLS);
         free(mem);
         if (packed != GOLDEN_PACKED || results != GOLDEN_RESULTS)
-            fail_msg("%s: packed %016llx, results %016llx", ctx.k->name, (unsigned long long)packed, (unsigned long long)results);
+            fail_msg("%s: packed %016llx, results %016llx", ctx.k->name, (unsigned long long)packed,
+                (unsigned long long)results);
     }
 }
 

@@ -1,0 +1,97 @@
+# make help says what there is. CC, CXX, CFLAGS and LDFLAGS are respected. Everything that is made lies in build/.
+CFLAGS ?= -O2
+SAN ?= -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined # SAN= leaves the sanitizer runs out
+NATIVE ?= -march=native
+FUZZ_RUNS ?= 20000
+FUZZ_SECONDS ?= 60
+PYTHON ?= python3
+JOBS := $(shell nproc 2>/dev/null || echo 2)
+B := build
+W := -Wall -Wextra
+
+HEADERS := $(wildcard cquant.h cquant_rotate.h cquant_gptq.h cquant_models.h)
+EXAMPLES := $(patsubst examples/%.c,$(B)/%,$(wildcard examples/example_*.c)) # programs of one file each
+TOOL := $(patsubst examples/%.c,$(B)/tool/%.o,$(filter-out examples/example_%,$(wildcard examples/*.c)))
+YAML := $(shell grep -qs '<yaml.h>' examples/*.c examples/*.h && echo -lyaml)
+NAMES := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+FUZZ := $(patsubst tests/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz_*.c))
+TESTS := $(NAMES:%=$(B)/test/%) $(B)/test/test_core.native $(B)/test/test_core.plain $(if $(strip $(SAN)),$(NAMES:%=$(B)/test/%.san))
+# a sub-make gets as many jobs as there are cores, unless somebody has given a number already
+SUBMAKE = +@$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
+
+all: $(B)/cquant $(EXAMPLES) ## build the tool, build/cquant (default), and the examples of one file
+
+demo: ## the main job end to end on the model in the repository
+	@CC="$(CC)" sh tests/setup.sh tool
+	$(SUBMAKE) all
+	@sh examples/demo.sh
+
+test: ## everything that needs no Python; ends with "N passed, N failed"
+	@CC="$(CC)" sh tests/setup.sh tool test
+	$(SUBMAKE) check
+
+check: all $(TESTS) $(FUZZ)
+	@FUZZ_RUNS=$(FUZZ_RUNS) JOBS=$(JOBS) sh tests/run.sh $(sort $(TESTS)) $(FUZZ)
+
+bench: $(B)/bench ## speed beside its limits, a table and build/bench.json
+	@$(B)/bench $(B)/bench.json
+
+bench-peers: ## the same work on other engines
+	@echo 'make bench-peers: this version measures no other engines; "make bench" measures cquant beside the limits of this machine'
+	@exit 1
+
+interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python environment in build/venv)
+	@test -d $(B)/models || { $(B)/venv/bin/python tests/reference/make_models.py $(B)/models.new && mv $(B)/models.new $(B)/models; }
+	$(B)/venv/bin/python tests/reference/check_models.py $(B) $(B)/models
+
+firmware: ## the headers in a program without libc or an operating system's runtime, linked and run on this machine
+	@mkdir -p $(B)/firmware
+	@for h in $(HEADERS); do sh tests/hygiene.sh --one firmware $(CC) c99 $$h $(B)/firmware; done | tee $(B)/firmware/log
+	@echo 'make firmware: no board is emulated in this version; this was the same freestanding program on the host'
+	@! grep -q '^FAIL' $(B)/firmware/log
+
+fuzz: $(FUZZ) ## FUZZ_SECONDS of libFuzzer per target with clang, else FUZZ_RUNS x 100 mutations
+	@for f in $(FUZZ); do n=$${f##*/}; mkdir -p $(B)/fuzz/corpus-$$n && $$f 0 $(B)/fuzz/corpus-$$n >/dev/null || exit 1; \
+	  if clang -g -O1 -DCQ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. tests/$$n.c -o $$f.lib 2>$$f.log; then \
+	    $$f.lib -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus-$$n || exit 1; \
+	  else $$f $$(($(FUZZ_RUNS) * 100)) || exit 1; fi; done
+
+clean: ## remove build/
+	rm -rf $(B)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+$(B)/cquant: $(TOOL)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(YAML) -lpthread -lm
+$(B)/tool/%.o: examples/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=gnu99 -D_GNU_SOURCE $(CFLAGS) $(W) -I. -MMD -MP -c $< -o $@
+$(B)/example_%: examples/example_%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=gnu99 $(CFLAGS) $(W) -I. -MMD -MP $< -o $@ -lm
+$(B)/test/%.san: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=c99 $(SAN) $(W) -DCQUANT_TEST_QUICK -I. -MMD -MP $< -o $@ -lcmocka -lpthread -lm
+$(B)/test/%.native: tests/%.c Makefile # what an eager user sets: the results must not change
+	@mkdir -p $(@D)
+	$(CC) -std=gnu99 -O3 $(NATIVE) $(W) -DCQUANT_TEST_QUICK -I. -MMD -MP $< -o $@ -lcmocka -lpthread -lm
+$(B)/test/%.plain: tests/%.c Makefile # plain C only
+	@mkdir -p $(@D)
+	$(CC) -std=c99 $(CFLAGS) $(W) -DCQUANT_NO_SIMD -DCQUANT_TEST_QUICK -I. -MMD -MP $< -o $@ -lcmocka -lpthread -lm
+$(B)/test/%: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=c99 $(CFLAGS) $(W) -I. -MMD -MP $< -o $@ -lcmocka -lpthread -lm
+$(B)/fuzz/%: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=c99 $(SAN) $(W) -I. -MMD -MP $< -o $@ -lm
+$(B)/bench: bench/bench.c Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=gnu99 $(CFLAGS) $(W) -I. -MMD -MP $< -o $@ -lpthread -lm
+$(B)/venv/ready: tests/reference/requirements.txt
+	$(PYTHON) -m venv $(B)/venv
+	$(B)/venv/bin/pip install --quiet -r $<
+	@touch $@
+
+-include $(wildcard $(B)/tool/*.d $(B)/test/*.d $(B)/fuzz/*.d $(B)/*.d)
+.PHONY: all demo test check bench bench-peers interop firmware fuzz clean help

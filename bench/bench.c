@@ -1,0 +1,279 @@
+/* bench.c - the products beside what this machine can do at most, on one thread
+
+     build/bench [build/bench.json]
+
+   First the yardsticks, measured here and now: reading memory, copying it, float multiply-and-add, 8-bit
+   multiply-and-add (vpmaddubsw, where there is one). Then each product at 2048 x 2048:
+     n = 1    one token: bound by reading the weights. They are taken from copies that together exceed the caches, as
+              the layers of a model do. Limit: the read bandwidth.
+     n = 64   many tokens: bound by arithmetic. Limit: the peak of the instructions that the kernel may use (a multiply
+              and an add, never fused; see EXACTNESS in cquant.h).
+   "share" is value / limit, "x scalar" the speed against the plain C kernels. Best of several runs each. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define CQUANT_IMPLEMENTATION
+#include "cquant.h"
+
+enum { DIM = 2048, BIG = 96 << 20, WINDOW = 4 << 20 }; /* a call that is as short as a product is disturbed as seldom */
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+static void *allocate(size_t bytes) {
+    void *p = NULL;
+    if (posix_memalign(&p, 64, bytes)) {
+        fprintf(stderr, "bench: no memory for %lu bytes\n", (unsigned long)bytes);
+        exit(1);
+    }
+    memset(p, 1, bytes);
+    return p;
+}
+
+/* seconds of one call: the best of as many as fit into the time given, three at least */
+static double best(void (*call)(void *), void *arg, double budget) {
+    double least = 1e9, begin = now();
+    for (int i = 0; i < 3 || now() - begin < budget; i++) {
+        double t = now();
+        call(arg);
+        t = now() - t;
+        least = t < least ? t : least;
+    }
+    return least;
+}
+
+/* ---------------------------------------------------------------------------------------------- yardsticks */
+static volatile uint64_t sink;
+static unsigned char *big[2];
+static unsigned char *next_window(void) { /* the next part of big[0]; all of it is more than the caches hold */
+    static size_t turn;
+    return big[0] + turn++ % (BIG / WINDOW) * WINDOW;
+}
+
+#if CQ__X86
+CQ__AVX2 void read_all(void *arg) {
+    const unsigned char *p = next_window();
+    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+    (void)arg;
+    for (size_t i = 0; i < WINDOW; i += 128) {
+        a = _mm256_xor_si256(a, CQ__LOAD(p + i));
+        b = _mm256_xor_si256(b, CQ__LOAD(p + i + 32));
+        c = _mm256_xor_si256(c, CQ__LOAD(p + i + 64));
+        d = _mm256_xor_si256(d, CQ__LOAD(p + i + 96));
+    }
+    uint64_t out[4];
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d)));
+    sink = out[0];
+}
+/* twelve chains hide the latency of the adds; per step and chain: one multiplication and one addition of a vector. The
+   empty asm makes each factor unknown to the compiler, so that no product is computed once and kept. */
+enum { PEAK_STEPS = 100000, PEAK_CHAINS = 12 };
+CQ__AVX2 void peak_f32(void *arg) {
+    __m256 s[PEAK_CHAINS], x = _mm256_set1_ps(1e-9f), w = _mm256_set1_ps(0.5f);
+    float out[8];
+    (void)arg;
+    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = _mm256_setzero_ps();
+    for (int i = 0; i < PEAK_STEPS; i++) {
+#define STEP(c)                                                                                                        \
+    __asm__ volatile("" : "+x"(x));                                                                                    \
+    s[c] = _mm256_add_ps(s[c], _mm256_mul_ps(x, w));
+        STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)
+#undef STEP
+    }
+    for (int c = 1; c < PEAK_CHAINS; c++) s[0] = _mm256_add_ps(s[0], s[c]);
+    _mm256_storeu_ps(out, s[0]);
+    sink = (uint64_t)out[0];
+}
+CQ__AVX2 void peak_i8(void *arg) {
+    __m256i s[PEAK_CHAINS], x = _mm256_set1_epi8(1), w = _mm256_set1_epi8(3);
+    uint64_t out[4];
+    (void)arg;
+    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = _mm256_setzero_si256();
+    for (int i = 0; i < PEAK_STEPS; i++) {
+#define STEP(c)                                                                                                        \
+    __asm__ volatile("" : "+x"(x));                                                                                    \
+    s[c] = _mm256_add_epi16(s[c], _mm256_maddubs_epi16(w, x));
+        STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)
+#undef STEP
+    }
+    for (int c = 1; c < PEAK_CHAINS; c++) s[0] = _mm256_xor_si256(s[0], s[c]);
+    _mm256_storeu_si256((__m256i *)(void *)out, s[0]);
+    sink = out[0];
+}
+#define LANES_F32 8.0
+#define LANES_I8 32.0
+#else
+static void read_all(void *arg) {
+    const unsigned char *p = next_window();
+    uint64_t s[4] = {0, 0, 0, 0}, v;
+    (void)arg;
+    for (size_t i = 0; i < WINDOW; i += 32)
+        for (size_t j = 0; j < 4; j++) {
+            memcpy(&v, p + i + 8 * j, 8);
+            s[j] ^= v;
+        }
+    sink = s[0] ^ s[1] ^ s[2] ^ s[3];
+}
+/* without intrinsics: what the compiler makes of plain loops over a small array that stays in the cache */
+enum { PEAK_STEPS = 20000, PEAK_CHAINS = 64 };
+static void peak_f32(void *arg) {
+    static volatile float factor = 1e-9f;
+    float s[PEAK_CHAINS], x = factor;
+    (void)arg;
+    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = 0;
+    for (int i = 0; i < PEAK_STEPS; i++, x = -x)
+        for (int c = 0; c < PEAK_CHAINS; c++) s[c] = s[c] + x * (float)c;
+    for (int c = 1; c < PEAK_CHAINS; c++) s[0] += s[c];
+    sink = (uint64_t)(int64_t)s[0];
+}
+static void peak_i8(void *arg) {
+    static volatile int factor = 3;
+    int32_t s[PEAK_CHAINS];
+    (void)arg;
+    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = 0;
+    for (int i = 0; i < PEAK_STEPS; i++)
+        for (int c = 0; c < PEAK_CHAINS; c++) s[c] += (int8_t)(factor + i) * (int8_t)c;
+    for (int c = 1; c < PEAK_CHAINS; c++) s[0] += s[c];
+    sink = (uint64_t)(int64_t)s[0];
+}
+#define LANES_F32 1.0
+#define LANES_I8 1.0
+#endif
+static void copy_all(void *arg) {
+    (void)arg;
+    const unsigned char *p = next_window();
+    memcpy(big[1] + (p - big[0]), p, WINDOW);
+    sink = big[1][0];
+}
+
+/* ---------------------------------------------------------------------------------------------- results */
+typedef struct {
+    char name[64];
+    const char *unit;
+    double value, limit, scalar; /* scalar: how many times as fast as plain C; 0: not measured */
+} result;
+static result results[64];
+static size_t count;
+
+static void report(const char *name, double value, const char *unit, double limit, double scalar) {
+    result *r = &results[count++];
+    snprintf(r->name, sizeof r->name, "%s", name);
+    r->value = value;
+    r->unit = unit;
+    r->limit = limit;
+    r->scalar = scalar;
+    printf("%-28s %9.2f %-7s %9.2f %7.1f%%", name, value, unit, limit, 100 * value / limit);
+    if (scalar > 0) printf(" %9.1f", scalar);
+    printf("\n");
+    fflush(stdout);
+}
+static int write_json(const char *path) {
+    FILE *f = fopen(path, "w");
+    if (!f) return perror(path), 1;
+    fprintf(f, "[\n");
+    for (size_t i = 0; i < count; i++)
+        fprintf(f, "  {\"name\": \"%s\", \"value\": %.4f, \"unit\": \"%s\", \"limit\": %.4f, \"ratio\": %.4f}%s\n",
+                results[i].name, results[i].value, results[i].unit, results[i].limit,
+                results[i].value / results[i].limit, i + 1 < count ? "," : "");
+    fprintf(f, "]\n");
+    if (fclose(f)) return perror(path), 1;
+    return 0;
+}
+
+/* ---------------------------------------------------------------------------------------------- products */
+typedef struct {
+    const cq_context *ctx;
+    cq_tensor t;
+    unsigned char *data;
+    size_t copies, turn, n;
+    float *y, *x;
+    cq_acts acts;
+    bool q8;
+} job;
+
+static void multiply(void *arg) {
+    job *j = (job *)arg;
+    j->t.data = j->data + j->turn++ % j->copies * j->t.bytes;
+    if (j->q8) cq_matmul_q8(j->ctx, j->y, DIM, &j->t, NULL, &j->acts, j->n, false);
+    else cq_matmul(j->ctx, j->y, DIM, &j->t, NULL, j->x, DIM, j->n, false);
+}
+
+static void product(const cq_context *fast, const cq_context *plain, cq_format format, bool q8, const float *w,
+    float *x,
+                    double bandwidth, double peak) {
+    job j;
+    cq_tensor whole;
+    cq_error err;
+    char name[64];
+    memset(&j, 0, sizeof j);
+    if (cq_tensor_init(&whole, format, CQ_PANELS, DIM, DIM, cq_format_is_int(format) ? 64 : 0, false, &err)) {
+        fprintf(stderr, "bench: %s\n", err.what);
+        exit(1);
+    }
+    j.copies = (BIG + whole.bytes - 1) / whole.bytes;
+    j.data = (unsigned char *)allocate(j.copies * whole.bytes);
+    cq_quantize_rtn(&whole, j.data, w, DIM, NULL);
+    for (size_t i = 1; i < j.copies; i++) memcpy(j.data + i * whole.bytes, j.data, whole.bytes);
+    j.y = (float *)allocate(64 * DIM * sizeof(float));
+    j.x = x;
+    j.q8 = q8;
+    cq_arena size = cq_arena_over(NULL, 0), arena;
+    cq_acts_alloc(&j.acts, &size, 64, DIM);
+    void *memory = allocate(size.used);
+    arena = cq_arena_over(memory, size.used);
+    cq_acts_alloc(&j.acts, &arena, 64, DIM);
+    cq_quantize_acts(fast, &j.acts, x, DIM, 64, DIM);
+    for (size_t n = 1; n <= 64; n += 63) {
+        double macs = (double)DIM * DIM * (double)n, seconds, plain_seconds;
+        j.n = n;
+        j.t = whole;
+        j.ctx = fast;
+        seconds = best(multiply, &j, 0.25);
+        j.ctx = plain;
+        j.t.rows = n == 1 ? DIM / 4 : DIM / 64; /* plain C is slow: a part is enough; its panels come first */
+        plain_seconds = best(multiply, &j, 0.05) * (double)DIM / (double)j.t.rows;
+        snprintf(name, sizeof name, "%s %s%s n=%u", q8 ? "matmul_q8" : "matmul", cq_format_name(format),
+                 cq_format_is_int(format) ? " g64" : "", (unsigned)n);
+        if (n == 1) report(name, (double)whole.bytes / seconds * 1e-9, "GB/s", bandwidth, plain_seconds / seconds);
+        else report(name, macs / seconds * 1e-9, "GMAC/s", peak, plain_seconds / seconds);
+    }
+    free(j.data), free(j.y), free(memory);
+}
+
+int main(int argc, char **argv) {
+    cq_context fast, plain;
+    cq_context_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.isa = "scalar";
+    if (cq_init(&fast, NULL, NULL) || cq_init(&plain, &desc, NULL)) return 1;
+    float *w = (float *)allocate((size_t)DIM * DIM * sizeof(float)), *x = (float *)allocate(64 * DIM * sizeof(float));
+    for (size_t i = 0; i < (size_t)DIM * DIM; i++) w[i] = (float)(cq_random(1, 0, i) >> 40) / 8388608.0f - 1.0f;
+    for (size_t i = 0; i < 64 * DIM; i++) x[i] = (float)(cq_random(2, 0, i) >> 40) / 8388608.0f - 1.0f;
+
+    printf("one thread, kernels: %s; %d x %d\n", cq_isa(&fast), DIM, DIM);
+    printf("%-28s %9s %-7s %9s %8s %9s\n", "", "value", "unit", "limit", "share", "x scalar");
+    big[0] = (unsigned char *)allocate(BIG);
+    big[1] = (unsigned char *)allocate(BIG);
+    double bandwidth = WINDOW / best(read_all, NULL, 0.3) * 1e-9, copy = 2.0 * WINDOW / best(copy_all, NULL,
+        0.3) * 1e-9;
+    double f32 = LANES_F32 * PEAK_CHAINS * PEAK_STEPS / best(peak_f32, NULL, 0.2) * 1e-9;
+    double i8 = LANES_I8 * PEAK_CHAINS * PEAK_STEPS / best(peak_i8, NULL, 0.2) * 1e-9;
+    report("read memory", bandwidth, "GB/s", bandwidth, 0);
+    report("copy memory (read + write)", copy, "GB/s", copy, 0);
+    report("f32 multiply, add", f32, "GMAC/s", f32, 0);
+    report("8-bit multiply, add", i8, "GMAC/s", i8, 0);
+    free(big[0]), free(big[1]);
+
+    static const cq_format ints[] = {CQ_INT4, CQ_INT8, CQ_INT3, CQ_INT2};
+    for (size_t i = 0; i < 4; i++) product(&fast, &plain, ints[i], true, w, x, bandwidth, i8);
+    product(&fast, &plain, CQ_F32, false, w, x, bandwidth, f32);
+    product(&fast, &plain, CQ_F16, false, w, x, bandwidth, f32);
+    product(&fast, &plain, CQ_INT4, false, w, x, bandwidth, f32);
+    free(w), free(x);
+    return argc > 1 ? write_json(argv[1]) : 0;
+}

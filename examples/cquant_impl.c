@@ -1,0 +1,6 @@
+/* cquant_impl.c - the one file of the tool that holds the implementation of the four headers */
+#define CQUANT_IMPLEMENTATION
+#include "cquant.h"
+#include "cquant_rotate.h"
+#include "cquant_gptq.h"
+#include "cquant_models.h"

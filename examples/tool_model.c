@@ -1,0 +1,335 @@
+/* tool_model.c - MODEL on the command line: what is a model on disk, and how it becomes a cq_model (see tool.h)
+
+   Nothing is copied: config.json, shards and .cq files are mapped, and all that cquant makes are views of them. */
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ===================================================================================================================
+   [ERRORS]  which file is to blame
+   ================================================================================================================== */
+void tool_model_fail(const tool_model *t, const cq_error *err) {
+    const char *file = t->path;
+    if (!t->is_file && err->name && err->name_len) {
+        const cq_named *n = cq_weights_find(&t->weights, err->name, err->name_len);
+        bool tensor = (err->name_len > 7 && !memcmp(err->name + err->name_len - 7, ".weight", 7)) ||
+                      (err->name_len > 5 && !memcmp(err->name + err->name_len - 5, ".bias", 5));
+        if (n) file = t->shards[n->file].path;
+        else if (tensor) file = t->shard_count == 1 ? t->shards[0].path : t->path;
+        else if (t->config.path) file = t->config.path;
+    } else if (!t->is_file && t->config.path && err->status == CQ_ERR_FORMAT) {
+        file = t->config.path;
+    }
+    tool_fail_error(file, err);
+}
+
+void tool_model_check(const tool_model *t, cq_status status, const cq_error *err) {
+    if (status != CQ_OK) tool_model_fail(t, err);
+}
+
+/* ===================================================================================================================
+   [READING]
+   ================================================================================================================== */
+static cq_json read_json(const tool_file *f) {
+    cq_json j;
+    cq_error err;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    tool_check(cq_json_parse(&j, (const char *)f->data, f->size, &arena, &err), f->path, &err);
+    arena = tool_arena(arena.used);
+    tool_check(cq_json_parse(&j, (const char *)f->data, f->size, &arena, &err), f->path, &err);
+    if (cq_json_kind(&j, 0) != CQ_JSON_OBJECT) tool_fail(f->path, "must be a JSON object");
+    return j; /* its arena lives as long as the tool */
+}
+
+static void read_shard(tool_model *t, const char *path, cq_weights *out) {
+    tool_file *f = &t->shards[t->shard_count];
+    cq_error err;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    *f = tool_map(path);
+    uint32_t number = (uint32_t)t->shard_count;
+    tool_check(cq_safetensors_read(f->data, f->size, number, &arena, out, &err), path, &err);
+    arena = tool_arena(arena.used);
+    tool_check(cq_safetensors_read(f->data, f->size, number, &arena, out, &err), path, &err);
+    t->shard_count++;
+}
+
+static char *json_name(const cq_json *j, uint32_t node) {
+    size_t n = cq_json_unescape(j, node, NULL, 0);
+    char *text = (char *)tool_alloc(n + 1, 1);
+    cq_json_unescape(j, node, text, n);
+    return text;
+}
+
+/* model.safetensors.index.json: {"metadata": ..., "weight_map": {tensor: file name, ...}} */
+static void read_shards(tool_model *t, const char *index_path) {
+    tool_file f = tool_map(index_path);
+    cq_json j = read_json(&f);
+    cq_error err;
+    uint32_t map = cq_json_find(&j, 0, "weight_map");
+    if (!map || cq_json_kind(&j, map) != CQ_JSON_OBJECT) tool_fail(index_path, "must have the object weight_map");
+    size_t entries = 0, files = 0;
+    for (uint32_t k = cq_json_child(&j, map); k; k = cq_json_next(&j, k)) entries++;
+    if (!entries) tool_fail(index_path, "weight_map is empty, and must name the file of each tensor");
+
+    /* The files, in the order of their first tensor; where[i] is the file of entry i. */
+    char **names = (char **)tool_alloc(entries, sizeof *names);
+    uint32_t *where = (uint32_t *)tool_alloc(entries, sizeof *where);
+    size_t i = 0;
+    for (uint32_t k = cq_json_child(&j, map); k; k = cq_json_next(&j, k), i++) {
+        uint32_t value = cq_json_child(&j, k);
+        if (cq_json_kind(&j, value) != CQ_JSON_STRING) tool_fail(index_path, "weight_map: '%s' must be a file name", json_name(&j, k));
+        char *name = json_name(&j, value);
+        if (!*name || strchr(name, '/') || strlen(name) != cq_json_unescape(&j, value, NULL, 0) || !strcmp(name, "..") ||
+            !strcmp(name, "."))
+            tool_fail(index_path, "weight_map: '%s' must be the name of a file in the same directory", name);
+        for (where[i] = 0; where[i] < files && strcmp(names[where[i]], name);) where[i]++;
+        if (where[i] == 4096) tool_fail(index_path, "weight_map names more than 4096 files");
+        if (where[i] == files) names[files++] = name;
+        else free(name);
+    }
+    cq_weights *parts = (cq_weights *)tool_alloc(files, sizeof *parts);
+    t->shards = (tool_file *)tool_alloc(files, sizeof *t->shards);
+    for (size_t s = 0; s < files; s++) read_shard(t, tool_join(t->path, names[s]), &parts[s]);
+    cq_arena arena = cq_arena_over(NULL, 0);
+    tool_check(cq_weights_merge(parts, files, &arena, &t->weights, &err), t->path, &err);
+    arena = tool_arena(arena.used);
+    tool_check(cq_weights_merge(parts, files, &arena, &t->weights, &err), t->path, &err);
+
+    /* The map and the files must say the same: each entry is found where it says, and there are no others. */
+    i = 0;
+    for (uint32_t k = cq_json_child(&j, map); k; k = cq_json_next(&j, k), i++) {
+        char *name = json_name(&j, k);
+        const cq_named *n = cq_weights_find(&t->weights, name, cq_json_unescape(&j, k, NULL, 0));
+        if (!n) tool_fail(index_path, "weight_map: '%s' is in no file, and must be in '%s'", name, names[where[i]]);
+        if (n->file != where[i])
+            tool_fail(index_path, "weight_map: '%s' is in '%s', and must be in '%s'", name, t->shards[n->file].path,
+                      names[where[i]]);
+        free(name);
+    }
+    for (i = 0; i < t->weights.count; i++) {
+        const cq_named *n = &t->weights.list[i];
+        if (!cq_json_find_n(&j, map, n->name, n->name_len))
+            tool_fail(t->shards[n->file].path, "tensor '%.*s' is not in the weight_map of '%s'", (int)n->name_len, n->name,
+                      index_path);
+    }
+    free(parts);
+    free(where);
+    free(names);
+}
+
+static void open_dir(tool_model *t) {
+    char *path = tool_join(t->path, "config.json");
+    if (!tool_exists(path)) tool_fail(t->path, "has no config.json; MODEL must be a Hugging Face directory or a .cq file");
+    t->config = tool_map(path);
+}
+
+static void read_weights(tool_model *t) {
+    cq_json config = read_json(&t->config);
+    uint32_t quant = cq_json_find(&config, 0, "quantization_config");
+    char *gptq = tool_join(t->path, "quantize_config.json");
+    if ((quant && !cq_json_is_null(&config, quant)) || tool_exists(gptq))
+        tool_fail(t->path, "is a quantized checkpoint (quantization_config), which this version does not read; give the "
+                           "float checkpoint, or a .cq file");
+    char *single = tool_join(t->path, "model.safetensors"), *index = tool_join(t->path, "model.safetensors.index.json");
+    if (tool_exists(single)) {
+        t->shards = (tool_file *)tool_alloc(1, sizeof *t->shards);
+        read_shard(t, single, &t->weights);
+    } else if (tool_exists(index)) {
+        read_shards(t, index);
+    } else {
+        tool_fail(t->path, "has no model.safetensors and no model.safetensors.index.json; one of them must be there");
+    }
+    free(gptq);
+}
+
+static void open_cq(tool_model *t) {
+    cq_error err;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    t->is_file = true;
+    t->shards = (tool_file *)tool_alloc(1, sizeof *t->shards);
+    t->shards[0] = tool_map(t->path);
+    t->shard_count = 1;
+    const tool_file *f = &t->shards[0];
+    if (f->size < 8 || memcmp(f->data, "CQUANT\r\n", 8))
+        tool_fail(t->path, "is no .cq file (it must begin with CQUANT); MODEL may also be a Hugging Face directory");
+    tool_check(cq_file_open(&t->file, f->data, f->size, &arena, &err), t->path, &err);
+    arena = tool_arena(arena.used);
+    tool_check(cq_file_open(&t->file, f->data, f->size, &arena, &err), t->path, &err);
+    t->weights = t->file.weights;
+    t->config.path = t->path;
+    t->config.data = t->file.section[CQ_SECTION_CONFIG].data;
+    t->config.size = t->file.section[CQ_SECTION_CONFIG].size;
+}
+
+void tool_model_locate(tool_model *t, const char *path) {
+    memset(t, 0, sizeof *t);
+    t->path = path;
+    if (!tool_exists(path)) tool_fail(path, "does not exist; MODEL must be a Hugging Face directory or a .cq file");
+    if (tool_is_dir(path)) open_dir(t);
+    else open_cq(t);
+}
+
+void tool_model_open(tool_model *t, const char *path) {
+    cq_error err;
+    tool_model_locate(t, path);
+    if (t->is_file) tool_check(cq_file_check(&t->file, &err), path, &err);
+    else read_weights(t);
+    const cq_bytes *d = &t->file.section[CQ_SECTION_DESCRIPTION]; /* of a directory: none */
+    cq_arena arena = tool_arena(cq_model_bound(t->config.size, &t->weights));
+    tool_model_check(t, cq_model_bind(&t->m, (const char *)t->config.data, t->config.size, &t->weights,
+                                      d->size ? (const char *)d->data : NULL, d->size, &arena, &err), &err);
+}
+
+/* ===================================================================================================================
+   [TOKENIZER]
+   ================================================================================================================== */
+static bool add_file(const tool_model *t, const char *name, const char **data, size_t *len, const char **path) {
+    char *full = tool_join(t->path, name);
+    if (!tool_exists(full)) {
+        free(full);
+        return false;
+    }
+    tool_file f = tool_map(full);
+    *data = (const char *)f.data;
+    *len = f.size;
+    *path = full;
+    return true;
+}
+
+const cq_tokenizer *tool_model_tokenizer(tool_model *t, bool need) {
+    cq_error err;
+    const unsigned char *blob = NULL;
+    const char *path = t->path;
+    if (t->tok.blob) return &t->tok;
+    if (t->is_file) {
+        blob = t->file.section[CQ_SECTION_TOKENIZER].data;
+        t->blob_bytes = t->file.section[CQ_SECTION_TOKENIZER].size;
+        if (!t->blob_bytes) {
+            if (need) tool_fail(t->path, "holds no tokenizer; give ids instead of text");
+            return NULL;
+        }
+    } else {
+        cq_tokenizer_files files;
+        memset(&files, 0, sizeof files);
+        if (!add_file(t, "tokenizer.json", &files.tokenizer_json, &files.tokenizer_json_len, &path)) {
+            bool merges = add_file(t, "merges.txt", &files.merges_txt, &files.merges_txt_len, &path);
+            bool vocab = add_file(t, "vocab.json", &files.vocab_json, &files.vocab_json_len, &path);
+            const char *unused;
+            add_file(t, "tokenizer_config.json", &files.tokenizer_config_json, &files.tokenizer_config_json_len, &unused);
+            if (!merges || !vocab) {
+                if (need)
+                    tool_fail(t->path, "has no tokenizer.json, nor vocab.json with merges.txt; give ids instead of text");
+                return NULL;
+            }
+        }
+        size_t bound = cq_tokenizer_build_bound(&files);
+        cq_arena arena = tool_arena(bound == SIZE_MAX ? 1 << 16 : bound); /* not JSON: build says where */
+        if (cq_tokenizer_build(&blob, &t->blob_bytes, &files, &arena, &err) != CQ_OK)
+            tool_fail_error(!strncmp(err.what, "merges", 6) ? tool_join(t->path, "merges.txt") : path, &err);
+    }
+    tool_check(cq_tokenizer_open(&t->tok, blob, t->blob_bytes, &err), path, &err);
+    return &t->tok;
+}
+
+/* Long texts are encoded in pieces that end behind a line break before something that is no blank: there, all rules for
+   cutting text into words that cquant knows make a cut too. */
+#define ENCODE_PIECE ((size_t)1 << 20)
+static size_t encode_piece(const char *text, size_t len) {
+    if (len <= ENCODE_PIECE) return len;
+    for (size_t n = ENCODE_PIECE; n < len; n++) {
+        unsigned char before = (unsigned char)text[n - 1], after = (unsigned char)text[n];
+        if (before == '\n' && after > ' ' && after < 127) return n;
+    }
+    return len;
+}
+
+int32_t *tool_encode(tool_model *t, const char *path, const char *text, size_t len, size_t *n) {
+    const cq_tokenizer *tok = tool_model_tokenizer(t, true);
+    size_t room = 0, count = 0, done = 0;
+    int32_t *ids = NULL;
+    cq_error err;
+    *n = 0;
+    while (done < len) {
+        size_t piece = encode_piece(text + done, len - done);
+        cq_arena scratch = tool_arena(cq_tokenizer_encode_bound(tok, piece));
+        if (room - *n < 3 * piece) {
+            room = *n + 3 * piece + room / 2;
+            ids = (int32_t *)realloc(ids, room * sizeof *ids);
+            if (!ids) tool_fail(path, "out of memory: %zu bytes are needed", room * sizeof *ids);
+        }
+        tool_check(cq_tokenizer_encode(tok, text + done, piece, ids + *n, room - *n, &count, &scratch, &err), path, &err);
+        free(scratch.base);
+        *n += count;
+        done += piece;
+    }
+    return ids ? ids : (int32_t *)tool_alloc(1, sizeof *ids);
+}
+
+char *tool_decode(const cq_tokenizer *tok, const int32_t *ids, size_t n, size_t *len) {
+    *len = cq_tokenizer_decode(tok, ids, n, NULL, 0);
+    char *text = (char *)tool_alloc(*len + 1, 1);
+    cq_tokenizer_decode(tok, ids, n, text, *len);
+    return text;
+}
+
+/* ===================================================================================================================
+   [IDS AND SESSIONS]
+   ================================================================================================================== */
+int32_t *tool_ids(const tool_model *t, const char *path, size_t *rows, size_t *cols, size_t *dims) {
+    tool_npy a = tool_npy_read(path);
+    if (a.ndim != 1 && a.ndim != 2) tool_fail(path, "ids have %zu dimensions, and must have 1 or 2", a.ndim);
+    *dims = a.ndim;
+    *rows = a.ndim == 2 ? a.shape[0] : 1;
+    *cols = a.shape[a.ndim - 1];
+    if (!a.count) tool_fail(path, "holds no ids; at least one must be there");
+    int32_t *ids = tool_npy_ints(&a);
+    for (size_t i = 0; i < a.count; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= t->m.vocab) {
+            if (a.ndim == 1) tool_fail(path, "the id at position %zu is %d, and must be 0 to %zu", i, ids[i], t->m.vocab - 1);
+            tool_fail(path, "the id at row %zu, position %zu is %d, and must be 0 to %zu", i / *cols, i % *cols, ids[i],
+                      t->m.vocab - 1);
+        }
+    return ids;
+}
+
+int32_t tool_mask_id(const tool_model *t) {
+    if (t->m.mask_id < 0) tool_fail(t->config.path, "has no mask_token_id; a diffusion model must have one");
+    return t->m.mask_id;
+}
+
+size_t tool_session_bytes(const cq_context *ctx, const tool_model *t, const cq_session_desc *desc) {
+    cq_session s;
+    cq_error err;
+    cq_arena hot = cq_arena_over(NULL, 0), cold = cq_arena_over(NULL, 0);
+    tool_model_check(t, cq_session_init(&s, ctx, &t->m, desc, &hot, &cold, &err), &err);
+    return hot.used + cold.used;
+}
+
+size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc, void **base) {
+    cq_error err;
+    cq_arena hot = cq_arena_over(NULL, 0), cold = cq_arena_over(NULL, 0);
+    tool_model_check(t, cq_session_init(s, ctx, &t->m, desc, &hot, &cold, &err), &err);
+    size_t split = (hot.used + CQ_ALIGN - 1) & ~(size_t)(CQ_ALIGN - 1), all = split + cold.used;
+    cq_arena both = tool_arena(all);
+    *base = both.base;
+    hot = cq_arena_over(both.base, split);
+    cold = cq_arena_over(both.base + split, cold.used);
+    tool_model_check(t, cq_session_init(s, ctx, &t->m, desc, &hot, &cold, &err), &err);
+    return all;
+}
+
+size_t tool_windows(size_t n, size_t window, size_t limit) {
+    size_t windows = n / window + (n % window ? 1 : 0);
+    return limit && windows > limit ? limit : windows;
+}
+
+void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, size_t group_size) {
+    bool ends = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD;
+    cq_error err;
+    if (!part->matrix) format = CQ_F32;
+    else if (ends && cq_format_is_int(format)) format = CQ_INT8;
+    if (!cq_format_is_int(format) || group_size >= part->cols) group_size = 0;
+    tool_check(cq_tensor_init(t, format, part->matrix ? CQ_PANELS : CQ_ROWS, part->rows, part->cols, group_size, false, &err),
+               NULL, &err);
+}

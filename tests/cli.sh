@@ -1,0 +1,603 @@
+#!/bin/sh
+# The command line as its users meet it: exit statuses, error lines, what is left behind, hostile files, golden logits,
+# and the same bytes whatever the threads and the kernels.
+#   tests/cli.sh [TOOL]        the tool: build/cquant; DREAM_KJV: the trained model, if it is not in examples/models
+# One line a check, "ok NAME" or "FAIL NAME: why"; the last line is "N passed, N failed".
+set -u
+cd "$(dirname "$0")/.." || exit 1
+tool=${1:-build/cquant}
+case $tool in /*) ;; *) tool=$PWD/$tool ;; esac
+golden=$PWD/tests/golden
+kjv=${DREAM_KJV:-$PWD/examples/models/dream-kjv}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+cd "$work" || exit 1
+LC_ALL=C
+export LC_ALL
+passed=0 failed=0
+
+ok() {
+    passed=$((passed + 1))
+    echo "ok   $1"
+}
+bad() {
+    failed=$((failed + 1))
+    echo "FAIL $1: $2"
+}
+
+# status WANTED NAME WORDS...: runs the tool; for 1 and 2 there must be one line of error and nothing on stdout, and no
+# new file here; the error must match $match, if that is set.
+match=
+status() {
+    want=$1 label=$2
+    shift 2
+    : >.out
+    : >.err
+    : >.after
+    ls -A >.before
+    "$tool" "$@" >.out 2>.err
+    got=$?
+    ls -A >.after
+    why=
+    [ $got = "$want" ] || why="exit $got, must be $want ($(head -c 200 .err))"
+    if [ "$want" != 0 ] && [ -z "$why" ]; then
+        [ "$(wc -l <.err)" -eq 1 ] || why="stderr has $(wc -l <.err) lines, must have 1"
+        case $(head -c 15 .err) in "cquant: error: ") ;; *) why="stderr is '$(head -c 100 .err)'" ;; esac
+        [ ! -s .out ] || why="something stands on stdout"
+        cmp -s .before .after || why="left behind: $(diff .before .after | tail -n 1)"
+        [ -z "$match" ] || grep -q -e "$match" .err || why="the line lacks '$match': $(head -c 300 .err)"
+    fi
+    match=
+    [ -z "$why" ] && ok "$label" || bad "$label" "$why"
+}
+fails() { status 1 "$@" --quiet; }
+usage() { status 2 "$@"; }
+runs() { status 0 "$@" --quiet; }
+same() { if cmp -s "$2" "$3"; then ok "$1"; else bad "$1" "$2 and $3 differ"; fi; }
+json() { # NAME KEY...: .out is one JSON object in one line with these keys
+    label=$1
+    shift
+    why=
+    [ "$(wc -l <.out)" -eq 1 ] || why="$(wc -l <.out) lines"
+    case $(cat .out) in "{"*"}") ;; *) why="is no object" ;; esac
+    for key in "$@"; do grep -q "\"$key\": " .out || why="lacks $key"; done
+    [ -z "$why" ] && ok "$label" || bad "$label" "stdout $why"
+}
+
+byte() { for b in "$@"; do printf "\\$(printf %03o "$b")"; done; }
+le32() { for v in "$@"; do byte $((v & 255)) $((v >> 8 & 255)) $((v >> 16 & 255)) $((v >> 24 & 255)); done; }
+npy() { # HEADER: a version 1 header; data follow from the caller
+    printf '\223NUMPY\001\000'
+    byte $((${#1} & 255)) $((${#1} >> 8))
+    printf %s "$1"
+}
+header() { printf "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }" "$1" "$2"; }
+ids() { # NUMBER...: 1-D int32
+    npy "$(header '<i4' "$#,")"
+    le32 "$@"
+}
+eye() { # N: float64 identity
+    npy "$(header '<f8' "$1, $1")"
+    i=0
+    while [ $i -lt $(($1 * $1)) ]; do
+        if [ $((i % ($1 + 1))) = 0 ]; then printf '\000\000\000\000\000\000\360\077'; else printf '\0\0\0\0\0\0\0\0'; fi
+        i=$((i + 1))
+    done
+}
+model() { # NAME: a copy of golden/dream that may be damaged
+    rm -rf "$1"
+    mkdir "$1"
+    cp "$golden/dream/config.json" "$golden/dream/model.safetensors" "$1"
+    chmod u+w "$1"/*
+}
+poke() { # FILE OFFSET BYTE...: overwrites
+    file=$1 at=$2
+    shift 2
+    byte "$@" | dd of="$file" bs=1 seek="$at" conv=notrunc 2>/dev/null
+}
+
+[ -x "$tool" ] || { echo "FAIL tool: $tool is not there; run make first"; echo "0 passed, 1 failed"; exit 1; }
+cp -r "$golden/dream" d
+chmod -R u+w d
+ids 1 2 3 4 5 6 7 8 >i.npy
+
+# ---- usage ----
+usage "no command"
+usage "unknown command" frobnicate
+match="--frobnicate" usage "unknown option" logits d --ids i.npy -o o.npy --frobnicate
+usage "option of another command" models --ids i.npy
+usage "option with one dash" logits d -ids i.npy -o o.npy
+usage "missing value" logits d --ids i.npy -o
+usage "missing --ids" logits d -o o.npy
+usage "missing -o" logits d --ids i.npy
+usage "missing MODEL" logits --ids i.npy -o o.npy
+usage "two MODELs" logits d d --ids i.npy -o o.npy
+usage "empty value" logits d --ids= -o o.npy
+usage "value for a flag" models --json=1
+match="'x'" usage "number that is none" logits d --ids i.npy -o o.npy --prefill x
+usage "number with a tail" logits d --ids i.npy -o o.npy --prefill 3x
+usage "number that is empty" logits d --ids i.npy -o o.npy --prefill ''
+usage "number too large" logits d --ids i.npy -o o.npy --prefill 99999999999999999999
+usage "number below the range" logits d --ids i.npy -o o.npy --prefill 0
+usage "number with a blank" logits d --ids i.npy -o o.npy --prefill ' 3'
+usage "threads 0" models --threads 0
+usage "negative seed" models --seed -1
+usage "seed too large" models --seed 18446744073709551616
+usage "real that is none" solve --weight w --hessian h -o q --damp abc
+usage "real nan" solve --weight w --hessian h -o q --damp nan
+usage "real out of range" solve --weight w --hessian h -o q --damp 2
+match="scalar|avx2" usage "isa that is none" models --isa mmx
+usage "word that is none" generate d --ids i.npy --alg best
+usage "word that is a part" generate d --ids i.npy --alg 'origin|maskgit_plus'
+usage "bits 5" solve --weight w --hessian h -o q --bits 5
+usage "group size 0" solve --weight w --hessian h -o q --group-size 0
+usage "sym and asym" solve --weight w --hessian h -o q --sym --asym
+usage "generate without prompt" generate d
+usage "generate with two prompts" generate d --prompt a --ids i.npy
+usage "eval without text" eval d
+usage "tokenize without text" tokenize d
+usage "decode without ids" tokenize d --decode
+runs "help" --help
+runs "help of a command" logits --help
+runs "help wins over other options" logits --help --prefill 3
+runs "seed of 64 bits" models --seed 18446744073709551615
+runs "option with =" logits d --ids=i.npy --output=o.npy
+rm -f o.npy
+
+# ---- json ----
+runs "models" models --json
+json "models json" models model_type family runs rotates quantizes
+runs "inspect" inspect d --json
+json "inspect json" architecture moe parameters layers bytes fp32 fp16 int8 int4 groups
+grep -q '"groups": \[\["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"\], \["self_attn.o_proj"\], \["mlp.gate_proj", "mlp.up_proj"\], \["mlp.down_proj"\]\]' .out &&
+    ok "inspect groups" || bad "inspect groups" "$(cat .out)"
+"$tool" logits d --ids i.npy -o o.npy --json >.out 2>.err && json "logits json" tokens seconds arena_bytes
+rm -f o.npy
+
+# ---- isa ----
+first=$("$tool" models --isa mve 2>&1 >/dev/null | grep -c 'it has .*scalar')
+"$tool" models --isa mve >/dev/null 2>&1
+[ $? = 1 ] && [ "$first" = 1 ] && ok "isa that is not here" || bad "isa that is not here" "must be exit 1 and a list"
+
+# ---- golden logits, and the same bytes for all threads and kernels ----
+isas=
+for isa in scalar avx2 avxvnni avx512 avx512vnni neon dotprod i8mm rvv; do
+    "$tool" models --isa $isa >/dev/null 2>&1 && isas="$isas $isa"
+done
+compare() { # NAME GOT WANTED: within 1e-4 of the standard deviation
+    [ -s "$2" ] && [ "$(wc -c <"$2")" = "$(wc -c <"$3")" ] || { bad "$1" "the size must be that of $3"; return; }
+    od -An -v -tf4 -w4 -j128 "$2" >.a
+    od -An -v -tf4 -w4 -j128 "$3" >.b
+    why=$(paste .a .b | awk '{ d = $1 - $2; if (d < 0) d = -d; if (!(d <= m)) m = d; n++; s += $2; q += $2 * $2 }
+        END { std = sqrt(q / n - s / n * (s / n)); if (!(n > 0 && m <= 1e-4 * std)) print "off by " m ", standard deviation " std }')
+    [ -z "$why" ] && ok "$1" || bad "$1" "$why"
+}
+for m in "$golden"/*/config.json; do
+    m=${m%/config.json}
+    name=${m##*/}
+    runs "$name logits" logits "$m" --ids "$m/ids.npy" -o "$name.npy"
+    compare "$name logits are the golden ones" "$name.npy" "$m/logits.npy"
+    for isa in $isas; do
+        for threads in 1 2 3; do
+            "$tool" logits "$m" --ids "$m/ids.npy" -o x.npy --isa $isa --threads $threads --quiet >.out
+            same "$name $isa, $threads threads" x.npy "$name.npy"
+        done
+    done
+done
+for case in "$golden"/dream/*.json; do
+    name=${case##*/}
+    name=${name%.json}
+    [ -f "$golden/dream/$name.logits.npy" ] || continue
+    option=$(sed 's/^{"\([^"]*\)": .*/--\1/' "$case") value=$(sed 's/.*: "*\([^"}]*\)"*}.*/\1/' "$case")
+    [ -f "$golden/dream/$value" ] && value=$golden/dream/$value
+    runs "dream $name" logits "$golden/dream" --ids "$golden/dream/ids.npy" -o x.npy "$option" "$value"
+    compare "dream $name is the golden one" x.npy "$golden/dream/$name.logits.npy"
+done
+n=$("$tool" logits d --ids i.npy -o x.npy --prefill 8 --quiet >.out && cat x.npy | cksum)
+m=$("$tool" logits d --ids i.npy -o x.npy --quiet >.out && cat x.npy | cksum)
+[ "$n" = "$m" ] && ok "prefill of all tokens is one pass" || bad "prefill of all tokens is one pass" "bytes differ"
+rm -f ./*.npy
+ids 1 2 3 4 5 6 7 8 >i.npy
+
+# ---- models that are not there or not right ----
+match="none: does not exist" fails "model that is not there" inspect none
+fails "model that is a text" inspect i.npy
+mkdir empty
+match="config.json" fails "directory without config.json" inspect empty
+model m
+rm m/model.safetensors
+match="model.safetensors" fails "directory without weights" inspect m
+model m
+: >m/model.safetensors
+fails "empty safetensors" logits m --ids i.npy -o o.npy
+size=$(wc -c <d/model.safetensors)
+head_size=$(od -An -tu4 -N4 d/model.safetensors | tr -d ' ')
+for n in 1 7 8 9 15 $((head_size / 2)) $((head_size + 7)) $((head_size + 8)) $((head_size + 9)) $((size / 2)) $((size - 4)) $((size - 1)); do
+    head -c "$n" d/model.safetensors >m/model.safetensors
+    match=m/model.safetensors fails "safetensors cut to $n of $size bytes" logits m --ids i.npy -o o.npy
+done
+model m
+printf x >>m/model.safetensors
+fails "safetensors with a byte too many" inspect m
+for v in "255 255 255 255 255 255 255 255" "0 0 0 0 0 0 0 0" "255 255 255 127 0 0 0 0" "1 0 0 0 0 0 0 0" "0 0 0 0 0 0 0 128"; do
+    model m
+    # shellcheck disable=SC2086
+    poke m/model.safetensors 0 $v
+    fails "length of the header: $v" inspect m
+done
+lie() { # NAME FROM TO: a change of the same length in the header of the safetensors
+    model m
+    {
+        head -c 8 d/model.safetensors
+        head -c $((head_size + 8)) d/model.safetensors | tail -c +9 | sed "s/$2/$3/"
+        tail -c +$((head_size + 9)) d/model.safetensors
+    } >m/model.safetensors
+    if cmp -s d/model.safetensors m/model.safetensors; then bad "$1" "the header lacks $2"; return; fi
+    [ "$(wc -c <m/model.safetensors)" = "$size" ] || { bad "$1" "the change must keep the length"; return; }
+    fails "$1" inspect m
+}
+lie "dtype that is none" '"BF16"' '"BG16"'
+lie "dtype of another size" '"BF16"' '"F32" '
+lie "dtype that is no float" '"BF16"' '"I16" '
+lie "shape that is too large" '"shape":\[[0-8]' '"shape":[9'
+lie "overlapping extents" '"data_offsets":\[[1-9]' '"data_offsets":[0'
+lie "a name twice" 'layers.1.self_attn.q_proj.weight' 'layers.0.self_attn.q_proj.weight'
+lie "a name that nobody knows" 'layers.1.self_attn.q_proj.weight' 'layers.1.self_attn.x_proj.weight'
+lie "a key twice" '"dtype"' '"shape"'
+lie "not JSON" '{' '['
+i=0
+while [ $i -lt 60 ]; do # one byte of the header, spread over all of it: refused, or (in white space) the same model
+    at=$((8 + head_size * i / 60))
+    model m
+    poke m/model.safetensors $at 1
+    "$tool" logits m --ids i.npy -o o.npy --quiet >.out 2>.err
+    got=$?
+    [ $got = 1 ] && [ "$(wc -l <.err)" = 1 ] && [ ! -e o.npy ] && ok "control character at byte $at" ||
+        bad "control character at byte $at" "exit $got: $(head -c 200 .err)"
+    i=$((i + 1))
+done
+
+edit() { # NAME SED: golden/dream with another config.json
+    model m
+    sed "$2" d/config.json >m/config.json
+    if cmp -s d/config.json m/config.json; then bad "$1" "nothing was changed"; return; fi
+    fails "$1" logits m --ids i.npy -o o.npy
+}
+model m
+printf 'hello' >m/config.json
+match=m/config.json fails "config.json that is not JSON" inspect m
+: >m/config.json
+fails "config.json that is empty" inspect m
+printf '[]' >m/config.json
+fails "config.json that is no object" inspect m
+printf '{"model_type": "Dream"' >m/config.json
+fails "config.json that is cut" inspect m
+for key in model_type vocab_size hidden_size num_hidden_layers num_attention_heads num_key_value_heads intermediate_size; do
+    match=$key edit "config.json without $key" "/\"$key\":/d"
+done
+match=gpt9 edit "model_type that is unknown" 's/"Dream"/"gpt9"/'
+edit "vocab_size that contradicts the tensors" 's/"vocab_size": [0-9]*/"vocab_size": 12/'
+edit "hidden_size that contradicts the tensors" 's/"hidden_size": [0-9]*/"hidden_size": 64/'
+edit "one layer more than there are" 's/"num_hidden_layers": [0-9]*/"num_hidden_layers": 3/'
+edit "one layer less than there are" 's/"num_hidden_layers": [0-9]*/"num_hidden_layers": 1/'
+edit "a million layers" 's/"num_hidden_layers": [0-9]*/"num_hidden_layers": 1000000/'
+edit "heads that do not divide" 's/"num_attention_heads": [0-9]*/"num_attention_heads": 7/'
+edit "no heads" 's/"num_attention_heads": [0-9]*/"num_attention_heads": 0/'
+edit "negative size" 's/"hidden_size": [0-9]*/"hidden_size": -60/'
+edit "size that is text" 's/"hidden_size": [0-9]*/"hidden_size": "60"/'
+edit "size that is a fraction" 's/"hidden_size": [0-9]*/"hidden_size": 60.5/'
+edit "size that is huge" 's/"intermediate_size": [0-9]*/"intermediate_size": 9223372036854775807/'
+edit "a key twice" 's/"hidden_size": \([0-9]*\)/"hidden_size": \1, "hidden_size": \1/'
+match=quantiz edit "a quantised checkpoint" 's/"model_type"/"quantization_config": {"bits": 4}, "model_type"/'
+
+# ---- shards ----
+shard() { # a directory with one shard and its index; $names are the tensors
+    rm -rf s
+    mkdir s
+    cp d/config.json s
+    cp d/model.safetensors s/model-00001-of-00001.safetensors
+    names=$(head -c $((head_size + 8)) d/model.safetensors | tail -c +9 | grep -o '"[a-z][a-z_.0-9]*\.\(weight\|bias\)"' | tr -d '"')
+    {
+        printf '{"metadata": {}, "weight_map": {'
+        comma=
+        for n in $names; do
+            printf '%s"%s": "model-00001-of-00001.safetensors"' "$comma" "$n"
+            comma=', '
+        done
+        printf '}}'
+    } >s/model.safetensors.index.json
+}
+index() { # NAME SED
+    shard
+    sed "$2" s/model.safetensors.index.json >s/x && mv s/x s/model.safetensors.index.json
+    fails "$1" inspect s
+}
+shard
+runs "sharded directory" logits s --ids i.npy -o x.npy
+"$tool" logits d --ids i.npy -o y.npy --quiet >.out
+same "sharded directory gives the same logits" x.npy y.npy
+rm -f x.npy y.npy
+index "index that names a file that is not there" 's/00001-of/00002-of/'
+index "index with a path" 's/"model-00001-of-00001.safetensors"/"..\/d\/model.safetensors"/'
+index "index with an unknown tensor" 's/"weight_map": {/&"x.weight": "model-00001-of-00001.safetensors", /'
+index "index that lacks a tensor" 's/"lm_head.weight": "[^"]*",* *//'
+index "index without weight_map" 's/weight_map/weight_mop/'
+index "index with an empty weight_map" 's/"weight_map": {.*/"weight_map": {}}/'
+index "index with a number" 's/"weight_map": {/&"x": 1, /'
+index "index that is not JSON" 's/{/(/'
+
+# ---- ids and other arrays ----
+array() { # NAME: x.npy instead of the ids
+    match=x.npy fails "$1" logits d --ids x.npy -o o.npy
+    rm -f x.npy
+}
+match=none.npy fails "ids that are not there" logits d --ids none.npy -o o.npy
+match="is a directory" fails "ids that are a directory" logits d --ids d -o o.npy
+ids 1 2 -1 4 >x.npy
+match="position 2 is -1" fails "id below 0" logits d --ids x.npy -o o.npy
+ids 1 2 3 100000 >x.npy
+match="position 3 is 100000" fails "id outside of the vocabulary" logits d --ids x.npy -o o.npy
+ids >x.npy && array "no ids"
+: >x.npy && array "npy that is empty"
+printf 'not an array at all' >x.npy && array "npy that is none"
+{ npy "$(header '<i4' '9,')"; le32 1 2 3; } >x.npy && array "npy that is too short"
+{ npy "$(header '<i4' '2,')"; le32 1 2 3; } >x.npy && array "npy that is too long"
+{ npy "$(header '>i4' '1,')"; le32 1; } >x.npy && array "npy in big-endian"
+{ npy "$(header '<f4' '1,')"; le32 1; } >x.npy && array "npy of floats as ids"
+{ npy "$(header '<c8' '1,')"; le32 1 1; } >x.npy && array "npy of an unknown type"
+{ npy "{'descr': '<i4', 'fortran_order': True, 'shape': (1, 1), }"; le32 1; } >x.npy && array "npy in Fortran order"
+{ npy "$(header '<i4' '1, 1, 1')"; le32 1; } >x.npy && array "npy with three dimensions"
+{ npy "$(header '<i4' '4294967296, 4294967296, 4294967296')"; le32 1; } >x.npy && array "npy with a shape that overflows"
+{ npy "$(header '<i4' '99999999999999999999999')"; le32 1; } >x.npy && array "npy with a number that overflows"
+{ npy "$(header '<i4' '-1,')"; le32 1; } >x.npy && array "npy with a negative shape"
+{ npy "$(header '<i4' '1,1,1,1,1,1,1,1,1')"; le32 1; } >x.npy && array "npy with nine dimensions"
+{ npy "{'descr': '<i4', 'shape': (1,), }"; le32 1; } >x.npy && array "npy that lacks a key"
+{ npy "{'descr': '<i4', 'descr': '<i4', 'fortran_order': False, 'shape': (1,), }"; le32 1; } >x.npy && array "npy with a key twice"
+{ npy "{'descr': '<i4', 'fortran_order': False, 'shape': (1,"; le32 1; } >x.npy && array "npy with a header that does not end"
+{ npy "{'descr': '<i4"; le32 1; } >x.npy && array "npy with a text that does not end"
+printf '\223NUMPY\001\000\377\377{' >x.npy && array "npy with a header longer than the file"
+printf '\223NUMPY\003\000\001\000\000\000{' >x.npy && array "npy of version 3"
+printf '\223NUMPY\002\000\001' >x.npy && array "npy cut in its length"
+{ npy "$(header '<i8' '1,')"; le32 1 1; } >x.npy && array "id of 64 bits that fits in no 32"
+{ npy "$(header '<i8' '3,')"; le32 1 0 2 0 3 0; } >x.npy
+runs "ids of 64 bits" logits d --ids x.npy -o o.npy
+{ printf '\223NUMPY\002\000\100\000\000\000'; printf '%-64s' "$(header '<i4' '3,')"; le32 1 2 3; } >x.npy
+runs "npy of version 2" logits d --ids x.npy -o p.npy
+same "both give the same logits" o.npy p.npy
+rm -f o.npy p.npy x.npy
+{ npy "$(header '|u1' '7,')"; byte 1 1 1 1 1 1 1; } >k.npy
+match=k.npy fails "mask of another shape" logits d --ids i.npy --mask k.npy -o o.npy
+{ npy "$(header '|u1' '8,')"; byte 1 1 1 1 1 1 1 2; } >k.npy
+fails "mask that is not 0 or 1" logits d --ids i.npy --mask k.npy -o o.npy
+{ npy "$(header '|u1' '8,')"; byte 0 0 0 0 0 0 0 0; } >k.npy
+runs "mask that hides everything" logits d --ids i.npy --mask k.npy -o x.npy
+od -An -v -tf4 -j128 x.npy | grep -qi nan && bad "fully hidden rows are finite" "NaN" || ok "fully hidden rows are finite"
+rm -f k.npy x.npy
+ids 0 1 2 3 4 5 6 -7 >p.npy
+fails "position below 0" logits d --ids i.npy --positions p.npy -o o.npy
+fails "prefill longer than the ids" logits d --ids i.npy --prefill 9 -o o.npy
+fails "output in a directory that is not there" logits d --ids i.npy -o none/o.npy
+match="is a directory" fails "output that is a directory" logits d --ids i.npy -o empty
+rm -f p.npy
+
+# ---- outputs that cannot be written ----
+if [ -e /dev/full ]; then
+    match=/dev/full fails "output on a full disk" logits d --ids i.npy -o /dev/full
+    "$tool" models --json --quiet >/dev/full 2>.err
+    got=$?
+    [ $got = 1 ] && [ "$(wc -l <.err)" = 1 ] && ok "JSON on a full disk" || bad "JSON on a full disk" "exit $got"
+fi
+ls -A >.before
+(ulimit -f 1; "$tool" matrix --dim 64 -o o.npy --quiet) >/dev/null 2>&1
+got=$?
+ls -A >.after
+[ $got = 1 ] && cmp -s .before .after && ok "output beyond the limit of file sizes leaves nothing" ||
+    bad "output beyond the limit of file sizes leaves nothing" "exit $got, $(diff .before .after | tail -n 1)"
+echo kept >o.npy
+"$tool" logits none --ids i.npy -o o.npy --quiet 2>/dev/null
+[ "$(cat o.npy)" = kept ] && ok "an error leaves the old output" || bad "an error leaves the old output" "it is gone"
+rm -f o.npy
+
+# ---- a signal ----
+"$tool" matrix --dim 1900 --mode orthogonal -o o.npy --quiet >/dev/null 2>&1 &
+pid=$!
+sleep 0.2
+kill -TERM $pid 2>/dev/null
+wait $pid 2>/dev/null
+got=$?
+[ $got -gt 128 ] && [ -z "$(ls -A | grep '^o.npy')" ] && ok "a signal ends it and leaves nothing" ||
+    bad "a signal ends it and leaves nothing" "exit $got, $(ls -A | grep '^o.npy')"
+
+# ---- matrix and solve ----
+eye 12 >e.npy
+runs "matrix" matrix --dim 12 -o r.npy
+runs "matrix applied" matrix --dim 12 --apply e.npy -o a.npy
+od -An -v -tf8 -w8 -j128 r.npy >.a
+tail -c 1152 a.npy | od -An -v -tf8 -w8 >.b
+why=$(paste .a .b | awk '{ d = $1 - $2; if (d < 0) d = -d; if (!(d <= m)) m = d; n++ } END { if (!(n == 144 && m < 1e-14)) print n " values, off by " m }')
+[ -z "$why" ] && ok "I R = R" || bad "I R = R" "$why"
+for mode in hadamard base_hadamard orthogonal; do
+    runs "matrix $mode" matrix --dim 20 --mode $mode -o x.npy --json --seed 3
+    json "matrix $mode json" dim orthogonality_error
+    error=$(sed 's/.*"orthogonality_error": \([^,}]*\).*/\1/' .out)
+    awk "BEGIN { exit !($error < 1e-13) }" && ok "matrix $mode is orthogonal" || bad "matrix $mode is orthogonal" "$error"
+    "$tool" matrix --dim 20 --mode $mode -o y.npy --seed 3 --threads 3 --quiet >.out
+    same "matrix $mode: the same seed, the same bytes" x.npy y.npy
+    "$tool" matrix --dim 20 --mode $mode -o y.npy --seed 4 --quiet >.out
+    if cmp -s x.npy y.npy; then equal=yes; else equal=no; fi
+    [ $mode = base_hadamard ] && want=yes || want=no
+    [ $equal = $want ] && ok "matrix $mode and the seed" || bad "matrix $mode and the seed" "equal: $equal, must be $want"
+done
+rm -f x.npy y.npy r.npy a.npy
+match="20 and 24" fails "order that cannot exist" matrix --dim 22 -o r.npy
+usage "order 0" matrix --dim 0 -o r.npy
+fails "order that needs more memory than there is" matrix --dim 900000000 --mode orthogonal -o r.npy
+fails "apply to another shape" matrix --dim 16 --apply e.npy -o r.npy
+fails "apply to ids" matrix --dim 8 --apply i.npy -o r.npy
+"$tool" logits d --ids i.npy -o w.npy --quiet >.out # (8, vocab) floats
+columns=$((($(wc -c <w.npy) - 128) / 32))
+eye $columns >h.npy
+for options in "" "--method rtn" "--asym" "--act-order" "--group-size -1" "--group-size 32 --bits 2" "--order natural --search minmax --sweeps 0 --no-refit"; do
+    # shellcheck disable=SC2086
+    runs "solve $options" solve --weight w.npy --hessian h.npy -o q.npy --json $options
+    json "solve $options json" loss rtn_loss seconds
+    loss=$(sed 's/^{"loss": \([^,}]*\).*/\1/' .out) nearest=$(sed 's/.*"rtn_loss": \([^,}]*\).*/\1/' .out)
+    awk -v l="$loss" -v r="$nearest" 'BEGIN { exit !(l > 0 && l <= r * 1.02 && r < 0.5) }' && ok "solve $options loss" || bad "solve $options loss" "$loss, to nearest $nearest"
+    # shellcheck disable=SC2086
+    "$tool" solve --weight w.npy --hessian h.npy -o q2.npy --quiet --threads 1 --isa scalar $options >.out
+    same "solve $options, scalar, one thread" q.npy q2.npy
+done
+rm -f q.npy q2.npy
+fails "Hessian of another shape" solve --weight w.npy --hessian e.npy -o q.npy
+fails "weight that is float64" solve --weight e.npy --hessian e.npy -o q.npy
+cp h.npy x.npy
+poke x.npy $(($(wc -c <h.npy) - 8)) 0 0 0 0 0 0 248 127
+fails "Hessian with NaN" solve --weight w.npy --hessian x.npy -o q.npy
+fails "Hessian with NaN, to nearest" solve --weight w.npy --hessian x.npy -o q.npy --method rtn
+rm -f ./*.npy
+ids 1 2 3 4 5 6 7 8 >i.npy
+
+# ---- eval and generate on ids ----
+runs "eval" eval d --ids i.npy --json --seed 1
+json "eval json" tokens nll perplexity seconds
+sed 's/"\(seconds\|peak_bytes\)": [^,}]*//g' .out >.first
+for threads in 1 3; do
+    "$tool" eval d --ids i.npy --json --quiet --seed 1 --threads $threads | sed 's/"\(seconds\|peak_bytes\)": [^,}]*//g' >.second
+    same "eval, $threads threads" .first .second
+done
+runs "eval against itself" eval d --ids i.npy --json --reference d
+grep -q '"kl": 0, "top1": 1' .out && ok "eval against itself is 0" || bad "eval against itself is 0" "$(cat .out)"
+{ npy "$(header '|u1' '1, 8')"; byte 0 0 0 0 0 0 0 0; } >p.npy
+fails "eval with nothing masked" eval d --ids i.npy --mask-pattern p.npy
+{ npy "$(header '|u1' '1, 7')"; byte 0 1 0 0 0 0 0; } >p.npy
+fails "eval with a pattern of another shape" eval d --ids i.npy --mask-pattern p.npy
+fails "eval of a causal model with a pattern" eval "$golden/qwen3" --ids i.npy --mask-pattern p.npy
+: >t.txt
+fails "eval without a tokenizer" eval d --text t.txt
+for m in dream qwen3; do
+    runs "generate with $m" generate "$golden/$m" --ids i.npy --max-new-tokens 8 --json
+    json "generate with $m json" ids text steps forwards rows tokens_per_second seconds arena_bytes
+    sed 's/\("text"\).*//' .out >.first
+    for isa in $isas; do
+        "$tool" generate "$golden/$m" --ids i.npy --max-new-tokens 8 --json --quiet --isa $isa --threads 2 | sed 's/\("text"\).*//' >.second
+        same "generate with $m, $isa" .first .second
+    done
+    "$tool" generate "$golden/$m" --ids i.npy --max-new-tokens 8 --json --quiet --temperature 1 --seed 5 | sed 's/\("text"\).*//' >.first
+    "$tool" generate "$golden/$m" --ids i.npy --max-new-tokens 8 --json --quiet --temperature 1 --seed 5 --threads 1 | sed 's/\("text"\).*//' >.second
+    same "generate with $m, sampled twice" .first .second
+done
+match="for diffusion models" fails "denoising of a causal model" generate "$golden/qwen3" --ids i.npy --alg entropy
+fails "block length that does not divide" generate d --ids i.npy --max-new-tokens 8 --cache prefix --block-length 5
+fails "generate without a tokenizer" generate d --prompt hello
+{ npy "$(header '|u1' '8,')"; byte 1 0 1 1 1 1 1 1; } >k.npy
+fails "padding that is not on the left" generate "$golden/qwen3" --ids i.npy --mask k.npy
+{ npy "$(header '|u1' '8,')"; byte 0 0 0 0 0 0 0 0; } >k.npy
+fails "padding that is all" generate "$golden/qwen3" --ids i.npy --mask k.npy
+
+# ---- .cq files ----
+if "$tool" export d -o f.cq --dtype int8 --quiet >.out 2>.err; then
+    ok "export"
+    runs "inspect of a .cq file" inspect f.cq --json
+    runs "logits of a .cq file" logits f.cq --ids i.npy -o x.npy
+    for isa in $isas; do
+        for act in fp32 int8; do
+            "$tool" logits f.cq --ids i.npy -o x.npy --act $act --quiet >.out
+            "$tool" logits f.cq --ids i.npy -o y.npy --act $act --quiet --isa $isa --threads 3 >.out
+            same ".cq file, activations $act, $isa" x.npy y.npy
+        done
+    done
+    rm -f x.npy y.npy
+    "$tool" export d -o g.cq --dtype int8 --quiet --threads 1 >.out
+    same "export twice gives the same bytes" f.cq g.cq
+    size=$(wc -c <f.cq)
+    for n in 0 1 7 8 100 191 192 200 1000 5000 $((size / 2)) $((size - 64)) $((size - 1)); do
+        head -c "$n" f.cq >g.cq
+        match=g.cq fails ".cq file cut to $n of $size bytes" logits g.cq --ids i.npy -o o.npy
+    done
+    i=0
+    while [ $i -lt 60 ]; do # one byte anywhere: the checksums see it
+        at=$((size * i / 60))
+        cp f.cq g.cq
+        old=$(od -An -tu1 -j$at -N1 f.cq | tr -d ' ')
+        poke g.cq $at $(((old + 1) % 256))
+        fails ".cq file with another byte at $at" logits g.cq --ids i.npy -o o.npy
+        i=$((i + 1))
+    done
+    rm -f f.cq g.cq
+fi
+
+# ---- commands that write models ----
+if "$tool" rotate d -o r --seed 2 --json --quiet >.out 2>.err; then
+    json "rotate json" rotations seconds
+    match="exists already" fails "rotate into a directory that exists" rotate d -o r
+    runs "rotate with --force" rotate d -o r --force --seed 2
+    "$tool" rotate d -o r1 --seed 2 --threads 1 --quiet >.out
+    same "rotate, one thread" r/model.safetensors r1/model.safetensors
+    mkdir r2
+    echo mine >r2/file
+    fails "--force does not replace what is no model" rotate d -o r2 --force
+    [ -f r2/file ] && ok "and leaves it alone" || bad "and leaves it alone" "it is gone"
+    rm -rf r2
+    ls -A >.before
+    (ulimit -f 8; "$tool" rotate d -o r2 --quiet) >.out 2>.err
+    got=$?
+    ls -A >.after
+    [ $got = 1 ] && cmp -s .before .after && [ "$(wc -l <.err)" = 1 ] && ok "rotate on a full disk leaves nothing" ||
+        bad "rotate on a full disk leaves nothing" "exit $got, $(diff .before .after | tail -n 1)"
+    rm -rf r r1
+else
+    bad "rotate" "$(cat .err)"
+fi
+match=-o usage "rotate without -o" rotate d
+ids 1 2 3 100000 5 6 7 8 >x.npy
+match=100000 fails "calibration ids outside of the vocabulary" quantize d -o q.cq --calib-ids x.npy --seq-len 8
+rm -f x.npy
+match=none.npy fails "calibration ids that are not there" quantize d -o q.cq --calib-ids none.npy
+if "$tool" quantize d -o q.cq --calib-ids i.npy --seq-len 8 --group-size 32 --json --quiet >.out 2>.err; then
+    json "quantize json" modules seconds peak_bytes bytes_in bytes_out loss rtn_loss
+    for isa in $isas; do
+        "$tool" quantize d -o q2.cq --calib-ids i.npy --seq-len 8 --group-size 32 --quiet --isa $isa --threads 3 >.out
+        same "quantize, $isa, three threads" q.cq q2.cq
+    done
+    rm -f q.cq q2.cq
+else
+    bad "quantize" "$(cat .err)"
+fi
+
+# ---- text: the trained model ----
+if [ -f "$kjv/tokenizer.json" ]; then
+    printf 'In the beginning God created the heaven and the earth.\n' >t.txt
+    runs "tokenize" tokenize "$kjv" --text t.txt --json
+    json "tokenize json" ids
+    # shellcheck disable=SC2046
+    ids $(sed 's/.*\[\(.*\)\].*/\1/' .out | tr ',' ' ') >t.npy
+    "$tool" tokenize "$kjv" --decode --ids t.npy --quiet >back.txt
+    same "decode gives the text back" t.txt back.txt
+    : >t0.txt
+    runs "tokenize nothing" tokenize "$kjv" --text t0.txt --json
+    grep -q '{"ids": \[\]}' .out && ok "no text, no ids" || bad "no text, no ids" "$(cat .out)"
+    match=t0.txt fails "eval of an empty text" eval "$kjv" --text t0.txt
+    match=t0.txt fails "generate from an empty text" generate "$kjv" --prompt-file t0.txt
+    printf 'a\377\376b\300' >t1.txt
+    runs "tokenize what is no UTF-8" tokenize "$kjv" --text t1.txt --json
+    ids 99999 >x.npy
+    match="position 0 is 99999" fails "decode an id outside of the vocabulary" tokenize "$kjv" --decode --ids x.npy
+    fails "text that is not there" tokenize "$kjv" --text none.txt
+    runs "eval of a text" eval "$kjv" --text t.txt --json --window 32
+    runs "generate from a text" generate "$kjv" --prompt "And God said" --max-new-tokens 8 --steps 4 --json
+    grep -q '"text": "And God said' .out && ok "the text begins with the prompt" || bad "the text begins with the prompt" "$(cat .out)"
+    cp -r "$kjv" broken
+    chmod -R u+w broken
+    for n in 0 1 100 5000; do
+        head -c $n "$kjv/tokenizer.json" >broken/tokenizer.json
+        match=tokenizer.json fails "tokenizer.json cut to $n bytes" tokenize broken --text t.txt
+    done
+    rm broken/tokenizer.json
+    runs "tokenize by vocab.json and merges.txt" tokenize broken --text t.txt --json
+    rm broken/merges.txt
+    fails "vocab.json without merges.txt" tokenize broken --text t.txt
+fi
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
