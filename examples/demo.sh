@@ -51,21 +51,27 @@ quantize int4-rtn --method rtn --bits 4
 echo
 echo "$windows windows of 128 tokens of held-out text, 30 % of the tokens masked:"
 echo
-printf '%-20s %10s %11s %9s %9s %8s %9s %9s\n' model bytes bits/weight 'loss/nat' 'KL/nat' top-1/% tokens/s 'peak/MB'
+printf '%-20s %10s %11s %9s %9s %8s %9s %9s %8s\n' model bytes bits/weight 'loss/nat' 'KL/nat' top-1/% tokens/s 'int8 act' 'peak/MB'
 row() { # NAME MODEL BYTES
     e=$out/eval
-    "$cquant" eval "$2" --text "$held" --ratio 0.3 --window 128 --samples "$windows" --reference "$model" --json --quiet >"$e.json"
-    # once more without the reference: speed and memory
-    "$cquant" eval "$2" --text "$held" --ratio 0.3 --window 128 --samples 32 --json --quiet >"$e-alone.json"
+    "$cquant" eval "$2" --text "$held" --ratio 0.3 --window 128 --samples "$windows" --reference "$model" \
+        --json --quiet >"$e.json"
     loss=$(value "$e.json" nll)
     kl=$(value "$e.json" kl)
     top1=$(value "$e.json" top1)
-    seconds=$(value "$e-alone.json" seconds)
-    peak=$(value "$e-alone.json" peak_bytes)
-    awk -v name="$1" -v bytes="$3" -v n="$parameters" -v loss="$loss" -v kl="$kl" -v top1="$top1" -v seconds="$seconds" \
-        -v peak="$peak" 'BEGIN {
-            printf "%-20s %10d %11.2f %9.4f %9.5f %8.2f %9.0f %9.1f\n", name, bytes, 8 * bytes / n, loss, kl, 100 * top1,
-                32 * 128 / seconds, peak / 1e6 }'
+    speed "$2" fp32
+    floats=$rate
+    peak=$(value "$e.json" peak_bytes)
+    rate=-
+    case $1 in int*) speed "$2" int8 ;; esac # integer weights multiply with activations in int8 as well
+    awk -v name="$1" -v bytes="$3" -v n="$parameters" -v loss="$loss" -v kl="$kl" -v top1="$top1" -v floats="$floats" \
+        -v ints="$rate" -v peak="$peak" 'BEGIN {
+            printf "%-20s %10d %11.2f %9.4f %9.5f %8.2f %9s %9s %8.1f\n",
+                name, bytes, 8 * bytes / n, loss, kl, 100 * top1, floats, ints, peak / 1e6 }'
+}
+speed() { # MODEL ACT: rate = tokens a second, without the reference model
+    "$cquant" eval "$1" --text "$held" --ratio 0.3 --window 128 --samples "$windows" --act "$2" --json --quiet >"$e.json"
+    rate=$(awk -v n="$windows" -v s="$(value "$e.json" seconds)" 'BEGIN {printf "%.0f", n * 128 / s}')
 }
 file() { # TITLE NAME
     row "$1" "$out/$2.cq" "$(($(wc -c <"$out/$2.cq")))"
@@ -77,28 +83,33 @@ file 'int4 RTN' int4-rtn
 file 'int4 GPTQ' int4-gptq
 file 'int4 rotated + GPTQ' int4-rotated-gptq
 file 'int3 GPTQ' int3-gptq
-rm -f "$out/eval.json" "$out/eval-alone.json"
+rm -f "$out/eval.json"
 stored=$(sed -n 's/.*"\(torch_\)\{0,1\}dtype": *"\([a-z0-9]*\)".*/ in \2/p' "$model/config.json")
 cat <<END
 
   fp32         the checkpoint, stored$stored and computed in fp32; its bytes are counted as 4 for each parameter
-  bytes        of the whole file, with its tokenizer. Embedding and head, in so small a model a good part of all weights,
-               stay as they are stored; the other matrices take 8, 4 or 3 bits and a scale for each group
+  bytes        of the whole file, with its tokenizer. Embedding and head, in so small a model a good part of all
+               weights, stay as they are stored; the other matrices take 8, 4 or 3 bits and a scale for each group
   loss         mean over the masked tokens: -log of the probability of the true token
   KL, top-1    against fp32: divergence of the distributions; how often the likeliest token is the same
-  tokens/s     one forward pass after another, activations in fp32, all cores; peak: most memory of that process
+  tokens/s     one forward pass after another, activations in fp32, then in int8 (per token); all cores
+  peak         most memory of that process
 END
 
 echo
-echo "Denoising 64 tokens in 32 steps with int4-gptq.cq, from the first words of the held-out text:"
+sampling="--max-new-tokens 64 --steps 64 --alg entropy --temperature 0.8"
+echo "Denoising 64 tokens in 64 steps with int4-gptq.cq, from the first words of the held-out text"
+echo "(entropy, temperature 0.8, top-p 0.9):"
 echo
 head -n 1 "$held" | cut -d ' ' -f 1-16 | tr -d '\n' >"$out/prompt.txt"
-"$cquant" generate "$out/int4-gptq.cq" --prompt-file "$out/prompt.txt" --max-new-tokens 64 --steps 32 --alg entropy --show 8
+# shellcheck disable=SC2086
+"$cquant" generate "$out/int4-gptq.cq" --prompt-file "$out/prompt.txt" $sampling --top-p 0.9 --show 16
 
 echo
 echo "Pictures:"
-"$cquant" plot "$model" "$out/int8.cq" "$out/int4-rtn.cq" "$out/int4-gptq.cq" "$out/int4-rotated-gptq.cq" "$out/int3-gptq.cq" \
-    -o "$out" --force --text "$held" --quiet >"$out/pictures"
+# shellcheck disable=SC2086
+"$cquant" plot "$model" "$out/int8.cq" "$out/int4-rtn.cq" "$out/int4-gptq.cq" "$out/int4-rotated-gptq.cq" \
+    "$out/int3-gptq.cq" -o "$out" --force --text "$held" $sampling --quiet >"$out/pictures"
 sed 's/^/  /' "$out/pictures"
 rm "$out/pictures"
 echo

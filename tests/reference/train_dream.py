@@ -86,7 +86,9 @@ def train_tokenizer(documents):
 documents = [d.strip() + "\n" for d in open(args.text, encoding="utf-8").read().split("\n\n") if d.strip()]
 train_docs = [d for i, d in enumerate(documents) if i % 20 != 7]
 held_docs = [d for i, d in enumerate(documents) if i % 20 == 7]
-open(os.path.join(args.out, "heldout.txt"), "w", encoding="utf-8").write("\n".join(held_docs))
+for name, docs in (("heldout.txt", held_docs), ("calib.txt", train_docs[::16])):  # calib.txt: a sample for GPTQ
+    with open(os.path.join(args.out, name), "w", encoding="utf-8") as file:
+        file.write("\n".join(docs))
 tokenizer = train_tokenizer(train_docs)
 EOS, MASK = tokenizer.token_to_id("<|endoftext|>"), tokenizer.token_to_id("<|mask|>")
 
