@@ -317,9 +317,11 @@ CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
 #if defined(__GNUC__) || defined(__clang__)
 #define CQ__INLINE static inline __attribute__((always_inline, unused))
 #define CQ__UNUSED __attribute__((unused))
+#define CQ__ALIGNED __attribute__((aligned(64))) /* for speed only: no vector load then crosses a cache line */
 #else
 #define CQ__INLINE static inline
 #define CQ__UNUSED
+#define CQ__ALIGNED
 #endif
 
 #ifdef __cplusplus
@@ -1085,26 +1087,41 @@ static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const i
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
     size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
     int32_t middle = (int32_t)1 << (cq_format_bits(t->format) - 1);
-    for (size_t i = 0; i < n * CQ__ROWS; i++) out[i] = 0.0f;
-    for (size_t g = 0; g < groups; g++)
-        for (size_t j = 0; j < n; j++) {
-            int32_t dot[CQ__ROWS], total = 0; /* sum of code * q, and of q, over the group */
-            for (size_t r = 0; r < CQ__ROWS; r++) dot[r] = 0;
-            for (size_t b = g * per; b < cq__min((g + 1) * per, count); b++) {
-                total += sum[j * lds + b];
-                for (size_t k = b * CQ__BLOCK; k < (b + 1) * CQ__BLOCK; k++)
-                    for (size_t r = 0; r < CQ__ROWS; r++)
-                        dot[r] += (int32_t)cq__code(blocks, t->format, r, k) * q[j * ldq + k];
+    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, sum += 4 * lds, scale += 4, out += 4 * CQ__ROWS) {
+        size_t m = cq__min(4, n - j0); /* columns that share the unpacked codes */
+        for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;
+        for (size_t g = 0; g < groups; g++) {
+            size_t last = cq__min((g + 1) * per, count);
+            int32_t dot[4 * CQ__ROWS]; /* sums of code * activation over the group */
+            for (size_t i = 0; i < m * CQ__ROWS; i++) dot[i] = 0;
+            for (size_t b = g * per; b < last; b++) {
+                int16_t code[CQ__BLOCK / 4 * CQ__ROWS];
+                for (size_t k0 = 0; k0 < CQ__BLOCK; k0 += CQ__BLOCK / 4) {
+                    for (size_t k = 0; k < CQ__BLOCK / 4; k++)
+                        for (size_t r = 0; r < CQ__ROWS; r++)
+                            code[k * CQ__ROWS + r] = (int16_t)cq__code(blocks, t->format, r, b * CQ__BLOCK + k0 + k);
+                    for (size_t j = 0; j < m; j++)
+                        for (size_t k = 0; k < CQ__BLOCK / 4; k++) {
+                            int32_t x = q[j * ldq + b * CQ__BLOCK + k0 + k];
+                            for (size_t r = 0; r < CQ__ROWS; r++)
+                                dot[j * CQ__ROWS + r] += (int32_t)code[k * CQ__ROWS + r] * x;
+                        }
+                }
             }
-            for (size_t r = 0; r < CQ__ROWS; r++) {
-                size_t i = g * CQ__ROWS + r;
-                int32_t zero = t->asym ? (int32_t)p[groups * CQ__ROWS * 2 + i] : middle;
-                float s = cq_f16_to_f32(cq__u16(p + 2 * i));
-                out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] + (float)(dot[r] - zero * total) * s;
+            for (size_t j = 0; j < m; j++) {
+                int32_t total = 0; /* sum of the activations over the group: the zero point's share */
+                for (size_t b = g * per; b < last; b++) total += sum[j * lds + b];
+                for (size_t r = 0; r < CQ__ROWS; r++) {
+                    size_t i = g * CQ__ROWS + r;
+                    int32_t zero = t->asym ? (int32_t)p[groups * CQ__ROWS * 2 + i] : middle;
+                    float s = cq_f16_to_f32(cq__u16(p + 2 * i));
+                    out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] + (float)(dot[j * CQ__ROWS + r] - zero * total) * s;
+                }
             }
         }
-    for (size_t j = 0; j < n; j++)
-        for (size_t r = 0; r < CQ__ROWS; r++) out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] * scale[j];
+        for (size_t j = 0; j < m; j++)
+            for (size_t r = 0; r < CQ__ROWS; r++) out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] * scale[j];
+    }
 }
 
 static float cq__quantize_c(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
@@ -1204,7 +1221,8 @@ static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
     const cq_tensor *w = job->w;
     const cq__kernels *k = job->ctx->k;
     size_t rows = cq__min(CQ__ROWS, w->rows - panel * CQ__ROWS), r0 = panel * CQ__ROWS;
-    float block[CQ__BLOCK * CQ__ROWS], tail[4 * CQ__ROWS];
+    CQ__ALIGNED float block[CQ__BLOCK * CQ__ROWS];
+    float tail[4 * CQ__ROWS];
     const cq_format f32 = CQ_F32;
     static const union {
         uint16_t word;
@@ -1636,6 +1654,51 @@ CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, bool t
     }
 }
 
+/* One column, int4: decoding is bound by memory, so all sums stay in registers over the whole panel. */
+CQ__AVX2 void cq__int4_panel1_avx2(float *out, const cq_tensor *t, const unsigned char *p, const int8_t *q,
+                                   const int32_t *sum, float scale) {
+    const unsigned char *w = p + cq__panel_head(t), *zeros = p + 2 * cq_tensor_groups(t) * CQ__ROWS;
+    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
+    size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    __m256 f0 = _mm256_setzero_ps(), f1 = f0, s = _mm256_set1_ps(scale);
+    for (size_t b = 0; b < count; p += 2 * CQ__ROWS, zeros += CQ__ROWS) {
+        __m256i d0 = _mm256_setzero_si256(), d1 = d0, z0 = _mm256_set1_epi32(8), z1 = z0, all;
+        int32_t total = 0;
+        for (size_t end = cq__min(b + per, count); b < end; b++, w += CQ__BLOCK * CQ__ROWS / 2, q += CQ__BLOCK) {
+            __m256i h0 = _mm256_setzero_si256(), h1 = h0;
+            for (size_t i = 0; i < 4; i++) {
+                __m256i v0 = CQ__LOAD(w + i * 64), v1 = CQ__LOAD(w + i * 64 + 32), x = CQ__SET1(q + i * 4);
+                CQ__MAD(h0, _mm256_and_si256(v0, mask), x);
+                CQ__MAD(h1, _mm256_and_si256(v1, mask), x);
+                x = CQ__SET1(q + i * 4 + 16);
+                CQ__MAD(h0, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask), x);
+                CQ__MAD(h1, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask), x);
+            }
+            d0 = _mm256_add_epi32(d0, _mm256_madd_epi16(h0, one));
+            d1 = _mm256_add_epi32(d1, _mm256_madd_epi16(h1, one));
+            total += sum[b];
+            _mm_prefetch((const char *)(w + 2048), _MM_HINT_T0);
+            _mm_prefetch((const char *)(w + 2048 + 64), _MM_HINT_T0);
+            _mm_prefetch((const char *)(w + 2048 + 128), _MM_HINT_T0);
+            _mm_prefetch((const char *)(w + 2048 + 192), _MM_HINT_T0);
+        }
+        if (t->asym) {
+            __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
+            z0 = _mm256_cvtepu8_epi32(z);
+            z1 = _mm256_cvtepu8_epi32(_mm_srli_si128(z, 8));
+        }
+        all = _mm256_set1_epi32(total);
+        d0 = _mm256_sub_epi32(d0, _mm256_mullo_epi32(z0, all));
+        d1 = _mm256_sub_epi32(d1, _mm256_mullo_epi32(z1, all));
+        __m256 s0 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+        __m256 s1 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + CQ__ROWS)));
+        f0 = _mm256_add_ps(f0, _mm256_mul_ps(_mm256_cvtepi32_ps(d0), s0));
+        f1 = _mm256_add_ps(f1, _mm256_mul_ps(_mm256_cvtepi32_ps(d1), s1));
+    }
+    _mm256_storeu_ps(out, _mm256_mul_ps(f0, s));
+    _mm256_storeu_ps(out + 8, _mm256_mul_ps(f1, s));
+}
+
 /* == cq__panel_q8_c */
 CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, const int8_t *q, size_t ldq,
                                 const int32_t *sum, size_t lds, const float *scale, size_t n) {
@@ -1643,8 +1706,12 @@ CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, co
     size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
     size_t block_bytes = CQ__BLOCK * CQ__ROWS / 8 * cq_format_bits(t->format);
     int32_t middle = t->format == CQ_INT8 ? 0 : (int32_t)1 << (cq_format_bits(t->format) - 1);
-    int32_t acc[4 * CQ__ROWS];
-    unsigned char bytes[CQ__BLOCK * CQ__ROWS];
+    CQ__ALIGNED int32_t acc[4 * CQ__ROWS];
+    CQ__ALIGNED unsigned char bytes[CQ__BLOCK * CQ__ROWS];
+    if (t->format == CQ_INT4 && n == 1) {
+        cq__int4_panel1_avx2(out, t, p, q, sum, scale[0]);
+        return;
+    }
     for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, sum += 4 * lds, scale += 4, out += 4 * CQ__ROWS) {
         size_t m = cq__min(4, n - j0);
         for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;

@@ -390,7 +390,7 @@ typedef struct cq_str {
     size_t n;
 } cq_str;
 
-/* The linears a block can have. One table ([LESSON 4]) says for each: which share an input, what they read and write. */
+/* The linears a block can have. One table, in [LESSON 4], says which share an input, what they read and write. */
 typedef enum cq_role {
     CQ_ROLE_Q, CQ_ROLE_K, CQ_ROLE_V, CQ_ROLE_O,
     CQ_ROLE_GATE, CQ_ROLE_UP, CQ_ROLE_DOWN,
@@ -452,7 +452,7 @@ typedef struct cq_block {
     size_t window; /* keys further back than this are not seen; 0: no window */
 } cq_block;
 
-typedef struct cq_model {
+typedef struct cq_model { /* points into itself: do not copy or move it once it is bound */
     cq_arch arch;
     cq_json config;
     size_t vocab, hidden, layers, heads, kv_heads, head_dim, inter, max_position;
@@ -481,7 +481,7 @@ CQUANT_DEF size_t cq_model_bound(size_t config_len, const cq_weights *weights); 
 /* The full path of a linear ("model.layers.0.self_attn.q_proj"), zero-terminated into out; returns its length. */
 CQUANT_DEF size_t cq_module_name(const cq_model *m, size_t block, cq_role role, char *out, size_t size);
 CQUANT_DEF size_t cq_head_name(const cq_model *m, char *out, size_t size);
-/* Groups of linears with one input, in execution order within a block: fills roles, returns how many (0: no such group). */
+/* Linears with one input: a group; groups are in execution order. Fills roles, returns how many, 0: no such group. */
 CQUANT_DEF size_t cq_block_group(const cq_block *b, size_t group, cq_role roles[CQ_ROLE_COUNT]);
 CQUANT_DEF const char *cq_role_name(cq_role role);
 
@@ -512,8 +512,8 @@ typedef struct cq_session {
 } cq_session;
 
 /* Hot (activations) and cold (cache) memory apart; both may come from the same arena. */
-CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const cq_model *m, const cq_session_desc *desc,
-                                     cq_arena *hot, cq_arena *cold, cq_error *err);
+CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const cq_model *m,
+                                     const cq_session_desc *desc, cq_arena *hot, cq_arena *cold, cq_error *err);
 
 typedef struct cq_input {
     const int32_t *ids;       /* (n); or NULL: s->x already holds the rows */
@@ -553,9 +553,9 @@ typedef struct cq_rotate_plan {
     bool enabled;     /* false: fuse and rotate nothing */
 } cq_rotate_plan;
 
-/* Derived from the description: R1 = random Hadamard of order hidden_size (random orthogonal where no Hadamard matrix is
-   known), R2 = the same of order head_dim, one a layer. Stream 0 of the seed is R1, stream 1 + layer its R2. plan NULL
-   everywhere below means: as the checkpoint is. With arena->base NULL: the size query. */
+/* Derived from the description: R1 = random Hadamard of order hidden_size (random orthogonal where no Hadamard matrix
+   is known), R2 = the same of order head_dim, one a layer. Stream 0 of the seed is R1, stream 1 + layer its R2. plan
+   NULL everywhere below means: as the checkpoint is. With arena->base NULL: the size query. */
 CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
                                          cq_arena *arena, cq_error *err);
 
@@ -568,7 +568,7 @@ typedef enum cq_part_kind {
 typedef struct cq_part {
     cq_part_kind kind;
     size_t block; /* LINEAR, BIAS, norms of a block */
-    cq_role role; /* LINEAR, BIAS */
+    cq_role role; /* LINEAR, BIAS; else CQ_ROLE_COUNT */
     size_t rows, cols; /* vectors: rows = 1 */
     bool matrix;
     cq_format format;  /* as stored; F32 for vectors */
@@ -581,17 +581,18 @@ typedef struct cq_part {
 CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, size_t index, cq_part *part);
 /* Rows row .. row + n - 1 as float, after norm fusion and rotation: out (n, cols). Only EMBED and HEAD may be read in
    pieces; all else whole (row 0, n = rows). Uses the plan's scratch: one call at a time. */
-CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan, const cq_part *part,
-                                  size_t row, size_t n, float *out, cq_error *err);
+CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
+                                  const cq_part *part, size_t row, size_t n, float *out, cq_error *err);
 
 /* ===================================================================================================================
    [QUANTIZE A MODEL]  layer by layer; memory: one block in float, its Hessians, and the activations of all samples
    =================================================================================================================== */
 typedef struct cq_module {
     cq_part part;             /* which linear; name without ".weight" */
-    cq_tensor tensor;         /* packed; format F32 when the policy skips it: then take `values` */
+    cq_tensor tensor;         /* packed; data NULL: take `values`. The policy skips it (format F32), or panels cannot
+                                 hold it: ACT_GROUPS, or a group size that is no multiple of 32 */
     const float *values;      /* (rows, cols): what the packed codes stand for */
-    const cq_gptq_desc *desc; /* as resolved for this module */
+    const cq_gptq_desc *desc; /* as resolved for this module; group_size 0: one group a row */
     const uint32_t *g_idx;    /* (cols) with CQ_GPTQ_ACT_GROUPS; else NULL: column / group_size */
     const uint8_t *codes;     /* (rows, cols) */
     const cq_grid *grids;     /* (rows, groups) */
@@ -600,7 +601,7 @@ typedef struct cq_module {
 } cq_module;
 
 typedef struct cq_quantize_desc {
-    cq_gptq_desc gptq;    /* bits, group_size (a multiple of 32, or 0), asym, order, ... */
+    cq_gptq_desc gptq;    /* bits, group_size (0, or a multiple of 32 to be packed), asym, order, ... */
     bool rtn;             /* round to nearest: no calibration, ids unused */
     cq_policy *policy;    /* overrides by module name; NULL: none */
     const cq_rotate_plan *plan;
@@ -613,7 +614,7 @@ typedef struct cq_quantize_desc {
     void *user;
 } cq_quantize_desc;
 
-/* With arena->base NULL only counts. CQ_ERR_IO if emit returns false. */
+/* With arena->base NULL only counts. CQ_ERR_IO if emit returns false. Nothing in the arena is needed afterwards. */
 CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const cq_quantize_desc *desc,
                                        cq_arena *arena, cq_error *err);
 
@@ -706,6 +707,9 @@ CQUANT_DEF int32_t cq_sample(float *logits, size_t vocab, const cq_generate_desc
    ################################################################################################################### */
 #if defined(CQUANT_IMPLEMENTATION) && !defined(CQUANT__MODELS_IMPLEMENTED)
 #define CQUANT__MODELS_IMPLEMENTED
+#include "cquant.h" /* their implementations, should they have been included without before */
+#include "cquant_gptq.h"
+#include "cquant_rotate.h"
 
 /* No fused multiply-add, as in cquant.h. */
 #if defined(__clang__)
@@ -4325,8 +4329,9 @@ CQUANT_DEF cq_status cq_tokenizer_build(const unsigned char **blob, size_t *blob
        window=KEY window_if=KEY window_from=KEY   keys of config.json: a sliding window of that many tokens, if the
                                        second is true, from the layer that the third names
 
-   To add a model: copy a row, fill in the names from its Python class, run `make test`. An unknown word, a key without a
-   value, a tensor that is missing, misshapen or not described: each is an error that names it.
+   Statements and words with a value stand once; a layer has one attn. To add a model: copy a row, fill in the names
+   from its Python class, run `make test`. An unknown word, a key without a value, a tensor that is missing, misshapen
+   or not described: each is an error that names it.
    =================================================================================================================== */
 static const char *const cq__archs[] = {
     "model llama\n"
@@ -4447,31 +4452,35 @@ static cq_status cq__arch_block_word(cq_block_desc *b, const char *text, cq_str 
     cq_str key = cq__str(word.p, eq), value = cq__str(word.p + eq, 0);
     if (eq < word.n) value = cq__str(word.p + eq + 1, word.n - eq - 1);
     if (eq == word.n) {
-        if (cq__str_eq(word, "causal")) b->causal = true;
-        else if (cq__str_eq(word, "full")) b->causal = false;
+        if (b->kind == CQ_BLOCK_ATTENTION && cq__str_eq(word, "causal")) b->causal = true;
+        else if (b->kind == CQ_BLOCK_ATTENTION && cq__str_eq(word, "full")) b->causal = false;
         else return cq__arch_fail(err, text, word, "unknown word in a block; see the list above the descriptions");
         return CQ_OK;
     }
     if (!value.n) return cq__arch_fail(err, text, word, "a value must follow '='");
-    if (cq__str_eq(key, "pre")) b->pre = value;
-    else if (cq__str_eq(key, "q_norm")) b->q_norm = value;
-    else if (cq__str_eq(key, "k_norm")) b->k_norm = value;
-    else if (cq__str_eq(key, "window")) b->window = value;
-    else if (cq__str_eq(key, "window_if")) b->window_if = value;
-    else if (cq__str_eq(key, "window_from")) b->window_from = value;
-    else {
-        for (size_t r = 0; r < CQ_ROLE_COUNT; r++)
-            if (cq__roles[r].kind == (uint8_t)b->kind && cq__str_eq(key, cq__roles[r].name)) {
-                cq_role_desc *d = &b->role[r];
-                size_t plus = 0;
-                while (plus < value.n && value.p[plus] != '+') plus++;
-                d->name = cq__str(value.p, plus);
-                d->bias = plus + 1 == value.n;
-                if (plus + 1 < value.n) d->bias_key = cq__str(value.p + plus + 1, value.n - plus - 1);
-                return d->name.n ? CQ_OK : cq__arch_fail(err, text, word, "a linear needs a name");
-            }
+    for (size_t r = 0; r < CQ_ROLE_COUNT; r++)
+        if (cq__roles[r].kind == (uint8_t)b->kind && cq__str_eq(key, cq__roles[r].name)) {
+            cq_role_desc *d = &b->role[r];
+            size_t plus = 0;
+            if (d->name.n) return cq__arch_fail(err, text, word, "this word stands twice in the block");
+            while (plus < value.n && value.p[plus] != '+') plus++;
+            d->name = cq__str(value.p, plus);
+            d->bias = plus + 1 == value.n;
+            if (plus + 1 < value.n) d->bias_key = cq__str(value.p + plus + 1, value.n - plus - 1);
+            return d->name.n ? CQ_OK : cq__arch_fail(err, text, word, "a linear needs a name");
+        }
+    cq_str *to = cq__str_eq(key, "pre")           ? &b->pre
+                 : b->kind != CQ_BLOCK_ATTENTION  ? NULL
+                 : cq__str_eq(key, "q_norm")      ? &b->q_norm
+                 : cq__str_eq(key, "k_norm")      ? &b->k_norm
+                 : cq__str_eq(key, "window")      ? &b->window
+                 : cq__str_eq(key, "window_if")   ? &b->window_if
+                 : cq__str_eq(key, "window_from") ? &b->window_from
+                                                  : NULL;
+    if (!to)
         return cq__arch_fail(err, text, key, "unknown word in this kind of block; see the list above the descriptions");
-    }
+    if (to->n) return cq__arch_fail(err, text, word, "this word stands twice in the block");
+    *to = value;
     return CQ_OK;
 }
 
@@ -4488,6 +4497,9 @@ CQUANT_DEF cq_status cq_arch_parse(cq_arch *arch, const char *text, size_t len, 
             cq_block_desc *b = &arch->block[arch->blocks];
             if (arch->blocks == CQ_MAX_BLOCKS) return cq__arch_fail(err, text, word, "too many blocks in a layer");
             b->kind = word.n == 4 ? CQ_BLOCK_ATTENTION : CQ_BLOCK_MLP;
+            for (size_t i = 0; i < arch->blocks && b->kind == CQ_BLOCK_ATTENTION; i++)
+                if (arch->block[i].kind == CQ_BLOCK_ATTENTION)
+                    return cq__arch_fail(err, text, word, "a layer has one attention block: it has one cache");
             b->prefix = cq__word(&w);
             if (!b->prefix.n) return cq__arch_fail(err, text, word, "a block needs the path of its module");
             for (cq_str v = cq__word(&w); v.n; v = cq__word(&w)) {
@@ -4522,6 +4534,7 @@ CQUANT_DEF cq_status cq_arch_parse(cq_arch *arch, const char *text, size_t len, 
                                                       : NULL;
             if (!to) return cq__arch_fail(err, text, word, "unknown statement; see the list above the descriptions");
             if (!value.n) return cq__arch_fail(err, text, word, "this statement needs a value");
+            if (to->n) return cq__arch_fail(err, text, word, "this statement stands twice");
             *to = value;
             value.n = 0;
         }
@@ -4529,18 +4542,22 @@ CQUANT_DEF cq_status cq_arch_parse(cq_arch *arch, const char *text, size_t len, 
         if (value.n) return cq__arch_fail(err, text, value, "one word too many");
     }
     if (!arch->name.n || !arch->embed.n || !arch->layers.n || !arch->norm.n || !arch->head.n || !arch->blocks)
-        return cq_fail_at(err, CQ_ERR_FORMAT, "a description needs model, embed, layers, at least one block, norm and head",
-                          text, 0, len, INT64_MIN);
-    return CQ_OK;
+        return cq_fail_at(err, CQ_ERR_FORMAT,
+                          "a description needs model, embed, layers, at least one block, norm and head", NULL, 0, len,
+                          INT64_MIN);
+    for (size_t i = 0; i < arch->layers.n; i++)
+        if (arch->layers.p[i] == '#') return CQ_OK;
+    return cq__arch_fail(err, text, arch->layers, "the path of the layers needs a # for their number");
 }
 
 CQUANT_DEF cq_status cq_arch_find(cq_arch *arch, const char *model_type, size_t len, cq_error *err) {
     for (size_t i = 0; cq_arch_builtin(i); i++) {
         const char *text = cq_arch_builtin(i);
-        if (cq_arch_parse(arch, text, cq__strlen(text), err)) return err ? err->status : CQ_ERR_FORMAT;
+        cq_status st = cq_arch_parse(arch, text, cq__strlen(text), err);
+        if (st) return st;
         if (arch->name.n == len && cq__equal(arch->name.p, model_type, len)) return CQ_OK;
     }
-    return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "no description of this model_type; `models` lists those there are",
+    return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "no description of this model_type; cq_arch_builtin has those there are",
                       model_type, len, UINT64_MAX, INT64_MIN);
 }
 
@@ -4597,12 +4614,21 @@ static void cq__bind_name(cq__binder *b, cq_str layers, size_t layer, cq_str a, 
     b->name_len = cq__path(b->m->name, sizeof b->m->name, layers, layer, a, c, suffix);
 }
 
+static cq_status cq__bind_find(cq__binder *b, const cq_named **found) {
+    if (b->name_len + 1 >= sizeof b->m->name) /* perhaps cut off: it could be the name of another tensor */
+        return cq__bind_fail(b, CQ_ERR_RANGE, "the description makes a name of more than 254 bytes", INT64_MIN);
+    *found = cq_weights_find(b->weights, b->m->name, b->name_len);
+    if (!*found) return cq__bind_fail(b, CQ_ERR_MISSING, "tensor is missing", INT64_MIN);
+    b->used[*found - b->weights->list] = 1;
+    return CQ_OK;
+}
 /* The tensor m->name as a matrix of that shape; it may stay where it is. */
 static cq_status cq__bind_matrix(cq__binder *b, cq_tensor *t, size_t rows, size_t cols) {
-    const cq_named *n = cq_weights_find(b->weights, b->m->name, b->name_len);
-    if (!n) return cq__bind_fail(b, CQ_ERR_MISSING, "tensor is missing", INT64_MIN);
-    b->used[n - b->weights->list] = 1;
-    if (!n->t.data) return cq__bind_fail(b, CQ_ERR_UNSUPPORTED, "tensor has a dtype that is none of F32, F16, BF16", INT64_MIN);
+    const cq_named *n;
+    cq_status st = cq__bind_find(b, &n);
+    if (st) return st;
+    if (!n->t.data)
+        return cq__bind_fail(b, CQ_ERR_UNSUPPORTED, "tensor has a dtype that is none of F32, F16, BF16", INT64_MIN);
     if (n->ndim != 2) return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor should have two dimensions", n->ndim);
     if (n->t.rows != rows)
         return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's first dimension contradicts config.json", (int64_t)n->t.rows);
@@ -4614,14 +4640,15 @@ static cq_status cq__bind_matrix(cq__binder *b, cq_tensor *t, size_t rows, size_
 }
 /* The tensor m->name as a vector of n fp32: in place if it is one, else converted into the arena. */
 static cq_status cq__bind_vector(cq__binder *b, const unsigned char **out, size_t n) {
-    const cq_named *t = cq_weights_find(b->weights, b->m->name, b->name_len);
+    const cq_named *t;
     unsigned char *copy;
-    if (!t) return cq__bind_fail(b, CQ_ERR_MISSING, "tensor is missing", INT64_MIN);
-    b->used[t - b->weights->list] = 1;
+    cq_status st = cq__bind_find(b, &t);
+    if (st) return st;
     if (!t->t.data || cq_format_is_int(t->t.format))
         return cq__bind_fail(b, CQ_ERR_UNSUPPORTED, "tensor has a dtype that is none of F32, F16, BF16", INT64_MIN);
     if (t->ndim != 1) return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor should have one dimension", t->ndim);
-    if (t->t.cols != n) return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's length contradicts config.json", (int64_t)t->t.cols);
+    if (t->t.cols != n)
+        return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's length contradicts config.json", (int64_t)t->t.cols);
     b->m->parameters += n;
     if (t->t.format == CQ_F32 && t->t.layout == CQ_ROWS) {
         *out = t->t.data;
@@ -4686,9 +4713,17 @@ static cq_status cq__bind_rope(cq_model *m, float *inv_freq, cq_error *err) {
     float theta = 10000.0f, factor = 0.0f, original = 0.0f;
     size_t half = m->head_dim / 2;
     cq_status st;
-    if (params && cq_json_kind(c, params) == CQ_JSON_OBJECT) scaling = params;
-    else params = 0;
-    if (scaling && cq_json_kind(c, scaling) != CQ_JSON_OBJECT) scaling = 0;
+    if (params && cq_json_is_null(c, params)) params = 0;
+    if (params) scaling = params;
+    if (scaling && cq_json_is_null(c, scaling)) scaling = 0;
+    if (scaling && cq_json_kind(c, scaling) != CQ_JSON_OBJECT)
+        return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be an object or null",
+                          params ? "rope_parameters" : "rope_scaling", params ? 15 : 12, c->nodes[scaling].begin,
+                          INT64_MIN);
+    for (uint32_t key = params ? cq_json_child(c, params) : 0; key; key = cq_json_next(c, key))
+        if (cq_json_kind(c, cq_json_child(c, key)) == CQ_JSON_OBJECT)
+            return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "rope_parameters of their own for some layers",
+                              "rope_parameters", 15, c->nodes[key].begin, INT64_MIN);
     if ((st = cq__config_float(m, 0, "rope_theta", &theta, err)) != CQ_OK) return st;
     if (params && (st = cq__config_float(m, params, "rope_theta", &theta, err)) != CQ_OK) return st;
     if (!(theta > 1.0f))
@@ -4703,10 +4738,16 @@ static cq_status cq__bind_rope(cq_model *m, float *inv_freq, cq_error *err) {
         return cq_fail_at(err, CQ_ERR_MISSING, "rope_scaling lacks a key", "rope_type", 9, UINT64_MAX, INT64_MIN);
     }
     if (cq_json_string_eq(c, type, "default")) return CQ_OK;
+    bool linear = cq_json_string_eq(c, type, "linear"), yarn = cq_json_string_eq(c, type, "yarn");
+    if (!linear && !yarn && !cq_json_string_eq(c, type, "llama3"))
+        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "rope scaling should be default, linear, llama3 or yarn",
+                          c->text + c->nodes[type].begin, c->nodes[type].end - c->nodes[type].begin, UINT64_MAX,
+                          INT64_MIN);
     if ((st = cq__config_float(m, scaling, "factor", &factor, err)) != CQ_OK) return st;
     if (!(factor >= 1.0f))
-        return cq_fail_at(err, CQ_ERR_RANGE, "rope scaling needs a factor of at least 1", "factor", 6, UINT64_MAX, INT64_MIN);
-    if (cq_json_string_eq(c, type, "linear")) {
+        return cq_fail_at(err, CQ_ERR_RANGE, "rope scaling needs a factor of at least 1", "factor", 6, UINT64_MAX,
+                          INT64_MIN);
+    if (linear) {
         for (size_t j = 0; j < half; j++) inv_freq[j] = inv_freq[j] / factor;
         return CQ_OK;
     }
@@ -4717,7 +4758,7 @@ static cq_status cq__bind_rope(cq_model *m, float *inv_freq, cq_error *err) {
     if (!(original >= 1.0f))
         return cq_fail_at(err, CQ_ERR_MISSING, "rope scaling needs a key", "original_max_position_embeddings", 32,
                           UINT64_MAX, INT64_MIN);
-    if (cq_json_string_eq(c, type, "llama3")) {
+    if (!yarn) { /* llama3 */
         /* long wavelengths are divided by the factor, short ones kept, those between blended */
         float low = 1.0f, high = 4.0f;
         if ((st = cq__config_float(m, scaling, "low_freq_factor", &low, err)) != CQ_OK ||
@@ -4737,48 +4778,44 @@ static cq_status cq__bind_rope(cq_model *m, float *inv_freq, cq_error *err) {
         }
         return CQ_OK;
     }
-    if (cq_json_string_eq(c, type, "yarn")) {
-        /* a ramp over j between the dimensions that turn beta_fast and beta_slow times in the original context */
-        float fast = 32.0f, slow = 1.0f, scale = 0.0f, mscale = 0.0f, mscale_all = 0.0f, d = (float)m->head_dim;
-        bool truncate = true;
-        uint32_t node = cq_json_find(c, scaling, "truncate");
-        if (node) (void)cq_json_bool(c, node, &truncate);
-        if ((st = cq__config_float(m, scaling, "beta_fast", &fast, err)) != CQ_OK ||
-            (st = cq__config_float(m, scaling, "beta_slow", &slow, err)) != CQ_OK ||
-            (st = cq__config_float(m, scaling, "attention_factor", &scale, err)) != CQ_OK ||
-            (st = cq__config_float(m, scaling, "mscale", &mscale, err)) != CQ_OK ||
-            (st = cq__config_float(m, scaling, "mscale_all_dim", &mscale_all, err)) != CQ_OK)
-            return st;
-        if (!(fast > 0.0f && slow > 0.0f))
-            return cq_fail_at(err, CQ_ERR_RANGE, "rope scaling needs beta_fast and beta_slow above 0", "beta_fast", 9,
-                              UINT64_MAX, INT64_MIN);
-        float log_factor = cq_logf(factor), log_theta = cq_logf(theta);
-        if (!(scale > 0.0f)) {
-            if (mscale > 0.0f && mscale_all > 0.0f)
-                scale = (0.1f * mscale * log_factor + 1.0f) / (0.1f * mscale_all * log_factor + 1.0f);
-            else scale = 0.1f * log_factor + 1.0f;
-        }
-        m->rope_scale = scale;
-        float lo = d * cq_logf(original / (fast * 2.0f * CQ__PI)) / (2.0f * log_theta);
-        float hi = d * cq_logf(original / (slow * 2.0f * CQ__PI)) / (2.0f * log_theta);
-        lo = lo > 0.0f ? lo : 0.0f;
-        hi = hi < d - 1.0f ? (hi > 0.0f ? hi : 0.0f) : d - 1.0f;
-        if (truncate) {
-            lo = (float)(int32_t)lo;
-            float whole = (float)(int32_t)hi;
-            hi = whole < hi ? whole + 1.0f : whole;
-            hi = hi < d - 1.0f ? hi : d - 1.0f;
-        }
-        if (!(hi > lo)) hi = lo + 0.001f;
-        for (size_t j = 0; j < half; j++) {
-            float ramp = ((float)j - lo) / (hi - lo);
-            ramp = ramp > 0.0f ? (ramp < 1.0f ? ramp : 1.0f) : 0.0f;
-            inv_freq[j] = inv_freq[j] / factor * ramp + inv_freq[j] * (1.0f - ramp);
-        }
-        return CQ_OK;
+    /* a ramp over j between the dimensions that turn beta_fast and beta_slow times in the original context */
+    float fast = 32.0f, slow = 1.0f, scale = 0.0f, mscale = 0.0f, mscale_all = 0.0f, d = (float)m->head_dim;
+    bool truncate = true;
+    uint32_t node = cq_json_find(c, scaling, "truncate");
+    if (node) (void)cq_json_bool(c, node, &truncate);
+    if ((st = cq__config_float(m, scaling, "beta_fast", &fast, err)) != CQ_OK ||
+        (st = cq__config_float(m, scaling, "beta_slow", &slow, err)) != CQ_OK ||
+        (st = cq__config_float(m, scaling, "attention_factor", &scale, err)) != CQ_OK ||
+        (st = cq__config_float(m, scaling, "mscale", &mscale, err)) != CQ_OK ||
+        (st = cq__config_float(m, scaling, "mscale_all_dim", &mscale_all, err)) != CQ_OK)
+        return st;
+    if (!(fast > 0.0f && slow > 0.0f))
+        return cq_fail_at(err, CQ_ERR_RANGE, "rope scaling needs beta_fast and beta_slow above 0", "beta_fast", 9,
+                          UINT64_MAX, INT64_MIN);
+    float log_factor = cq_logf(factor), log_theta = cq_logf(theta);
+    if (!(scale > 0.0f)) {
+        if (mscale > 0.0f && mscale_all > 0.0f)
+            scale = (0.1f * mscale * log_factor + 1.0f) / (0.1f * mscale_all * log_factor + 1.0f);
+        else scale = 0.1f * log_factor + 1.0f;
     }
-    return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "rope scaling should be default, linear, llama3 or yarn",
-                      c->text + c->nodes[type].begin, c->nodes[type].end - c->nodes[type].begin, UINT64_MAX, INT64_MIN);
+    m->rope_scale = scale;
+    float lo = d * cq_logf(original / (fast * 2.0f * CQ__PI)) / (2.0f * log_theta);
+    float hi = d * cq_logf(original / (slow * 2.0f * CQ__PI)) / (2.0f * log_theta);
+    lo = lo < d - 1.0f ? (lo > 0.0f ? lo : 0.0f) : d - 1.0f;
+    hi = hi < d - 1.0f ? (hi > 0.0f ? hi : 0.0f) : d - 1.0f;
+    if (truncate) {
+        lo = (float)(int32_t)lo;
+        float whole = (float)(int32_t)hi;
+        hi = whole < hi ? whole + 1.0f : whole;
+        hi = hi < d - 1.0f ? hi : d - 1.0f;
+    }
+    if (!(hi > lo)) hi = lo + 0.001f;
+    for (size_t j = 0; j < half; j++) {
+        float ramp = ((float)j - lo) / (hi - lo);
+        ramp = ramp > 0.0f ? (ramp < 1.0f ? ramp : 1.0f) : 0.0f;
+        inv_freq[j] = inv_freq[j] / factor * ramp + inv_freq[j] * (1.0f - ramp);
+    }
+    return CQ_OK;
 }
 
 static cq_status cq__bind_config(cq_model *m, cq_error *err) {
@@ -4810,7 +4847,8 @@ static cq_status cq__bind_config(cq_model *m, cq_error *err) {
     }
     if (!m->head_dim) {
         if (m->hidden % m->heads)
-            return cq_fail_at(err, CQ_ERR_RANGE, "hidden_size is no multiple of num_attention_heads, and there is no head_dim",
+            return cq_fail_at(err, CQ_ERR_RANGE,
+                              "hidden_size is no multiple of num_attention_heads, and there is no head_dim",
                               "hidden_size", 11, UINT64_MAX, (int64_t)m->hidden);
         m->head_dim = m->hidden / m->heads;
     }
@@ -4820,9 +4858,12 @@ static cq_status cq__bind_config(cq_model *m, cq_error *err) {
     if (m->head_dim % 2 || m->head_dim > 4096)
         return cq_fail_at(err, CQ_ERR_RANGE, "head_dim should be even and at most 4096", "head_dim", 8, UINT64_MAX,
                           (int64_t)m->head_dim);
-    if (m->layers > 4096 || m->heads > 65536)
-        return cq_fail_at(err, CQ_ERR_RANGE, "too many layers or heads", "num_hidden_layers", 17, UINT64_MAX,
+    if (m->layers > 4096)
+        return cq_fail_at(err, CQ_ERR_RANGE, "a model has at most 4096 layers", "num_hidden_layers", 17, UINT64_MAX,
                           (int64_t)m->layers);
+    if (m->heads > 65536)
+        return cq_fail_at(err, CQ_ERR_RANGE, "a layer has at most 65536 heads", "num_attention_heads", 19, UINT64_MAX,
+                          (int64_t)m->heads);
     if (!(m->eps >= 0.0f && m->eps < 1.0f))
         return cq_fail_at(err, CQ_ERR_RANGE, "rms_norm_eps should be between 0 and 1", "rms_norm_eps", 12, UINT64_MAX,
                           INT64_MIN);
@@ -4853,7 +4894,7 @@ static cq_status cq__bind_config(cq_model *m, cq_error *err) {
         if (!found || v < -1 || v >= (int64_t)m->vocab) {
             if (i) continue; /* some checkpoints name ids outside their table; only the mask is needed to run */
             return cq_fail_at(err, CQ_ERR_RANGE, "token id of config.json should be below vocab_size", id_keys[i],
-                              cq__strlen(id_keys[i]), UINT64_MAX, v);
+                              cq__strlen(id_keys[i]), UINT64_MAX, found ? v : INT64_MIN);
         }
         *ids[i] = (int32_t)v;
     }
@@ -4872,7 +4913,8 @@ static size_t cq__dim_of(const cq_model *m, uint8_t dim) {
 }
 
 /* the sliding window of one layer: layer_types of newer files, else the three keys of the description */
-static cq_status cq__bind_window(const cq_model *m, const cq_block_desc *d, size_t layer, size_t *window, cq_error *err) {
+static cq_status cq__bind_window(const cq_model *m, const cq_block_desc *d, size_t layer, size_t *window,
+                                 cq_error *err) {
     const cq_json *c = &m->config;
     uint32_t types, node;
     bool on = true;
@@ -4883,8 +4925,8 @@ static cq_status cq__bind_window(const cq_model *m, const cq_block_desc *d, size
     node = cq_json_find_n(c, 0, d->window.p, d->window.n);
     if (!node || cq_json_is_null(c, node)) return CQ_OK;
     if (!cq_json_int(c, node, &v) || v < 1 || v > ((int64_t)1 << 30))
-        return cq_fail_at(err, CQ_ERR_RANGE, "sliding window should be a positive integer or null", d->window.p, d->window.n,
-                          UINT64_MAX, v);
+        return cq_fail_at(err, CQ_ERR_RANGE, "sliding window should be a positive integer or null", d->window.p,
+                          d->window.n, c->nodes[node].begin, v);
     if (d->window_if.n) {
         on = false;
         if ((st = cq__config_bool(m, d->window_if, &on, err)) != CQ_OK) return st;
@@ -4894,7 +4936,8 @@ static cq_status cq__bind_window(const cq_model *m, const cq_block_desc *d, size
         uint32_t e = cq_json_child(c, types);
         for (size_t i = 0; e && i < layer; i++) e = cq_json_next(c, e);
         if (!e || !(cq_json_string_eq(c, e, "sliding_attention") || cq_json_string_eq(c, e, "full_attention")))
-            return cq_fail_at(err, CQ_ERR_FORMAT, "layer_types should say full_attention or sliding_attention for each layer",
+            return cq_fail_at(err, CQ_ERR_FORMAT,
+                              "layer_types should say full_attention or sliding_attention for each layer",
                               "layer_types", 11, layer, INT64_MIN);
         on = on && cq_json_string_eq(c, e, "sliding_attention");
     } else if (on && d->window_from.n) {
@@ -4958,7 +5001,8 @@ CQUANT_DEF cq_status cq_model_bind(cq_model *m, const char *config, size_t confi
     float *inv_freq;
     cq_status st;
     cq__fill(m, 0, sizeof *m);
-    if (!arena->base) return cq_fail(err, CQ_ERR_ARG, "a model cannot be bound without memory; cq_model_bound says how much");
+    if (!arena->base)
+        return cq_fail(err, CQ_ERR_ARG, "a model cannot be bound without memory; cq_model_bound says how much");
     if ((st = cq_json_parse(&m->config, config, config_len, arena, err)) != CQ_OK) return st;
     if (cq_json_kind(&m->config, 0) != CQ_JSON_OBJECT)
         return cq_fail(err, CQ_ERR_FORMAT, "config.json should hold one JSON object");
@@ -5009,8 +5053,8 @@ CQUANT_DEF cq_status cq_model_bind(cq_model *m, const char *config, size_t confi
     for (size_t i = 0; i < weights->count; i++) {
         const cq_named *n = &weights->list[i];
         if (!b.used[i] && !(m->arch.ignore.n && cq_glob(m->arch.ignore.p, m->arch.ignore.n, n->name, n->name_len)))
-            return cq_fail_at(err, CQ_ERR_FORMAT, "tensor is not part of the architecture that config.json names", n->name,
-                              n->name_len, UINT64_MAX, INT64_MIN);
+            return cq_fail_at(err, CQ_ERR_FORMAT, "tensor is not part of the architecture that config.json names",
+                              n->name, n->name_len, UINT64_MAX, INT64_MIN);
     }
     return CQ_OK;
 }
@@ -5024,14 +5068,14 @@ CQUANT_DEF size_t cq_block_group(const cq_block *b, size_t group, cq_role roles[
 
 /* ===================================================================================================================
    [LESSON 6 the forward pass]
-   One primitive serves prefill, decoding, and denoising: n rows are computed, their keys and values go to cache slots of
-   the caller's choice, and each row then sees the visible slots. What is in the other slots stays as it was; that is all
-   there is to a static cache.
+   One primitive serves prefill, decoding, and denoising: n rows are computed, their keys and values go to cache slots
+   of the caller's choice, and each row then sees the visible slots. What is in the other slots stays as it was; that is
+   all there is to a static cache.
    =================================================================================================================== */
 #define CQ__SLOTS 16u /* pieces of attention that may run at once; each has its own scores */
 
-CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const cq_model *m, const cq_session_desc *desc,
-                                     cq_arena *hot, cq_arena *cold, cq_error *err) {
+CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const cq_model *m,
+                                     const cq_session_desc *desc, cq_arena *hot, cq_arena *cold, cq_error *err) {
     size_t q = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim, widest = m->hidden, cache;
     cq__fill(s, 0, sizeof *s);
     s->ctx = ctx;
@@ -5099,7 +5143,7 @@ CQUANT_DEF void cq_prepare(cq_session *s, const cq_input *in) {
         float position = (float)(in->positions ? in->positions[r] : (int32_t)(in->slot + r));
         float *t = s->cos_sin + r * s->m->head_dim;
         for (size_t j = 0; j < half; j++) {
-            cq_sincosf(position * s->m->inv_freq[j], t + half + j, t + j); /* the rounded product, as the reference has it */
+            cq_sincosf(position * s->m->inv_freq[j], t + half + j, t + j); /* the rounded product, as the reference */
             t[j] = t[j] * s->m->rope_scale;
             t[half + j] = t[half + j] * s->m->rope_scale;
         }
@@ -5151,10 +5195,12 @@ static void cq__attend_task(void *arg, size_t slot) {
         cq__attend_one(job, scratch, i / heads, i % heads);
 }
 
-static void cq__tap_call(const cq_tap *tap, const cq_model *m, const cq_block *b, size_t group, const float *x, size_t ldx,
-                         size_t rows, size_t first_row) {
+static void cq__tap_call(const cq_tap *tap, const cq_model *m, const cq_block *b, size_t group, const float *x,
+                         size_t ldx, size_t rows, size_t first_row) {
+    /* b may be a copy with other weights, so its index comes from its place in the description */
     if (tap && tap->fn && (tap->stop == SIZE_MAX || tap->stop == group))
-        tap->fn(tap->user, (size_t)(b - m->blocks), group, x, ldx, rows, first_row);
+        tap->fn(tap->user, b->layer * m->arch.blocks + (size_t)(b->desc - m->arch.block), group, x, ldx, rows,
+                first_row);
 }
 
 static void cq__run_attention(cq_session *s, const cq_block *b, const cq_input *in, const cq_tap *tap) {
@@ -5274,8 +5320,8 @@ CQUANT_DEF void cq_logits(cq_session *s, const uint32_t *rows, size_t n, float *
     for (size_t r0 = 0; r0 < n; r0 += s->desc.tile) {
         size_t count = cq__min(s->desc.tile, n - r0);
         for (size_t r = 0; r < count; r++)
-            cq_rmsnorm(s->ctx, s->xn + r * m->hidden, s->x + (rows ? rows[r0 + r] : r0 + r) * m->hidden, m->norm, m->hidden,
-                       m->eps);
+            cq_rmsnorm(s->ctx, s->xn + r * m->hidden, s->x + (rows ? rows[r0 + r] : r0 + r) * m->hidden, m->norm,
+                       m->hidden, m->eps);
         s->acts_ready = false;
         cq__linear(s, &m->head, out + r0 * m->vocab, m->vocab, s->xn, m->hidden, count, false);
     }
@@ -5847,6 +5893,7 @@ static bool cq__block_part(const cq_model *m, size_t block, size_t index, cq_par
     cq_str empty = cq__str(NULL, 0), name = d->prefix, leaf = empty;
     const char *suffix = ".weight";
     part->block = block;
+    part->role = CQ_ROLE_COUNT;
     part->rows = 1;
     part->cols = m->head_dim;
     part->matrix = false;
@@ -5904,6 +5951,7 @@ CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, siz
             for (size_t i = 0; cq__block_part(m, b, i, part); i++)
                 if (index-- == 0) return true;
         part->role = CQ_ROLE_COUNT;
+        part->block = 0;
         part->matrix = index != 0;
         part->cols = m->hidden;
         if (index == 0) {
@@ -5932,12 +5980,11 @@ static void cq__fold_gain(float *w, size_t rows, size_t cols, const unsigned cha
         for (size_t k = 0; k < cols; k++) w[r * cols + k] = w[r * cols + k] * cq__f32(gain + 4 * k);
 }
 
-CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan, const cq_part *part,
-                                  size_t row, size_t n, float *out, cq_error *err) {
-    const cq_block *b = part->kind == CQ_PART_LINEAR || part->kind == CQ_PART_BIAS || part->kind == CQ_PART_BLOCK_NORM ||
-                                part->kind == CQ_PART_Q_NORM || part->kind == CQ_PART_K_NORM
-                            ? &m->blocks[part->block]
-                            : NULL;
+CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
+                                  const cq_part *part, size_t row, size_t n, float *out, cq_error *err) {
+    const cq_block *b = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD || part->kind == CQ_PART_NORM
+                            ? NULL
+                            : &m->blocks[part->block];
     const cq_tensor *w = part->kind == CQ_PART_EMBED    ? &m->embed
                          : part->kind == CQ_PART_HEAD   ? &m->head.w
                          : part->kind == CQ_PART_LINEAR ? &b->lin[part->role].w
@@ -5946,7 +5993,8 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
     cq_status st = CQ_OK;
     if (row > part->rows || n > part->rows - row ||
         ((row || n != part->rows) && part->kind != CQ_PART_EMBED && part->kind != CQ_PART_HEAD))
-        return cq_fail_at(err, CQ_ERR_ARG, "this part can only be read whole", part->name, part->name_len, row, (int64_t)n);
+        return cq_fail_at(err, CQ_ERR_ARG, "this part can only be read whole", part->name, part->name_len, row,
+                          (int64_t)n);
     for (size_t r = 0; w && r < n; r++) cq_tensor_row(w, row + r, out + r * part->cols);
     switch (part->kind) {
     case CQ_PART_EMBED:
@@ -5966,13 +6014,15 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
         }
         if (!st && role->heads_in) st = cq_rotate_rows_f32(ctx, r2, out, n, part->cols, part->cols, plan->scratch);
         if (!st && role->heads_out) st = cq_rotate_cols_f32(ctx, r2, out, n, part->cols, part->cols, plan->scratch);
-        if (!st && role->stream_out) st = cq_rotate_cols_f32(ctx, &plan->r1, out, n, part->cols, part->cols, plan->scratch);
+        if (!st && role->stream_out)
+            st = cq_rotate_cols_f32(ctx, &plan->r1, out, n, part->cols, part->cols, plan->scratch);
         break;
     }
     case CQ_PART_BIAS:
         cq__vector(out, b->lin[part->role].bias, part->cols);
         if (!cq__rotates(plan)) break;
-        if (cq__roles[part->role].heads_out) st = cq_rotate_rows_f32(ctx, r2, out, 1, part->cols, part->cols, plan->scratch);
+        if (cq__roles[part->role].heads_out)
+            st = cq_rotate_rows_f32(ctx, r2, out, 1, part->cols, part->cols, plan->scratch);
         if (!st && cq__roles[part->role].stream_out)
             st = cq_rotate_rows_f32(ctx, &plan->r1, out, 1, part->cols, part->cols, plan->scratch);
         break;
@@ -5981,16 +6031,16 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
     case CQ_PART_Q_NORM: cq__vector(out, b->q_norm, part->cols); break;
     case CQ_PART_K_NORM: cq__vector(out, b->k_norm, part->cols); break;
     }
-    return st ? cq_fail_at(err, st, "a rotation does not fit this part", part->name, part->name_len, UINT64_MAX, INT64_MIN)
-              : CQ_OK;
+    if (!st) return CQ_OK;
+    return cq_fail_at(err, st, "a rotation does not fit this part", part->name, part->name_len, UINT64_MAX, INT64_MIN);
 }
 
 /* ===================================================================================================================
    [LESSON 9 quantizing a model]
    Block after block, and within it group after group of linears that share an input: run all calibration samples up to
-   that input, add up its Hessian, factor it once, solve each linear, and put the quantised weights in its place, so that
-   everything after it is calibrated on what it will really see ("true sequential"). At the end of a block its output,
-   computed with quantised weights, is the input of the next.
+   that input, add up its Hessian, factor it once, solve each linear, and put the quantised weights in its place, so
+   that everything after it is calibrated on what it will really see ("true sequential"). At the end of a block its
+   output, computed with quantised weights, is the input of the next.
    =================================================================================================================== */
 typedef struct cq__calibration {
     const cq_context *ctx;
@@ -6067,7 +6117,7 @@ static cq_status cq__quantize_fail(cq__quantize_run *q, size_t index, cq_role ro
 static cq_status cq__quantize_linear(cq__quantize_run *q, const cq_block *b, size_t index, cq_role role,
                                      const cq_factor *factor, uint64_t tokens, float *values) {
     const cq_tensor *w = &b->lin[role].w;
-    cq_gptq_desc desc = q->gptq;
+    cq_gptq_desc desc, wish = q->gptq;
     cq_gptq_result result;
     cq_module module;
     size_t mark = q->arena->used, groups;
@@ -6084,16 +6134,21 @@ static cq_status cq__quantize_linear(cq__quantize_run *q, const cq_block *b, siz
     module.part.format = w->format;
     module.part.name_len = cq_module_name(q->m, index, role, module.part.name, sizeof module.part.name);
     if (q->desc->policy)
-        cq_policy_resolve(q->desc->policy, module.part.name, module.part.name_len, &desc, &skip);
+        cq_policy_resolve(q->desc->policy, module.part.name, module.part.name_len, &wish, &skip);
+    st = cq_gptq_resolve(&desc, &wish, w->cols, q->err);
+    if (st) return cq__quantize_fail(q, index, role, st);
+    desc.group_size = wish.group_size; /* "whole row" stays 0 */
     module.desc = &desc;
     module.values = values;
     module.tokens = tokens;
     if (skip) {
-        module.tensor = *w;
+        st = cq_tensor_init(&module.tensor, CQ_F32, CQ_ROWS, w->rows, w->cols, 0, false, q->err);
+        if (st) return st;
         if (!dry && !q->desc->emit(q->desc->user, &module)) return cq_fail(q->err, CQ_ERR_IO, "the output failed");
+        if (!dry && !cq__tick(q)) return cq_fail(q->err, CQ_ERR_CANCELLED, "cancelled");
         return CQ_OK;
     }
-    bool packs = desc.order != CQ_GPTQ_ACT_GROUPS && desc.group_size % CQ__BLOCK == 0;
+    bool packs = desc.order != CQ_GPTQ_ACT_GROUPS && (desc.group_size % CQ__BLOCK == 0 || desc.group_size >= w->cols);
     if (packs && (st = cq_tensor_init(&module.tensor, cq__int_format(desc.bits), CQ_PANELS, w->rows, w->cols,
                                       desc.group_size >= w->cols ? 0 : desc.group_size, desc.asym, q->err)) != CQ_OK)
         return st;
@@ -6205,6 +6260,7 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
     q.err = err;
     q.name = m->name;
     q.name_size = sizeof m->name;
+    if (!dry && !desc->emit) return cq_fail(err, CQ_ERR_ARG, "quantising a model needs somewhere to put it: emit");
     if ((st = cq_gptq_resolve(&q.gptq, &desc->gptq, m->hidden, err)) != CQ_OK) return st;
     q.gptq.group_size = desc->gptq.group_size; /* "whole row" is resolved for each linear */
     if (!desc->rtn) {
@@ -6231,15 +6287,14 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
         (void)cq_model_part(m, desc->plan, 0, &embed);
         for (size_t t = 0; t < tokens; t++) {
             if (desc->ids[t] < 0 || (size_t)desc->ids[t] >= m->vocab)
-                return cq_fail_at(err, CQ_ERR_RANGE, "a calibration id is outside the vocabulary", NULL, 0, t, desc->ids[t]);
+                return cq_fail_at(err, CQ_ERR_RANGE, "a calibration id is outside the vocabulary", NULL, 0, t,
+                                  desc->ids[t]);
             st = cq_part_read(ctx, m, desc->plan, &embed, (size_t)desc->ids[t], 1, q.x + t * m->hidden, err);
             if (st) return st;
         }
     }
-    for (size_t i = 0; i < m->block_count; i++) {
-        if (dry && i >= m->arch.blocks) break; /* layers of one description need the same memory */
+    for (size_t i = 0; i < m->block_count; i++)
         if ((st = cq__quantize_block(&q, i)) != CQ_OK) return st;
-    }
     if (dry && q.peak > arena->used) arena->used = q.peak;
     return CQ_OK;
 }

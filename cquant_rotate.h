@@ -162,6 +162,7 @@ CQUANT_DEF void cq_center_rows_f64(double *w, size_t rows, size_t cols, size_t l
    ################################################################################################################## */
 #if defined(CQUANT_IMPLEMENTATION) && !defined(CQUANT__ROTATE_IMPLEMENTED)
 #define CQUANT__ROTATE_IMPLEMENTED
+#include "cquant.h" /* its implementation, should this file have been included without it before */
 
 /* No fused multiply-add behind our back, as in cquant.h. Undone at the end. */
 #if defined(__clang__)

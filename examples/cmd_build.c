@@ -364,22 +364,26 @@ typedef struct quantize_job {
 static void note_module(quantize_job *job, const cq_module *module, const char *format) {
     const cq_gptq_desc *d = module->desc;
     double now = tool_seconds();
+    bool calibrated = module->tokens != 0;
     json_open(NULL, '{');
     json_text("name", module->part.name);
     json_text("format", format);
     json_int("bits", d ? (int64_t)d->bits : 32);
     json_int("group_size", d && d->group_size ? (int64_t)d->group_size : -1);
-    json_real("loss", module->report.loss);
-    json_real("rtn_loss", module->report.rtn_loss);
+    json_real("loss", calibrated ? module->report.loss : NAN); /* null: without inputs there is nothing to judge by */
+    json_real("rtn_loss", calibrated ? module->report.rtn_loss : NAN);
     json_real("damp", (double)module->report.damp);
     json_int("tokens", (int64_t)module->tokens);
     json_real("seconds", now - job->mark);
     json_close();
-    tool_say("%-44s %-5s loss %.3e   to nearest %.3e   %6.2f s\n", module->part.name, format, module->report.loss,
-             module->report.rtn_loss, now - job->mark);
-    char *text = tool_format("%s%s{\"name\":\"%s\",\"format\":\"%s\",\"loss\":%.6e,\"rtn_loss\":%.6e}", job->provenance,
-                             job->modules ? "," : "", module->part.name, format, module->report.loss,
-                             module->report.rtn_loss);
+    char *loss = calibrated ? tool_format(",\"loss\":%.6e,\"rtn_loss\":%.6e", module->report.loss, module->report.rtn_loss)
+                            : tool_format("%s", "");
+    if (calibrated)
+        tool_say("%-44s %-5s loss %.3e   to nearest %.3e   %6.2f s\n", module->part.name, format, module->report.loss,
+                 module->report.rtn_loss, now - job->mark);
+    char *text = tool_format("%s%s{\"name\":\"%s\",\"format\":\"%s\"%s}", job->provenance, job->modules ? "," : "",
+                             module->part.name, format, loss);
+    free(loss);
     free(job->provenance);
     job->provenance = text;
     job->modules++;
@@ -584,8 +588,7 @@ static void run_quantize(void) {
 
     cq_arena dry = cq_arena_over(NULL, 0);
     tool_model_check(&t, cq_quantize_model(&ctx, &t.m, &desc, &dry, &err), &err);
-    tool_note("%zu linears, %zu calibration tokens, %.1f MB of memory", t.m.block_count, desc.samples * desc.seq_len,
-              (double)dry.used / 1e6);
+    tool_note("%zu calibration tokens, %.1f MB of memory", desc.samples * desc.seq_len, (double)dry.used / 1e6);
     cq_arena arena = tool_arena(dry.used);
 
     char *config = config_text(&t);
@@ -633,9 +636,9 @@ static void run_quantize(void) {
     json_int("peak_bytes", (int64_t)tool_peak_bytes());
     json_int("bytes_in", (int64_t)input_bytes(&t));
     json_int("bytes_out", (int64_t)bytes);
-    tool_say("%s: %zu modules, mean loss %.3e, %.2f MB from %.2f MB, %.1f s, peak memory %.0f MB\n", target, job.modules,
-             job.modules ? job.loss / (double)job.modules : 0.0, (double)bytes / 1e6, (double)input_bytes(&t) / 1e6,
-             tool_seconds() - start, (double)tool_peak_bytes() / 1e6);
+    if (!desc.rtn && job.modules) tool_say("mean loss %.3e\n", job.loss / (double)job.modules);
+    tool_say("%s: %zu modules, %.2f MB from %.2f MB, %.1f s, peak memory %.0f MB\n", target, job.modules,
+             (double)bytes / 1e6, (double)input_bytes(&t) / 1e6, tool_seconds() - start, (double)tool_peak_bytes() / 1e6);
 }
 
 /* ===================================================================================================================

@@ -1,6 +1,6 @@
-/* cmd_plot.c - plot: PNG pictures of what rotation and quantisation do to a model, and of how a diffusion model denoises
+/* cmd_plot.c - plot: PNG pictures of what rotation and quantisation do to a model, and of how diffusion denoises
 
-   The pictures are drawn here, pixel by pixel, with antialiased lines; only the PNG format and the shapes of the letters
+   The pictures are drawn here, pixel by pixel, with antialiased lines; only the PNG format and the shapes of letters
    come from elsewhere (stb_image_write.h, stb_easy_font.h). Colours are those of Okabe and Ito, which people with any
    kind of colour vision can tell apart, and viridis where a colour is a number. */
 #include "tool.h"
@@ -477,7 +477,8 @@ static double normal_peak(double n) {
     return lo;
 }
 
-static void plot_weights(output *o, const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan, const modules *all) {
+static void plot_weights(output *o, const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan,
+                         const modules *all) {
     double *peak[2], *ratio[2], *normal = numbers(all->count);
     for (int after = 0; after < 2; after++) {
         peak[after] = numbers(all->count);
@@ -507,8 +508,9 @@ static void plot_weights(output *o, const cq_context *ctx, const tool_model *t, 
     ratios[1].y = ratio[0];
     ratios[2].y = ratio[1];
     facet_row rows[2] = {{"largest weight", ranges, 2}, {"largest weight / rms", ratios, 3}};
-    canvas c = facets(&t->m, all, "Range of the weights before and after rotation",
-                      "One point per linear. The steps of a grid follow its largest weight: the smaller the ratio, the finer they are.", keys, 3, rows, 2);
+    const char *note = "One point per linear. The steps of a grid follow its largest weight: the smaller the ratio, "
+                       "the finer they are.";
+    canvas c = facets(&t->m, all, "Range of the weights before and after rotation", note, keys, 3, rows, 2);
     save(o, "weights.png", &c);
     for (int i = 0; i < 2; i++) {
         free(peak[i]);
@@ -548,7 +550,8 @@ static void watch_add(group_stats *g, int after, const float *x) {
     }
 }
 
-static void watch_tap(void *user, size_t block, size_t group, const float *x, size_t ldx, size_t rows, size_t first_row) {
+static void watch_tap(void *user, size_t block, size_t group, const float *x, size_t ldx, size_t rows,
+                      size_t first_row) {
     watch *u = (watch *)user;
     const cq_model *m = &u->t->m;
     const cq_block *b = &m->blocks[block];
@@ -594,8 +597,9 @@ static int32_t *plot_ids(tool_model *t, const char *path, size_t *windows, size_
         *windows = n / *window < 8 ? n / *window : 8;
     } else {
         *windows = 4;
-        ids = (int32_t *)tool_alloc(*windows * *window, sizeof *ids);
-        for (size_t i = 0; i < *windows * *window; i++) ids[i] = (int32_t)(cq_random(tool.seed, 1u << 22, i) % t->m.vocab);
+        n = *windows * *window;
+        ids = (int32_t *)tool_alloc(n, sizeof *ids);
+        for (size_t i = 0; i < n; i++) ids[i] = (int32_t)(cq_random(tool.seed, 1u << 22, i) % t->m.vocab);
     }
     for (size_t i = 0; t->m.arch.diffusion && i < *windows; i++)
         for (size_t p = 1; p < *window; p++) {
@@ -605,7 +609,8 @@ static int32_t *plot_ids(tool_model *t, const char *path, size_t *windows, size_
     return ids;
 }
 
-static void plot_activations(output *o, const cq_context *ctx, tool_model *t, const cq_rotate_plan *plan, const char *text) {
+static void plot_activations(output *o, const cq_context *ctx, tool_model *t, const cq_rotate_plan *plan,
+                             const char *text) {
     const cq_model *m = &t->m;
     cq_session s;
     cq_session_desc desc;
@@ -635,7 +640,8 @@ static void plot_activations(output *o, const cq_context *ctx, tool_model *t, co
 
     size_t layer[3] = {0, (m->layers - 1) / 2, m->layers - 1}, layers = m->layers < 3 ? m->layers : 3;
     if (layers == 2) layer[1] = 1;
-    size_t groups = 0, block_of[CQ_MAX_BLOCKS * GROUPS], group_of[CQ_MAX_BLOCKS * GROUPS]; /* rows of panels; blocks within a layer */
+    /* rows of panels: the groups of a layer, and in which of its blocks they are */
+    size_t groups = 0, block_of[CQ_MAX_BLOCKS * GROUPS], group_of[CQ_MAX_BLOCKS * GROUPS];
     cq_role roles[CQ_ROLE_COUNT];
     for (size_t b = 0; b < m->arch.blocks; b++)
         for (size_t g = 0; g < GROUPS; g++)
@@ -652,7 +658,7 @@ static void plot_activations(output *o, const cq_context *ctx, tool_model *t, co
                 double rms = sqrt(g->square[after] / ((double)g->rows * (double)g->n));
                 for (size_t k = 0; k < g->n; k++) g->max[after][k] = rms > 0 ? g->max[after][k] / rms : NAN;
                 qsort(g->max[after], g->n, sizeof(double), falling);
-                range[i] = axis_over(range[i], g->max[after], g->n - g->n / 50); /* the few that are dead would squeeze the rest */
+                range[i] = axis_over(range[i], g->max[after], g->n - g->n / 50); /* dead ones would squeeze the rest */
             }
         }
         if (range[i].lo < range[i].hi / 300) range[i].lo = range[i].hi / 300;
@@ -660,10 +666,13 @@ static void plot_activations(output *o, const cq_context *ctx, tool_model *t, co
     }
 
     size_t width = 1400;
-    double left = 120, gap = 46, row_height = 200, top = LEGEND_Y + 62, cell = ((double)width - left - 26 + gap) / (double)layers;
-    canvas c = canvas_new(width, (size_t)(top + (row_height + 66) * (double)groups + 16));
-    curve keys[2] = {{"as the model is", NULL, palette(1), false, true, false}, {"norms folded in, rotated", NULL, palette(0), false, true, false}};
-    char *note = tool_format("Largest magnitude of each channel over %zu tokens of %s, sorted: outliers stick out on the left.", windows * window, text ? "text" : "random ids");
+    double left = 120, gap = 46, row_height = 200, row_step = row_height + 66, top = LEGEND_Y + 62;
+    double cell = ((double)width - left - 26 + gap) / (double)layers;
+    canvas c = canvas_new(width, (size_t)(top + row_step * (double)groups + 16));
+    curve keys[2] = {{"as the model is", NULL, palette(1), false, true, false},
+                     {"norms folded in, rotated", NULL, palette(0), false, true, false}};
+    char *note = tool_format("Largest magnitude of each channel over %zu tokens of %s, sorted: outliers stick out on "
+                             "the left.", windows * window, text ? "text" : "random ids");
     headline(&c, "Inputs of the linears before and after rotation", note);
     legend(&c, width, keys, 2);
     for (size_t i = 0; i < groups; i++)
@@ -673,7 +682,7 @@ static void plot_activations(output *o, const cq_context *ctx, tool_model *t, co
             panel p;
             p.x0 = left + cell * (double)l;
             p.x1 = p.x0 + cell - gap;
-            p.y0 = top + (row_height + 66) * (double)i;
+            p.y0 = top + row_step * (double)i;
             p.y1 = p.y0 + row_height;
             p.y = range[i];
             p.x.lo = 0;
@@ -701,7 +710,8 @@ static void plot_activations(output *o, const cq_context *ctx, tool_model *t, co
             if (!g->rotated) write_text(&c, p.x1 - 14, p.y0 + 20, 2, 1, false, GRAY, "not rotated");
             free(rank);
         }
-    write_text(&c, 26, top + (row_height + 66) * (double)groups / 2 - 33, 2, 0.5, true, INK, "largest magnitude of a channel / rms of all");
+    write_text(&c, 26, top + (row_step * (double)groups - 66) / 2, 2, 0.5, true, INK,
+               "largest magnitude of a channel / rms of all");
     write_text(&c, (left + (double)width - 26) / 2, (double)c.h - 24, 2, 0.5, false, INK, "channels, largest first");
     save(o, "activations.png", &c);
     for (size_t i = 0; i < m->block_count * GROUPS; i++) {
@@ -780,10 +790,12 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
             const cq_part *a = &all->part[i];
             cq_part b;
             size_t at = 0;
-            while (cq_model_part(&q.m, NULL, at, &b) && (b.name_len != a->name_len || memcmp(b.name, a->name, a->name_len))) at++;
-            if (!cq_model_part(&q.m, NULL, at, &b)) tool_fail(path, "has no %s; it must be made from %s", a->name, t->path);
+            while (cq_model_part(&q.m, NULL, at, &b) && strcmp(a->name, b.name)) at++;
+            if (!cq_model_part(&q.m, NULL, at, &b))
+                tool_fail(path, "has no %s; it must be made from %s", a->name, t->path);
             if (b.rows != a->rows || b.cols != a->cols)
-                tool_fail(path, "%s is (%zu, %zu), and must be (%zu, %zu) as in %s", a->name, b.rows, b.cols, a->rows, a->cols, t->path);
+                tool_fail(path, "%s is (%zu, %zu), and must be (%zu, %zu) as in %s", a->name, b.rows, b.cols, a->rows,
+                          a->cols, t->path);
             float *w = read_part(ctx, t, rotated ? &plan : NULL, a), *v = read_part(ctx, &q, NULL, &b);
             double error = 0, all_of = 0;
             for (size_t e = 0; e < a->rows * a->cols; e++) {
@@ -814,15 +826,19 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
     curve nearest = {"outputs: same bits, rounded to nearest", NULL, GRAY, true, false, true};
     if (losses) keys[n] = nearest;
     facet_row rows[2] = {{"weight error", weight, n}, {"output error", loss, count}};
-    const char *note = losses ? "Weights: norm(W - Q) / norm(W). Outputs: the square of that for WX, with the calibration inputs X (GPTQ's loss)."
+    const char *note = losses ? "Weights: norm(W - Q) / norm(W). Outputs: the square of that for WX, with the "
+                                "calibration inputs X (GPTQ's loss)."
                               : "norm(W - Q) / norm(W) of the weights W and what they became, Q (Frobenius norm).";
-    canvas c = facets(&t->m, all, "What quantisation costs, linear by linear", note, keys, n + (losses ? 1 : 0), rows, losses ? 2 : 1);
+    size_t both = losses ? 1 : 0;
+    canvas c = facets(&t->m, all, "What quantisation costs, linear by linear", note, keys, n + both, rows, 1 + both);
     save(o, "error.png", &c);
 }
 
 /* ===================================================================================================================
    [DENOISING]  one generation: when each token was filled
    ================================================================================================================== */
+static double step_part(double step, size_t steps) { return steps > 1 ? (step - 1) / (double)(steps - 1) : 0; }
+
 static void plot_denoising(output *o, const cq_context *ctx, tool_model *t, const char *text_path) {
     cq_session s;
     cq_session_desc desc;
@@ -885,8 +901,8 @@ static void plot_denoising(output *o, const cq_context *ctx, tool_model *t, cons
         double y = text_top + 40;
         pen = indent;
         if (draw) {
-            char *note = tool_format("%zu tokens in %zu steps, algorithm %s: gray is still masked, the colour says in which step a token was filled.",
-                                     fresh, steps, alg);
+            char *note = tool_format("%zu tokens in %zu steps, algorithm %s: gray is still masked, the colour says in "
+                                     "which step a token was filled.", fresh, steps, alg);
             headline(&c, "Denoising order", note);
             free(note);
             double cw = (right - left) / (double)fresh, ch = height / (double)steps;
@@ -896,7 +912,7 @@ static void plot_denoising(output *o, const cq_context *ctx, tool_model *t, cons
                     bool open = !when || when > st + 1;
                     double x0 = left + cw * (double)i, y0 = top + ch * (double)st, in = cw > 5 && ch > 5 ? 0.6 : 0;
                     fill(&c, x0 + in, y0 + in, x0 + cw - in, y0 + ch - in,
-                         open ? hex(0xe9e9e9) : viridis(steps > 1 ? (double)(when - 1) / (double)(steps - 1) : 0));
+                         open ? hex(0xe9e9e9) : viridis(step_part((double)when, steps)));
                 }
             frame(&c, left - 1, top - 1, right + 1, top + height + 1, 1, hex(0x9a9a9a));
             axis ax = {0, (double)fresh, false, true}, ay = {0, (double)steps, false, true};
@@ -913,9 +929,10 @@ static void plot_denoising(output *o, const cq_context *ctx, tool_model *t, cons
                 double st = tick[i] < 1 ? 1 : tick[i];
                 number_text(st, label);
                 write_text(&c, left - 10, top + ch * (st - 0.5), 2, 1, false, GRAY, label);
-                write_text(&c, right + 62, top + height * (steps > 1 ? (st - 1) / (double)(steps - 1) : 0), 2, 0, false, GRAY, label);
+                write_text(&c, right + 62, top + height * step_part(st, steps), 2, 0, false, GRAY, label);
             }
-            write_text(&c, (left + right) / 2, top + height + 46, 2, 0.5, false, INK, "position behind the prompt (tokens)");
+            write_text(&c, (left + right) / 2, top + height + 46, 2, 0.5, false, INK,
+                       "position behind the prompt (tokens)");
             write_text(&c, 26, top + height / 2, 2, 0.5, true, INK, "step");
             for (double yy = 0; yy < height; yy++)
                 fill(&c, right + 28, top + yy, right + 52, top + yy + 1, viridis(yy / (height - 1)));
@@ -926,7 +943,7 @@ static void plot_denoising(output *o, const cq_context *ctx, tool_model *t, cons
         for (size_t i = 0; i < n && tok; i++) { /* token by token; words are broken where the line ends */
             size_t len;
             char *piece = tool_decode(tok, ids + i, 1, &len), *p = piece;
-            color k = filled[i] ? viridis(steps > 1 ? (double)(filled[i] - 1) / (double)(steps - 1) : 0) : hex(0xffffff);
+            color k = filled[i] ? viridis(step_part((double)filled[i], steps)) : hex(0xffffff);
             color ink = 0.299 * k.r + 0.587 * k.g + 0.114 * k.b > 0.5 ? INK : hex(0xffffff);
             for (char *q = piece; *q; q++)
                 if ((unsigned char)*q < 32 && *q != '\n') *q = ' ';
@@ -1001,5 +1018,6 @@ static const tool_option plot_options[] = {
     {"temperature", "X", 0, 1e6, "denoising.png: 0: the likeliest token (0)"},
     {NULL, NULL, 0, 0, NULL},
 };
-const tool_command cmd_plot = {"plot", "MODEL [MODEL ...] -o DIR", "pictures: ranges, errors of quantised models, denoising order", 1, 17,
-                               plot_options, run_plot};
+const tool_command cmd_plot = {"plot", "MODEL [MODEL ...] -o DIR",
+                               "pictures: ranges, errors of further models, denoising order", 1, 17, plot_options,
+                               run_plot};

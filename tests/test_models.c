@@ -1,0 +1,1847 @@
+/* Models: descriptions, binding, the forward pass, parts, rotation and quantisation of whole models, against the golden
+   models of transformers and of the reference of Dream (tests/golden/README.md), and against themselves.
+   cc -std=c99 -O1 -g -fsanitize=address,undefined -I. tests/test_models.c -lcmocka -lpthread -lm
+   Run in the root of the repository, or define GOLDEN_DIR. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CQUANT_IMPLEMENTATION
+#include "cquant_models.h"
+
+#ifndef GOLDEN_DIR
+#define GOLDEN_DIR "tests/golden"
+#endif
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static uint64_t rng_state = 1;
+static uint32_t rng(void) { return (uint32_t)(cq_random(7, 0, rng_state++) >> 32); }
+static float rng_float(float lo, float hi) { return lo + (hi - lo) * (float)(rng() >> 8) / 16777216.0f; }
+
+/* ---- memory that lives until the end of a test; blocks are exact: the sanitizer sees their ends ------------------ */
+static void **pool;
+static size_t pool_count;
+static void *get(size_t n) {
+    void *p = calloc(n ? n : 1, 1);
+    if (!(pool_count & (pool_count - 1))) /* 0, or a power of two: full */
+        pool = (void **)realloc(pool, (pool_count ? 2 * pool_count : 1) * sizeof *pool);
+    assert_non_null(p);
+    assert_non_null(pool);
+    return pool[pool_count++] = p;
+}
+static int free_all(void **state) {
+    (void)state;
+    while (pool_count) free(pool[--pool_count]);
+    free(pool);
+    pool = NULL;
+    return 0;
+}
+static void *copy_of(const void *p, size_t n) {
+    void *c = get(n);
+    if (n) memcpy(c, p, n);
+    return c;
+}
+static cq_arena arena_of(size_t n) { return cq_arena_over(get(n), n); }
+
+#define check(call)                                                                                                    \
+    do {                                                                                                               \
+        cq_error err_;                                                                                                 \
+        cq_error *err = &err_;                                                                                         \
+        memset(&err_, 0, sizeof err_);                                                                                 \
+        if ((call) != CQ_OK)                                                                                           \
+            fail_msg("%s: %s (%.*s)", #call, err_.what ? err_.what : "?", (int)err_.name_len, err_.name);              \
+    } while (0)
+
+/* An error must say something, and its name must be readable. */
+static void check_error(cq_status status, const cq_error *err) {
+    volatile unsigned char touched = 0;
+    assert_int_equal(status, err->status);
+    assert_non_null(err->what);
+    for (size_t i = 0; i < err->name_len; i++) touched = (unsigned char)(touched ^ (unsigned char)err->name[i]);
+}
+static bool names(const cq_error *err, const char *name) {
+    return err->name_len == strlen(name) && !memcmp(err->name, name, err->name_len);
+}
+
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
+static void run_backwards(void *user, size_t count, cq_task task, void *arg) {
+    (void)user;
+    while (count-- > 0) task(arg, count);
+}
+typedef struct crew {
+    size_t count, next;
+    cq_task task;
+    void *arg;
+    pthread_mutex_t lock;
+} crew;
+static void *crew_work(void *p) {
+    crew *c = (crew *)p;
+    for (;;) {
+        pthread_mutex_lock(&c->lock);
+        size_t i = c->next++;
+        pthread_mutex_unlock(&c->lock);
+        if (i >= c->count) return NULL;
+        c->task(c->arg, i);
+    }
+}
+static void run_threads(void *user, size_t count, cq_task task, void *arg) {
+    size_t n = *(const size_t *)user;
+    pthread_t id[8];
+    crew c;
+    c.count = count;
+    c.next = 0;
+    c.task = task;
+    c.arg = arg;
+    pthread_mutex_init(&c.lock, NULL);
+    for (size_t i = 0; i + 1 < n; i++)
+        if (pthread_create(&id[i], NULL, crew_work, &c)) abort();
+    crew_work(&c);
+    for (size_t i = 0; i + 1 < n; i++) pthread_join(id[i], NULL);
+    pthread_mutex_destroy(&c.lock);
+}
+/* Every way to run: each tier in a loop, backwards, and with 1, 2 and 3 threads. false: no such number */
+static bool context_number(size_t number, cq_context *ctx) {
+    static const size_t threads[] = {1, 2, 3};
+    cq_context_desc d;
+    memset(&d, 0, sizeof d);
+    d.isa = cq_isa_available(number / 5);
+    if (!d.isa) return false;
+    if (number % 5) d.parallel.run = number % 5 == 1 ? run_backwards : run_threads;
+    if (number % 5 > 1) d.parallel.user = (void *)(uintptr_t)&threads[number % 5 - 2];
+    check(cq_init(ctx, &d, err));
+    return true;
+}
+static cq_context plain(void) {
+    cq_context ctx;
+    check(cq_init(&ctx, NULL, err));
+    return ctx;
+}
+
+/* ---- files and models -------------------------------------------------------------------------------------------- */
+static unsigned char *read_file(const char *dir, const char *name, size_t *size) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s/%s", GOLDEN_DIR, dir, name);
+    FILE *f = fopen(path, "rb");
+    if (!f) fail_msg("cannot open %s (run in the root of the repository)", path);
+    fseek(f, 0, SEEK_END);
+    long n = ftell(f);
+    rewind(f);
+    assert_true(n >= 0);
+    unsigned char *p = (unsigned char *)get((size_t)n);
+    assert_int_equal(fread(p, 1, (size_t)n, f), n);
+    fclose(f);
+    *size = (size_t)n;
+    return p;
+}
+/* the numbers of an .npy file, which must be `bytes` bytes of elements `descr` */
+static void *read_npy(const char *dir, const char *name, const char *descr, size_t bytes) {
+    size_t size, head;
+    unsigned char *p = read_file(dir, name, &size);
+    assert_true(size > 10 && !memcmp(p, "\x93NUMPY\1", 7));
+    head = 10 + (size_t)p[8] + 256 * (size_t)p[9];
+    char *text = (char *)copy_of(p + 10, head - 10);
+    text[head - 11] = 0;
+    assert_non_null(strstr(text, descr));
+    assert_int_equal(size - head, bytes);
+    return copy_of(p + head, bytes); /* aligned; the goldens are little-endian, and so are the machines that test */
+}
+
+static const char *const goldens[] = {"dream", "qwen2-tied", "qwen3", "llama-bias-llama3", "mistral"};
+#define BATCH 2u
+#define TOKENS 12u
+typedef struct model {
+    char *config; /* zero-terminated, not counted */
+    size_t config_len;
+    cq_weights w;
+    cq_model *m;
+} model;
+
+/* Copied to a block of exactly its length: a read behind the end of config.json is seen. */
+static void set_config(model *g, const char *text) {
+    g->config_len = strlen(text);
+    g->config = (char *)copy_of(text, g->config_len);
+}
+static cq_status bind_with(model *g, const char *arch, size_t arch_len, cq_error *err) {
+    cq_arena a = arena_of(cq_model_bound(g->config_len, &g->w));
+    g->m = (cq_model *)get(sizeof *g->m);
+    return cq_model_bind(g->m, g->config, g->config_len, &g->w, arch, arch_len, &a, err);
+}
+static model load(const char *name) {
+    model g;
+    cq_arena a = cq_arena_over(NULL, 0);
+    size_t size;
+    unsigned char *text = read_file(name, "config.json", &g.config_len);
+    g.config = (char *)copy_of(text, g.config_len);
+    unsigned char *file = read_file(name, "model.safetensors", &size);
+    check(cq_safetensors_read(file, size, 0, &a, &g.w, err));
+    a = arena_of(a.used);
+    check(cq_safetensors_read(file, size, 0, &a, &g.w, err));
+    check(bind_with(&g, NULL, 0, err));
+    return g;
+}
+static char *config_text(const model *g) { /* zero-terminated */
+    char *t = (char *)get(g->config_len + 1);
+    memcpy(t, g->config, g->config_len);
+    return t;
+}
+
+/* config.json with a key's value replaced, or added in front (value NULL: the key renamed, which is taking it out) */
+static char *with(const char *config, const char *key, const char *value) {
+    char quoted[80], *out = (char *)get(strlen(config) + 600);
+    snprintf(quoted, sizeof quoted, "\"%s\":", key);
+    const char *at = strstr(config, quoted);
+    if (!value) {
+        assert_non_null(at);
+        strcpy(out, config);
+        out[at - config + 1] = '~';
+    } else if (!at) {
+        snprintf(out, strlen(config) + 600, "{\"%s\": %s,%s", key, value, strchr(config, '{') + 1);
+    } else {
+        const char *end = at + strlen(quoted);
+        int depth = 0;
+        for (; *end && (depth || !strchr(",\n}", *end)); end++) {
+            if (*end == '{' || *end == '[') depth++;
+            if (*end == '}' || *end == ']') depth--;
+        }
+        snprintf(out, strlen(config) + 600, "%.*s %s%s", (int)(at - config + (long)strlen(quoted)), config, value, end);
+    }
+    return out;
+}
+
+/* A model of random float weights, in the names of Llama; biases nowhere. */
+static int by_name(const void *a, const void *b) {
+    const cq_named *x = (const cq_named *)a, *y = (const cq_named *)b;
+    size_t n = x->name_len < y->name_len ? x->name_len : y->name_len;
+    int c = memcmp(x->name, y->name, n);
+    return c ? c : x->name_len < y->name_len ? -1 : x->name_len > y->name_len;
+}
+static void add_f32(cq_named *t, const char *name, size_t rows, size_t cols, const float *data) {
+    memset(t, 0, sizeof *t);
+    t->name = (const char *)copy_of(name, strlen(name));
+    t->name_len = strlen(name);
+    t->ndim = rows ? 2 : 1;
+    t->shape[0] = rows ? rows : cols;
+    t->shape[1] = rows ? cols : 0;
+    check(cq_tensor_init(&t->t, CQ_F32, CQ_ROWS, rows ? rows : 1, cols, 0, false, err));
+    t->bytes = t->t.bytes;
+    t->data = t->t.data = (const unsigned char *)data;
+}
+static void add_random(cq_named *t, const char *name, size_t rows, size_t cols) {
+    size_t n = (rows ? rows : 1) * cols;
+    float *data = (float *)get(n * sizeof *data);
+    for (size_t i = 0; i < n; i++) data[i] = rows ? rng_float(-1, 1) / sqrtf((float)cols) : rng_float(0.5f, 1.5f);
+    add_f32(t, name, rows, cols, data);
+}
+static model random_model(size_t layers, size_t hidden, size_t heads, size_t kv, size_t head_dim, size_t inter,
+                          size_t vocab) {
+    model g;
+    char text[600], name[100];
+    cq_named *list = (cq_named *)get((layers * 9 + 3) * sizeof *list);
+    size_t n = 0;
+    snprintf(text, sizeof text, "{\"model_type\": \"llama\",\n\"hidden_size\": %zu,\n\"num_hidden_layers\": %zu,\n"
+             "\"num_attention_heads\": %zu,\n\"num_key_value_heads\": %zu,\n\"head_dim\": %zu,\n"
+             "\"intermediate_size\": %zu,\n\"vocab_size\": %zu,\n\"tie_word_embeddings\": false}",
+             hidden, layers, heads, kv, head_dim, inter, vocab);
+    set_config(&g, text);
+    add_random(&list[n++], "model.embed_tokens.weight", vocab, hidden);
+    add_random(&list[n++], "lm_head.weight", vocab, hidden);
+    add_random(&list[n++], "model.norm.weight", 0, hidden);
+    for (size_t l = 0; l < layers; l++) {
+        const struct {
+            const char *name;
+            size_t rows, cols;
+        } part[] = {{"input_layernorm", 0, hidden}, {"post_attention_layernorm", 0, hidden},
+                    {"self_attn.q_proj", heads * head_dim, hidden}, {"self_attn.k_proj", kv * head_dim, hidden},
+                    {"self_attn.v_proj", kv * head_dim, hidden}, {"self_attn.o_proj", hidden, heads * head_dim},
+                    {"mlp.gate_proj", inter, hidden}, {"mlp.up_proj", inter, hidden},
+                    {"mlp.down_proj", hidden, inter}};
+        for (size_t i = 0; i < COUNT(part); i++) {
+            snprintf(name, sizeof name, "model.layers.%zu.%s.weight", l, part[i].name);
+            add_random(&list[n++], name, part[i].rows, part[i].cols);
+        }
+    }
+    qsort(list, n, sizeof *list, by_name);
+    g.w.list = list;
+    g.w.count = n;
+    check(bind_with(&g, NULL, 0, err));
+    return g;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+typedef struct options { /* 0: the default */
+    size_t tile, first, step; /* rows of the first pass, and of each later one */
+    size_t max_rows;
+    bool int8;
+    const int32_t *positions; /* (batch, n) */
+    const uint8_t *keep;      /* (batch, n) */
+    const uint8_t *allow;     /* (batch, n, n) */
+    const float *bias;        /* (batch, n, n) */
+} options;
+static const options usual;
+
+/* a session in memory of exactly the size that was asked for; one byte less must be refused */
+static cq_session session_of(const cq_context *ctx, const cq_model *m, const cq_session_desc *d) {
+    cq_session s;
+    cq_error err;
+    cq_arena a = cq_arena_over(NULL, 0), b;
+    check(cq_session_init(&s, ctx, m, d, &a, &a, err));
+    assert_null(s.k);
+    b = cq_arena_over(get(a.used), a.used - 1);
+    assert_int_equal(cq_session_init(&s, ctx, m, d, &b, &b, &err), CQ_ERR_MEMORY);
+    check_error(CQ_ERR_MEMORY, &err);
+    b = arena_of(a.used);
+    check(cq_session_init(&s, ctx, m, d, &b, &b, err));
+    assert_int_equal(a.used, b.used);
+    return s;
+}
+static float *run(const cq_context *ctx, const cq_model *m, const int32_t *ids, size_t batch, size_t n,
+                  const options *o) {
+    float *out = (float *)get(batch * n * m->vocab * sizeof *out);
+    cq_session_desc d;
+    memset(&d, 0, sizeof d);
+    d.max_tokens = n;
+    d.max_rows = o->max_rows;
+    d.tile = o->tile;
+    d.int8 = o->int8;
+    cq_session s = session_of(ctx, m, &d);
+    for (size_t b = 0; b < batch; b++)
+        for (size_t slot = 0; slot < n;) {
+            cq_input in;
+            memset(&in, 0, sizeof in);
+            in.n = slot ? (o->step ? o->step : 1) : (o->first ? o->first : n);
+            if (in.n > n - slot) in.n = n - slot;
+            in.ids = (const int32_t *)copy_of(ids + b * n + slot, in.n * sizeof *ids);
+            in.slot = slot;
+            if (o->positions) in.positions = o->positions + b * n + slot;
+            if (o->keep) in.keep = (const uint8_t *)copy_of(o->keep + b * n, slot + in.n);
+            if (o->allow) in.allow = o->allow + (b * n + slot) * n;
+            if (o->bias) in.bias = o->bias + (b * n + slot) * n;
+            in.ld_mask = n;
+            check(cq_forward(&s, &in, err));
+            cq_logits(&s, NULL, in.n, out + (b * n + slot) * m->vocab);
+            slot += in.n;
+        }
+    return out;
+}
+/* largest difference, in standard deviations of `want` */
+static double distance(const float *got, const float *want, size_t n) {
+    double sum = 0, square = 0, worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        double diff = fabs((double)got[i] - (double)want[i]);
+        sum += (double)want[i];
+        square += (double)want[i] * (double)want[i];
+        if (!(diff <= worst)) worst = diff;
+    }
+    return worst / sqrt(square / (double)n - sum / (double)n * (sum / (double)n));
+}
+static void close_to(const char *what, const float *got, const float *want, size_t n, double limit) {
+    double d = distance(got, want, n);
+    if (!(d <= limit)) fail_msg("%s: logits differ by %.2e standard deviations, more than %.0e", what, d, limit);
+}
+static void same_bits(const char *what, const float *a, const float *b, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a))
+            fail_msg("%s: %zu of %zu is %.9g and %.9g", what, i, n, (double)a[i], (double)b[i]);
+}
+static size_t logits_count(const cq_model *m) { return BATCH * TOKENS * m->vocab; }
+static int32_t *golden_ids(const char *name) {
+    return (int32_t *)read_npy(name, "ids.npy", "<i4", BATCH * TOKENS * sizeof(int32_t));
+}
+
+/* ---- the forward pass -------------------------------------------------------------------------------------------- */
+/* Catches: any mistake in the arithmetic of a model: norms, rope and its scaling, heads, biases, windows, ties. */
+static void test_golden_logits(void **state) {
+    cq_context ctx = plain();
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        size_t n = logits_count(g.m);
+        float *want = (float *)read_npy(goldens[i], "logits.npy", "<f4", n * sizeof(float));
+        close_to(goldens[i], run(&ctx, g.m, golden_ids(goldens[i]), BATCH, TOKENS, &usual), want, n, 1e-4);
+    }
+}
+
+/* Catches: masks that are read with the wrong stride, added instead of chosen, forgotten in a part of the rows;
+   positions taken for slots; a cache that is not what a later row should see. */
+static void test_golden_cases(void **state) {
+    static const struct {
+        const char *name;
+        char kind;
+        size_t first;
+    } row[] = {{"mask2d", 'k', 0}, {"mask4d-bool", 'a', 0}, {"mask4d-causal", 'a', 0}, {"mask4d-float", 'f', 0},
+               {"positions", 'p', 0}, {"prefill1", 0, 1}, {"prefill4", 0, 4}};
+    model g = load("dream");
+    cq_context ctx = plain();
+    int32_t *ids = golden_ids("dream");
+    size_t n = logits_count(g.m), square = BATCH * TOKENS * TOKENS;
+    (void)state;
+    for (size_t i = 0; i < COUNT(row); i++) {
+        options o = usual;
+        char file[100], json[100];
+        size_t len;
+        const char *key = row[i].first ? "prefill" : row[i].kind == 'p' ? "positions" : "mask";
+        snprintf(file, sizeof file, "%s.%s.npy", row[i].name, key);
+        if (row[i].kind == 'k') o.keep = (const uint8_t *)read_npy("dream", file, "|u1", BATCH * TOKENS);
+        if (row[i].kind == 'a') o.allow = (const uint8_t *)read_npy("dream", file, "|b1", square);
+        if (row[i].kind == 'f') o.bias = (const float *)read_npy("dream", file, "<f4", square * 4);
+        if (row[i].kind == 'p') o.positions = (const int32_t *)read_npy("dream", file, "<i4", BATCH * TOKENS * 4);
+        o.first = row[i].first;
+        snprintf(json, sizeof json, "%s.json", row[i].name); /* the case is still the one that this table says */
+        char *text = (char *)read_file("dream", json, &len), want[250];
+        if (row[i].first) snprintf(want, sizeof want, "{\"prefill\": %zu}", row[i].first);
+        else snprintf(want, sizeof want, "{\"%s\": \"%s\"}", key, file);
+        assert_true(len >= strlen(want) && !memcmp(text, want, strlen(want)));
+        snprintf(file, sizeof file, "%s.logits.npy", row[i].name);
+        float *logits = (float *)read_npy("dream", file, "<f4", n * 4);
+        close_to(row[i].name, run(&ctx, g.m, ids, BATCH, TOKENS, &o), logits, n, 1e-4);
+    }
+}
+
+/* Catches: results that depend on the instruction set, the number of threads or their order, the size of the tiles, or,
+   in causal models, on how the prompt is cut into passes. */
+static void test_same_bits(void **state) {
+    static const size_t tiles[] = {1, 3, 64, 5}, steps[] = {1, 2, 5, 7, 11};
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++)
+        for (int int8 = 0; int8 < 2; int8++) {
+            model g = load(goldens[i]);
+            cq_context ctx = plain(), other;
+            int32_t *ids = golden_ids(goldens[i]);
+            options o = usual;
+            size_t n = logits_count(g.m);
+            o.int8 = int8 != 0; /* no effect on float weights */
+            float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
+            for (size_t c = 0; context_number(c, &other); c++)
+                same_bits(goldens[i], run(&other, g.m, ids, BATCH, TOKENS, &o), want, n);
+            for (size_t t = 0; t < COUNT(tiles); t++) {
+                o.tile = tiles[t];
+                same_bits(goldens[i], run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n);
+            }
+            for (size_t t = 0; t < COUNT(steps) && g.m->arch.block[0].causal; t++) {
+                o.max_rows = o.first = o.step = steps[t];
+                same_bits(goldens[i], run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n);
+            }
+        }
+}
+
+/* Catches: masks that do not mean what their absence means: all-ones, or the causal rule (and a window) written out. */
+static void test_masks_agree(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        cq_context ctx = plain();
+        int32_t *ids = golden_ids(goldens[i]);
+        size_t n = logits_count(g.m);
+        options o = usual;
+        float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
+        uint8_t keep[BATCH * TOKENS], allow[BATCH * TOKENS * TOKENS];
+        float bias[BATCH * TOKENS * TOKENS];
+        bool causal = g.m->arch.block[0].causal;
+        size_t window = g.m->blocks[0].window;
+        memset(keep, 1, sizeof keep);
+        for (size_t b = 0; b < BATCH * TOKENS; b++)
+            for (size_t k = 0; k < TOKENS; k++) {
+                size_t r = b % TOKENS;
+                bool sees = (!causal || k <= r) && (!window || k + window > r);
+                allow[b * TOKENS + k] = sees;
+                bias[b * TOKENS + k] = sees ? 0.0f : -(float)INFINITY;
+            }
+        assert_int_equal(window, i == 4 ? 5 : 0);
+        o.keep = keep;
+        same_bits(goldens[i], run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n);
+        o.keep = NULL;
+        o.allow = allow; /* hidden keys stand in other lanes of the sums now: close, not equal */
+        close_to(goldens[i], run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n, 1e-4);
+        o.allow = NULL;
+        o.bias = bias;
+        close_to(goldens[i], run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n, 1e-4);
+        if (!causal) continue;
+        o.first = o.step = 4; /* rows of the mask are longer than what is visible */
+        close_to(goldens[i], run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n, 1e-4);
+        o.bias = NULL;
+        o.allow = allow;
+        close_to(goldens[i], run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n, 1e-4);
+    }
+}
+
+typedef struct seen {
+    const cq_model *m;
+    size_t calls, rows, block, group, bad;
+    float *x; /* (rows, cols) of the last group */
+    size_t cols;
+} seen;
+static void see(void *user, size_t block, size_t group, const float *x, size_t ldx, size_t rows, size_t first_row) {
+    seen *s = (seen *)user;
+    if (s->calls && (block != s->block || group != s->group)) s->rows = 0;
+    if (first_row != s->rows) s->bad++;
+    s->block = block;
+    s->group = group;
+    for (size_t r = 0; s->x && r < rows; r++)
+        memcpy(s->x + (first_row + r) * s->cols, x + r * ldx, s->cols * sizeof(float));
+    s->rows = first_row + rows;
+    s->calls++;
+}
+
+/* Catches: a row that sees nothing and gives NaN, or the mean of all values; taps called for the wrong block, group or
+   rows, also for a copy of a block (which is how the quantiser calls them). */
+static void test_tap_and_hidden_rows(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++)
+        for (size_t kind = 0; kind < 3; kind++) {
+            model g = load(goldens[i]);
+            cq_context ctx = plain();
+            cq_session_desc d;
+            cq_input in;
+            cq_tap tap;
+            seen log;
+            uint8_t keep[TOKENS] = {0}, allow[TOKENS * TOKENS];
+            float bias[TOKENS * TOKENS];
+            int32_t *ids = golden_ids(goldens[i]);
+            size_t q = g.m->heads * g.m->head_dim, inter = g.m->inter;
+            memset(&d, 0, sizeof d);
+            d.max_tokens = TOKENS;
+            d.tile = 5;
+            cq_session s = session_of(&ctx, g.m, &d);
+            memset(&in, 0, sizeof in);
+            memset(allow, 1, sizeof allow);
+            memset(allow + 3 * TOKENS, 0, TOKENS); /* row 3 */
+            for (size_t k = 0; k < TOKENS * TOKENS; k++) bias[k] = allow[k] ? 0.0f : -(float)INFINITY;
+            in.ids = ids;
+            in.n = TOKENS;
+            if (kind == 0) in.keep = keep; /* all rows */
+            if (kind == 1) in.allow = allow;
+            if (kind == 2) in.bias = bias;
+            in.ld_mask = TOKENS;
+            for (size_t r = 0; r < TOKENS; r++)
+                cq_tensor_row(&g.m->embed, (size_t)ids[r], s.x + r * g.m->hidden);
+            cq_prepare(&s, &in);
+            memset(&log, 0, sizeof log);
+            log.cols = q > inter ? q : inter;
+            log.x = (float *)get(TOKENS * log.cols * sizeof(float));
+            tap.fn = see;
+            tap.user = &log;
+            tap.stop = 1;
+            cq_block copy;
+            memcpy(&copy, &g.m->blocks[2], sizeof copy); /* the attention of layer 1 */
+            log.cols = q;
+            cq_run_block(&s, &copy, &in, &tap);
+            assert_int_equal(log.calls, 3);
+            assert_int_equal(log.rows, TOKENS);
+            assert_int_equal(log.block, 2);
+            assert_int_equal(log.group, 1);
+            for (size_t r = 0; r < TOKENS; r++)
+                for (size_t c = 0; c < q; c++) {
+                    if (kind == 0 || r == 3) assert_true(log.x[r * q + c] == 0.0f);
+                    else if (log.x[r * q + c] == 0.0f) log.bad++;
+                }
+            assert_true(log.bad < 3);
+            log.calls = log.rows = 0;
+            log.cols = g.m->hidden;
+            tap.stop = 0;
+            cq_run_block(&s, &g.m->blocks[3], &in, &tap);
+            assert_int_equal(log.calls, 3);
+            assert_int_equal(log.block, 3);
+            assert_int_equal(log.group, 0);
+            log.calls = log.rows = 0;
+            log.x = NULL;
+            tap.stop = SIZE_MAX; /* both groups, tile by tile */
+            cq_run_block(&s, &g.m->blocks[2], &in, &tap);
+            assert_int_equal(log.calls, 6);
+            check(cq_forward(&s, &in, err));
+            float *out = (float *)get(TOKENS * g.m->vocab * sizeof *out);
+            cq_logits(&s, NULL, TOKENS, out);
+            for (size_t k = 0; k < TOKENS * g.m->vocab; k++) assert_true(out[k] - out[k] == 0.0f);
+        }
+}
+
+/* Catches: logits of chosen rows that are those of other rows. */
+static void test_logits_rows(void **state) {
+    static const uint32_t rows[] = {11, 0, 5, 5, 3, 10};
+    model g = load("qwen3");
+    cq_context ctx = plain();
+    cq_session_desc d;
+    cq_input in;
+    (void)state;
+    memset(&d, 0, sizeof d);
+    d.max_tokens = TOKENS;
+    d.tile = 4;
+    cq_session s = session_of(&ctx, g.m, &d);
+    memset(&in, 0, sizeof in);
+    in.ids = golden_ids("qwen3");
+    in.n = TOKENS;
+    check(cq_forward(&s, &in, err));
+    float *all = (float *)get(TOKENS * g.m->vocab * 4), *some = (float *)get(COUNT(rows) * g.m->vocab * 4);
+    cq_logits(&s, NULL, TOKENS, all);
+    cq_logits(&s, rows, COUNT(rows), some);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        same_bits("row", some + i * g.m->vocab, all + rows[i] * g.m->vocab, g.m->vocab);
+}
+
+/* Catches: input that reads or writes outside of the session or of the embedding. */
+static void test_forward_refuses(void **state) {
+    model g = load("dream");
+    cq_context ctx = plain();
+    cq_session_desc d;
+    cq_session s;
+    cq_error err;
+    cq_arena none = cq_arena_over(NULL, 0);
+    int32_t ids[8] = {1, 2, 3, 4, 5, 6, 7, 8}, positions[8] = {0};
+    uint8_t allow[64] = {0};
+    float bias[64] = {0};
+    (void)state;
+    memset(&d, 0, sizeof d);
+    assert_int_equal(cq_session_init(&s, &ctx, g.m, &d, &none, &none, &err), CQ_ERR_ARG);
+    d.max_tokens = 8;
+    d.max_rows = 9;
+    assert_int_equal(cq_session_init(&s, &ctx, g.m, &d, &none, &none, &err), CQ_ERR_ARG);
+    d.max_rows = 1;
+    for (int bit = 20; bit < 64; bit++) { /* sizes that overflow somewhere */
+        d.max_tokens = ((size_t)1 << (bit % 64)) - (size_t)(bit & 1);
+        none = cq_arena_over(NULL, 0);
+        cq_status st = cq_session_init(&s, &ctx, g.m, &d, &none, &none, &err);
+        if (st) assert_true(st == CQ_ERR_RANGE || st == CQ_ERR_MEMORY);
+        else assert_true(none.used / 8 / g.m->head_dim >= d.max_tokens);
+        if (bit > 60) assert_int_not_equal(st, CQ_OK);
+    }
+    d.max_tokens = 8;
+    d.max_rows = 4;
+    s = session_of(&ctx, g.m, &d);
+    const struct {
+        size_t n, slot, visible, ld;
+        int32_t id, position;
+        int mask;
+        cq_status want;
+    } row[] = {
+        {4, 0, 0, 0, 95, 0, 0, CQ_OK},         {0, 0, 0, 0, 1, 0, 0, CQ_ERR_RANGE},
+        {5, 0, 0, 0, 1, 0, 0, CQ_ERR_RANGE},   {4, 4, 0, 0, 1, 0, 0, CQ_OK},
+        {4, 5, 0, 0, 1, 0, 0, CQ_ERR_RANGE},   {4, SIZE_MAX, 0, 0, 1, 0, 0, CQ_ERR_RANGE},
+        {4, 0, 8, 0, 1, 0, 0, CQ_OK},          {4, 0, 9, 0, 1, 0, 0, CQ_ERR_RANGE},
+        {4, 2, 5, 0, 1, 0, 0, CQ_ERR_RANGE},   {4, 0, SIZE_MAX, 0, 1, 0, 0, CQ_ERR_RANGE},
+        {4, 0, 0, 0, 96, 0, 0, CQ_ERR_RANGE},  {4, 0, 0, 0, -1, 0, 0, CQ_ERR_RANGE},
+        {4, 0, 0, 0, INT32_MAX, 0, 0, CQ_ERR_RANGE}, {4, 0, 0, 0, INT32_MIN, 0, 0, CQ_ERR_RANGE},
+        {4, 0, 0, 0, 1, -1, 0, CQ_ERR_RANGE},  {4, 0, 0, 0, 1, INT32_MAX, 0, CQ_OK},
+        {4, 0, 0, 3, 1, 0, 1, CQ_ERR_ARG},     {4, 0, 0, 4, 1, 0, 1, CQ_OK},
+        {4, 0, 8, 7, 1, 0, 2, CQ_ERR_ARG},     {4, 0, 8, 8, 1, 0, 2, CQ_OK},
+    };
+    for (size_t i = 0; i < COUNT(row); i++) {
+        cq_input in;
+        memset(&in, 0, sizeof in);
+        ids[3] = row[i].id;
+        positions[3] = row[i].position;
+        in.ids = ids;
+        in.n = row[i].n;
+        in.slot = row[i].slot;
+        in.visible = row[i].visible;
+        in.positions = positions;
+        in.ld_mask = row[i].ld;
+        if (row[i].mask == 1) in.allow = allow;
+        if (row[i].mask == 2) in.bias = bias;
+        cq_status st = cq_forward(&s, &in, &err);
+        if (st != row[i].want) fail_msg("row %zu: status %d", i, (int)st);
+        if (st) check_error(st, &err);
+        if (row[i].id > 95 || row[i].id < 0) assert_true(err.where == 3 && err.got == row[i].id);
+    }
+}
+
+/* Catches: activations other than SiLU, which no golden model has. */
+static void test_activations(void **state) {
+    static const char *const names_[] = {"\"silu\"",     "\"swish\"", "\"gelu_pytorch_tanh\"",
+                                         "\"gelu_new\"", "\"relu\"",  "null"};
+    model g = load("qwen3");
+    char *config = config_text(&g);
+    cq_context ctx = plain();
+    (void)state;
+    for (size_t i = 0; i < COUNT(names_); i++) {
+        float x[67], u[67];
+        cq_session s;
+        memset(&s, 0, sizeof s);
+        set_config(&g, with(config, "hidden_act", names_[i]));
+        check(bind_with(&g, NULL, 0, err));
+        s.m = g.m;
+        s.ctx = &ctx;
+        for (size_t k = 0; k < 67; k++) {
+            x[k] = (float)((int)k - 33) * 0.3f;
+            u[k] = rng_float(-2, 2);
+        }
+        float y[67];
+        memcpy(y, x, sizeof y);
+        cq__activate(&s, y, u, 67);
+        for (size_t k = 0; k < 67; k++) {
+            double v = (double)x[k], z = sqrt(2 / acos(-1.0)) * (v + 0.044715 * v * v * v);
+            double want = i == 4 ? (v > 0 ? v : 0) : i == 2 || i == 3 ? v / 2 * (1 + tanh(z)) : v / (1 + exp(-v));
+            assert_true(fabs((double)y[k] - want * (double)u[k]) < 1e-5);
+        }
+    }
+    cq_error err;
+    set_config(&g, with(config, "hidden_act", "\"gelu\"")); /* the exact one: not the same function */
+    assert_int_equal(bind_with(&g, NULL, 0, &err), CQ_ERR_UNSUPPORTED);
+    assert_true(names(&err, "gelu"));
+}
+
+/* ---- descriptions ------------------------------------------------------------------------------------------------ */
+static cq_status parse_copy(const char *text, size_t n, cq_arch *arch, cq_error *err) {
+    char *exact = (char *)malloc(n ? n : 1);
+    memcpy(exact, text, n);
+    cq_status st = cq_arch_parse(arch, exact, n, err);
+    if (st) {
+        check_error(st, err);
+        assert_int_equal(st, CQ_ERR_FORMAT);
+        assert_true(err->where <= n);
+    }
+    free(exact);
+    return st;
+}
+#define ATTN "attn self_attn pre=a q=q k=k v=v o=o causal\n"
+#define MLP "mlp mlp pre=b gate=g up=u down=d\n"
+#define HEAD "model x\nembed e\nlayers l.#\nnorm n\nhead h\n"
+
+/* Catches: a built-in description that does not parse; words that are taken without a meaning. */
+static void test_arch_parse(void **state) {
+    static const struct {
+        const char *text;
+        int where; /* -1: good */
+    } row[] = {
+        {HEAD ATTN MLP, -1},
+        {HEAD ATTN, -1},
+        {HEAD MLP, -1},
+        {HEAD ATTN MLP "\r\n \n\t\n", -1},
+        {HEAD ATTN MLP "diffusion", -1},
+        {HEAD ATTN MLP "diffusion shift\ntie\nkv-heads-required\nignore *", -1},
+        {"", 0},
+        {HEAD, 41},
+        {ATTN MLP, 77},
+        {"bogus\n", 0},
+        {"model\n", 0},
+        {"model x y\n", 8},
+        {"tie x\n", 4},
+        {"diffusion shif\n", 10},
+        {"diffusion shift x\n", 16},
+        {"model x\nmodel y\n", 8},
+        {"model x\nembed e\nlayers l\nnorm n\nhead h\n" ATTN, 23},
+        {"attn\n", 0},
+        {"attn p\n", 0},
+        {"attn p pre=\n", 7},
+        {"attn p pre=a q=q k=k v=v\n", 0},
+        {"attn p pre=a q= k=k v=v o=o\n", 13},
+        {"attn p pre=a q=+x k=k v=v o=o\n", 13},
+        {"attn p pre=a q=q q=r k=k v=v o=o\n", 17},
+        {"attn p pre=a pre=a q=q k=k v=v o=o\n", 13},
+        {"attn p pre=a q=q k=k v=v o=o gate=g\n", 29},
+        {"attn p pre=a bidirectional q=q k=k v=v o=o\n", 13},
+        {"mlp p pre=a causal gate=g up=u down=d\n", 12},
+        {"mlp p pre=a q_norm=q gate=g up=u down=d\n", 12},
+        {"mlp p pre=a gate=g up=u\n", 0},
+        {"mlp p gate=g up=u down=d\n", 0},
+        {ATTN ATTN, 44},
+        {MLP MLP MLP MLP MLP, 132},
+    };
+    cq_arch arch;
+    cq_error err;
+    (void)state;
+    for (size_t i = 0; cq_arch_builtin(i); i++) {
+        const char *text = cq_arch_builtin(i);
+        cq_arch found;
+        check(cq_arch_parse(&arch, text, strlen(text), err));
+        check(cq_arch_find(&found, arch.name.p, arch.name.n, err));
+        assert_ptr_equal(found.text.p, text);
+        assert_int_equal(arch.blocks, 2);
+        assert_int_equal(arch.block[0].kind, CQ_BLOCK_ATTENTION);
+        assert_true(arch.block[0].causal == !arch.diffusion);
+    }
+    assert_null(cq_arch_builtin(SIZE_MAX));
+    for (size_t i = 0; i < COUNT(row); i++) {
+        cq_status st = parse_copy(row[i].text, strlen(row[i].text), &arch, &err);
+        if (row[i].where < 0 ? st != CQ_OK : (st != CQ_ERR_FORMAT || err.where != (uint64_t)row[i].where))
+            fail_msg("%s: status %d at %d", row[i].text, (int)st, (int)err.where);
+    }
+    static const char every[] = HEAD "attn s pre=a q=q+ k=k+key v=v o=o window=w window_if=i window_from=f q_norm=x "
+                                "k_norm=y causal full";
+    check(cq_arch_parse(&arch, every, sizeof every - 1, err));
+    assert_true(cq__str_eq(arch.block[0].k_norm, "y") && !arch.block[0].causal);
+    assert_true(arch.block[0].role[CQ_ROLE_Q].bias && !arch.block[0].role[CQ_ROLE_K].bias);
+    assert_true(cq__str_eq(arch.block[0].role[CQ_ROLE_K].bias_key, "key") && !arch.block[0].role[CQ_ROLE_Q].bias_key.n);
+    assert_int_equal(cq_arch_find(&arch, "gpt2", 4, &err), CQ_ERR_UNSUPPORTED);
+    assert_true(names(&err, "gpt2"));
+    assert_string_equal(cq_role_name(CQ_ROLE_GATE), "gate");
+}
+
+/* Catches: reads outside of a description that is cut off or damaged anywhere (with the sanitizer). */
+static void test_arch_damage(void **state) {
+    cq_arch arch;
+    cq_error err;
+    size_t good = 0;
+    (void)state;
+    for (size_t i = 0; cq_arch_builtin(i); i++) {
+        const char *text = cq_arch_builtin(i);
+        size_t n = strlen(text);
+        for (size_t cut = 0; cut <= n; cut++) good += parse_copy(text, cut, &arch, &err) == CQ_OK;
+        for (size_t trial = 0; trial < 4000; trial++) {
+            char data[1000];
+            size_t len = n;
+            memcpy(data, text, n);
+            for (size_t edits = 1 + rng() % 3; edits; edits--) {
+                size_t at = rng() % len, from = rng() % len, move = 1 + rng() % 12;
+                size_t most = len - (at > from ? at : from);
+                if (rng() % 3 == 0) data[at] = (char)rng();
+                else if (rng() % 2) data[at] = " \n=+#.\t\r"[rng() % 8];
+                else memmove(data + at, data + from, move < most ? move : most);
+            }
+            good += parse_copy(data, len, &arch, &err) == CQ_OK;
+        }
+    }
+    assert_true(good > 100); /* else the test tests nothing */
+}
+
+/* Catches: a description of the caller that is not used, or not used in the same way. */
+static void test_arch_own(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        cq_context ctx = plain();
+        int32_t *ids = golden_ids(goldens[i]);
+        float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
+        char *text = (char *)copy_of(g.m->arch.text.p, g.m->arch.text.n);
+        size_t n = g.m->arch.text.n;
+        set_config(&g, with(config_text(&g), "model_type", "\"mine\""));
+        cq_error err;
+        assert_int_equal(bind_with(&g, NULL, 0, &err), CQ_ERR_UNSUPPORTED);
+        assert_true(names(&err, "mine"));
+        check(bind_with(&g, text, n, err));
+        same_bits(goldens[i], run(&ctx, g.m, ids, BATCH, TOKENS, &usual), want, logits_count(g.m));
+    }
+    /* and one that differs: without causal, a causal model sees everything */
+    model g = load("qwen2-tied");
+    cq_context ctx = plain();
+    char *text = (char *)copy_of(g.m->arch.text.p, g.m->arch.text.n + 1);
+    memcpy(strstr(text, "causal"), "full  ", 6);
+    float *want = run(&ctx, g.m, golden_ids("qwen2-tied"), BATCH, TOKENS, &usual);
+    check(bind_with(&g, text, strlen(text), err));
+    float *got = run(&ctx, g.m, golden_ids("qwen2-tied"), BATCH, TOKENS, &usual);
+    assert_true(distance(got, want, logits_count(g.m)) > 0.1);
+}
+
+/* ---- binding ----------------------------------------------------------------------------------------------------- */
+static void refuse(model *g, const char *config, cq_status want, const char *name) {
+    cq_error err;
+    set_config(g, config);
+    memset(&err, 0, sizeof err);
+    cq_status st = bind_with(g, NULL, 0, &err);
+    if (st != want || (name && !names(&err, name)))
+        fail_msg("status %d (%s; %.*s) for\n%s", (int)st, err.what ? err.what : "none", (int)err.name_len, err.name,
+                 config);
+    if (st) check_error(st, &err);
+}
+
+/* Catches: keys that are not needed, not checked, or checked after they were used. */
+static void test_bind_config(void **state) {
+    static const char *const sizes[] = {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
+                                        "intermediate_size", "num_key_value_heads", "head_dim",
+                                        "max_position_embeddings"};
+    static const struct {
+        const char *key, *value;
+        cq_status want;
+        const char *name;
+    } row[] = {
+        {"model_type", NULL, CQ_ERR_MISSING, "model_type"},
+        {"model_type", "3", CQ_ERR_MISSING, "model_type"},
+        {"model_type", "\"\"", CQ_ERR_UNSUPPORTED, ""},
+        {"vocab_size", "97", CQ_ERR_FORMAT, "model.embed_tokens.weight"},
+        {"hidden_size", "47", CQ_ERR_FORMAT, "model.embed_tokens.weight"},
+        {"num_hidden_layers", "1", CQ_ERR_FORMAT, "model.layers.1.input_layernorm.weight"},
+        {"num_hidden_layers", "3", CQ_ERR_MISSING, "model.layers.2.input_layernorm.weight"},
+        {"num_hidden_layers", "4096", CQ_ERR_FORMAT, "num_hidden_layers"},
+        {"num_hidden_layers", "4097", CQ_ERR_RANGE, "num_hidden_layers"},
+        {"num_attention_heads", "2", CQ_ERR_FORMAT, "model.layers.0.self_attn.q_proj.weight"},
+        {"num_attention_heads", "3", CQ_ERR_RANGE, "num_key_value_heads"},
+        {"num_attention_heads", "65538", CQ_ERR_RANGE, "num_attention_heads"},
+        {"num_key_value_heads", "1", CQ_ERR_FORMAT, "model.layers.0.self_attn.k_proj.weight"},
+        {"num_key_value_heads", "3", CQ_ERR_RANGE, "num_key_value_heads"},
+        {"num_key_value_heads", "null", CQ_ERR_FORMAT, "model.layers.0.self_attn.k_proj.weight"},
+        {"intermediate_size", "55", CQ_ERR_FORMAT, "model.layers.0.mlp.gate_proj.weight"},
+        {"head_dim", "15", CQ_ERR_RANGE, "head_dim"},
+        {"head_dim", "14", CQ_ERR_FORMAT, "model.layers.0.self_attn.q_norm.weight"},
+        {"head_dim", "4098", CQ_ERR_RANGE, "head_dim"},
+        {"head_dim", "null", CQ_ERR_FORMAT, "model.layers.0.self_attn.q_norm.weight"}, /* 48 / 4 = 12 */
+        {"rms_norm_eps", "1.0", CQ_ERR_RANGE, "rms_norm_eps"},
+        {"rms_norm_eps", "-1e-6", CQ_ERR_RANGE, "rms_norm_eps"},
+        {"rms_norm_eps", "NaN", CQ_ERR_FORMAT, "rms_norm_eps"},
+        {"rms_norm_eps", "\"1\"", CQ_ERR_FORMAT, "rms_norm_eps"},
+        {"rms_norm_eps", "null", CQ_OK, NULL},
+        {"hidden_act", "\"tanh\"", CQ_ERR_UNSUPPORTED, "tanh"},
+        {"hidden_act", "1", CQ_ERR_UNSUPPORTED, "1"},
+        {"tie_word_embeddings", "1", CQ_ERR_FORMAT, "tie_word_embeddings"},
+        {"tie_word_embeddings", "true", CQ_OK, NULL}, /* lm_head is there as well: the embedding once more */
+        {"attention_bias", "\"yes\"", CQ_ERR_FORMAT, "attention_bias"},
+        {"attention_bias", "true", CQ_ERR_MISSING, "model.layers.0.self_attn.q_proj.bias"},
+        {"eos_token_id", "[]", CQ_OK, NULL},
+        {"eos_token_id", "[3, 4]", CQ_OK, NULL},
+        {"eos_token_id", "1000000", CQ_OK, NULL},
+        {"mask_token_id", "96", CQ_ERR_RANGE, "mask_token_id"},
+        {"mask_token_id", "-2", CQ_ERR_RANGE, "mask_token_id"},
+        {"mask_token_id", "\"x\"", CQ_ERR_RANGE, "mask_token_id"},
+        {"mask_token_id", "95", CQ_OK, NULL},
+        {"sliding_window", "0", CQ_ERR_RANGE, "sliding_window"},
+        {"sliding_window", "-5", CQ_ERR_RANGE, "sliding_window"},
+        {"sliding_window", "\"a\"", CQ_ERR_RANGE, "sliding_window"},
+        {"rope_theta", "1.0", CQ_ERR_RANGE, "rope_theta"},
+        {"rope_theta", "-1", CQ_ERR_RANGE, "rope_theta"},
+        {"rope_theta", "[]", CQ_ERR_FORMAT, "rope_theta"},
+        {"rope_parameters", "7", CQ_ERR_FORMAT, "rope_parameters"},
+        {"rope_parameters", "{\"full_attention\": {\"rope_theta\": 2.0}}", CQ_ERR_UNSUPPORTED, "rope_parameters"},
+        {"rope_parameters", "null", CQ_OK, NULL},
+    };
+    model g = load("qwen3");
+    char *config = config_text(&g);
+    (void)state;
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        static const char *const range[] = {"0", "-1", "1073741825", "9223372036854775807", "-9223372036854775808"};
+        static const char *const format[] = {"\"48\"", "1.5",  "true", "[48]",
+                                             "{}",     "1e30", "NaN",  "99999999999999999999"};
+        for (size_t k = 0; k < COUNT(range); k++) refuse(&g, with(config, sizes[i], range[k]), CQ_ERR_RANGE, sizes[i]);
+        for (size_t k = 0; k < COUNT(format); k++)
+            refuse(&g, with(config, sizes[i], format[k]), CQ_ERR_FORMAT, sizes[i]);
+        if (i < 6) refuse(&g, with(config, sizes[i], NULL), CQ_ERR_MISSING, sizes[i]);
+        if (i < 5) refuse(&g, with(config, sizes[i], "null"), CQ_ERR_MISSING, sizes[i]);
+    }
+    for (size_t i = 0; i < COUNT(row); i++)
+        refuse(&g, with(config, row[i].key, row[i].value), row[i].want, row[i].name);
+    refuse(&g, "[]", CQ_ERR_FORMAT, NULL);
+    refuse(&g, "{", CQ_ERR_FORMAT, NULL);
+    refuse(&g, "", CQ_ERR_FORMAT, NULL);
+    g = load("dream");
+    config = config_text(&g);
+    assert_int_equal(g.m->mask_id, 90);
+    refuse(&g, with(config, "mask_token_id", NULL), CQ_ERR_MISSING, "mask_token_id");
+    refuse(&g, with(config, "mask_token_id", "-1"), CQ_ERR_MISSING, "mask_token_id");
+    refuse(&g, with(config, "mask_token_id", "96"), CQ_ERR_RANGE, "mask_token_id");
+    refuse(&g, with(config, "head_dim", "11"), CQ_ERR_RANGE, "head_dim");
+    refuse(&g, with(config, "num_attention_heads", "7"), CQ_ERR_RANGE, "hidden_size");
+    g = load("qwen2-tied");
+    assert_true(g.m->tied);
+    refuse(&g, with(config_text(&g), "tie_word_embeddings", "false"), CQ_ERR_MISSING, "lm_head.weight");
+    g = load("llama-bias-llama3");
+    refuse(&g, with(config_text(&g), "mlp_bias", "false"), CQ_ERR_FORMAT, "model.layers.0.mlp.down_proj.bias");
+}
+
+/* Catches: windows of the wrong layers. */
+static void test_bind_window(void **state) {
+    static const struct {
+        const char *use, *from, *types;
+        size_t window[2];
+        cq_status want;
+    } row[] = {{"true", "0", NULL, {3, 3}, CQ_OK},
+               {"true", "1", NULL, {0, 3}, CQ_OK},
+               {"true", "null", NULL, {0, 0}, CQ_OK},
+               {"false", "0", NULL, {0, 0}, CQ_OK},
+               {"null", "0", NULL, {0, 0}, CQ_OK},
+               {"true", "0", "[\"full_attention\", \"sliding_attention\"]", {0, 3}, CQ_OK},
+               {"true", "0", "[\"sliding_attention\", \"full_attention\", 5]", {3, 0}, CQ_OK},
+               {"false", "0", "[\"sliding_attention\", \"full_attention\"]", {0, 0}, CQ_OK},
+               {"true", "0", "[\"sliding_attention\"]", {0, 0}, CQ_ERR_FORMAT},
+               {"true", "0", "[\"linear_attention\", \"full_attention\"]", {0, 0}, CQ_ERR_FORMAT},
+               {"true", "0", "[]", {0, 0}, CQ_ERR_FORMAT},
+               {"1", "0", NULL, {0, 0}, CQ_ERR_FORMAT},
+               {"true", "\"0\"", NULL, {0, 0}, CQ_ERR_FORMAT}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(row); i++) {
+        model g = load("qwen3");
+        char *config = with(with(with(config_text(&g), "sliding_window", "3"), "use_sliding_window", row[i].use),
+                            "max_window_layers", row[i].from);
+        if (row[i].types) config = with(config, "layer_types", row[i].types);
+        refuse(&g, config, row[i].want, NULL);
+        if (row[i].want) continue;
+        for (size_t l = 0; l < 2; l++) assert_int_equal(g.m->blocks[2 * l].window, row[i].window[l]);
+        assert_int_equal(g.m->blocks[1].window, 0);
+    }
+}
+
+/* Catches: rope scaling of each kind that computes something else, or takes what makes no sense. */
+static void test_bind_rope(void **state) {
+    static const struct {
+        const char *scaling;
+        cq_status want;
+        const char *name;
+    } row[] = {
+        {"null", CQ_OK, NULL},
+        {"\"linear\"", CQ_ERR_FORMAT, "rope_scaling"},
+        {"{}", CQ_ERR_MISSING, "rope_type"},
+        {"{\"type\": \"default\"}", CQ_OK, NULL},
+        {"{\"type\": \"dynamic\", \"factor\": 2}", CQ_ERR_UNSUPPORTED, "dynamic"},
+        {"{\"rope_type\": \"longrope\"}", CQ_ERR_UNSUPPORTED, "longrope"},
+        {"{\"rope_type\": 7}", CQ_ERR_UNSUPPORTED, "7"},
+        {"{\"type\": \"linear\"}", CQ_ERR_RANGE, "factor"},
+        {"{\"type\": \"linear\", \"factor\": 0.5}", CQ_ERR_RANGE, "factor"},
+        {"{\"type\": \"linear\", \"factor\": \"2\"}", CQ_ERR_FORMAT, "factor"},
+        {"{\"type\": \"linear\", \"factor\": 1e99}", CQ_ERR_FORMAT, "factor"},
+        {"{\"type\": \"linear\", \"factor\": 2.5}", CQ_OK, NULL},
+        {"{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4}", CQ_ERR_RANGE,
+         "low_freq_factor"},
+        {"{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 0}", CQ_ERR_RANGE, "low_freq_factor"},
+        {"{\"rope_type\": \"llama3\", \"factor\": 8, \"high_freq_factor\": null}", CQ_OK, NULL},
+        {"{\"rope_type\": \"llama3\", \"factor\": 8, \"original_max_position_embeddings\": 0}", CQ_ERR_MISSING,
+         "original_max_position_embeddings"},
+        {"{\"rope_type\": \"yarn\", \"factor\": 4}", CQ_OK, NULL},
+        {"{\"rope_type\": \"yarn\", \"factor\": 4, \"beta_fast\": 0}", CQ_ERR_RANGE, "beta_fast"},
+        {"{\"rope_type\": \"yarn\", \"factor\": 4, \"beta_slow\": -1}", CQ_ERR_RANGE, "beta_fast"},
+        {"{\"rope_type\": \"yarn\", \"factor\": 4, \"beta_slow\": 1e-38, \"beta_fast\": 1e-38}", CQ_OK, NULL},
+        {"{\"rope_type\": \"yarn\", \"factor\": 4, \"beta_slow\": 3e38, \"beta_fast\": 3e38}", CQ_OK, NULL},
+        {"{\"rope_type\": \"yarn\", \"factor\": 3e38, \"mscale\": 3e38, \"mscale_all_dim\": 3e38}", CQ_OK, NULL},
+    };
+    model g = load("mistral");
+    char *config = config_text(&g);
+    (void)state;
+    for (size_t i = 0; i < COUNT(row); i++)
+        refuse(&g, with(config, "rope_scaling", row[i].scaling), row[i].want, row[i].name);
+    char *yarn = with(config, "rope_scaling", "{\"type\": \"yarn\", \"factor\": 4}");
+    refuse(&g, with(yarn, "max_position_embeddings", "null"), CQ_ERR_MISSING, "original_max_position_embeddings");
+    char *late = with(config, "rope_scaling", "{\"type\": \"yarn\", \"factor\": 4, \"beta_fast\": 1e-38, "
+                      "\"original_max_position_embeddings\": 1e30}");
+    refuse(&g, with(late, "rope_theta", "1.0000002"), CQ_OK, NULL); /* the ramp begins at dimension 4e9: nowhere */
+    for (size_t j = 0; j < 6; j++) assert_true(fabsf(g.m->inv_freq[j] - 1.0f) < 1e-5f);
+
+    refuse(&g, with(config, "rope_scaling", "{\"type\": \"linear\", \"factor\": 2.5}"), CQ_OK, NULL);
+    for (size_t j = 0; j < 6; j++) {
+        double want = pow(10000.0, -(double)j / 6) / 2.5;
+        assert_true(fabs((double)g.m->inv_freq[j] - want) < 1e-6 * want);
+    }
+    /* the formulas of modeling_rope_utils.py in double: whole and fractional edges, both kinds of attention_factor */
+    for (size_t t = 0; t < 2; t++)
+        for (size_t mscale = 0; mscale < 2; mscale++) {
+            double lo = 12 * log(256 / (32 * 2 * acos(-1.0))) / (2 * log(10000.0));
+            double hi = 12 * log(256 / (1 * 2 * acos(-1.0))) / (2 * log(10000.0));
+            double scale = mscale ? (0.1 * 2 * log(4.0) + 1) / (0.1 * 0.5 * log(4.0) + 1) : 0.1 * log(4.0) + 1;
+            char text[200];
+            if (t) {
+                lo = floor(lo);
+                hi = ceil(hi);
+            }
+            lo = lo > 0 ? lo : 0;
+            snprintf(text, sizeof text, "{\"type\": \"yarn\", \"factor\": 4.0, \"truncate\": %s%s}",
+                     t ? "true" : "false", mscale ? ", \"mscale\": 2.0, \"mscale_all_dim\": 0.5" : "");
+            refuse(&g, with(config, "rope_scaling", text), CQ_OK, NULL);
+            assert_true(fabs((double)g.m->rope_scale - scale) < 1e-6);
+            for (size_t j = 0; j < 6; j++) {
+                double ramp = ((double)j - lo) / (hi - lo), base = pow(10000.0, -(double)j / 6);
+                ramp = ramp < 0 ? 0 : ramp > 1 ? 1 : ramp;
+                double want = base / 4 * ramp + base * (1 - ramp);
+                assert_true(fabs((double)g.m->inv_freq[j] - want) < 2e-6 * want);
+            }
+            static const int32_t positions[3] = {0, 5, 200};
+            cq_context ctx = plain();
+            cq_session_desc d;
+            cq_input in;
+            memset(&d, 0, sizeof d);
+            memset(&in, 0, sizeof in);
+            d.max_tokens = in.n = 3;
+            in.positions = positions;
+            cq_session s = session_of(&ctx, g.m, &d);
+            cq_prepare(&s, &in);
+            for (size_t r = 0; r < 3; r++)
+                for (size_t j = 0; j < 6; j++) { /* cos, then sin */
+                    double angle = (double)((float)positions[r] * g.m->inv_freq[j]);
+                    assert_true(fabs((double)s.cos_sin[r * 12 + j] - scale * cos(angle)) < 1e-6);
+                    assert_true(fabs((double)s.cos_sin[r * 12 + 6 + j] - scale * sin(angle)) < 1e-6);
+                }
+        }
+}
+
+/* Catches: tensors that are missing, too many, of the wrong shape, rank or type, and are taken. */
+static void test_bind_tensors(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        const cq_named *list = g.w.list;
+        size_t count = g.w.count;
+        cq_error err;
+        for (size_t k = 0; k < count; k++) {
+            char name[100];
+            cq_named *l = (cq_named *)get((count + 1) * sizeof *l);
+            snprintf(name, sizeof name, "%.*s", (int)list[k].name_len, list[k].name);
+            g.w.list = l;
+            g.w.count = count - 1; /* without it */
+            memcpy(l, list, k * sizeof *l);
+            memcpy(l + k, list + k + 1, (count - k - 1) * sizeof *l);
+            assert_int_equal(bind_with(&g, NULL, 0, &err), CQ_ERR_MISSING);
+            assert_true(names(&err, name));
+            g.w.count = count;
+            for (size_t kind = 0; kind < 6; kind++) {
+                cq_status want = CQ_ERR_FORMAT;
+                memcpy(l, list, count * sizeof *l);
+                if (kind == 0) l[k].t.cols++;
+                if (kind == 1) l[k].t.cols--;
+                if (kind == 2) l[k].ndim = l[k].ndim == 1 ? 2 : 1;
+                if (kind == 3) l[k].ndim = 0;
+                if (kind == 4) {
+                    l[k].t.data = NULL; /* as int64, say */
+                    want = CQ_ERR_UNSUPPORTED;
+                }
+                if (kind == 5) {
+                    if (l[k].ndim == 1) l[k].t.format = CQ_INT8;
+                    else l[k].t.rows++;
+                    want = l[k].ndim == 1 ? CQ_ERR_UNSUPPORTED : CQ_ERR_FORMAT;
+                }
+                assert_int_equal(bind_with(&g, NULL, 0, &err), want);
+                assert_true(names(&err, name));
+            }
+            memcpy(l, list, (k + 1) * sizeof *l); /* one that nobody described */
+            memcpy(l + k + 1, list + k, (count - k) * sizeof *l);
+            snprintf(name, sizeof name, "%.*s_extra", (int)list[k].name_len, list[k].name);
+            l[k + 1].name = name;
+            l[k + 1].name_len = strlen(name);
+            g.w.count = count + 1;
+            qsort(l, g.w.count, sizeof *l, by_name);
+            assert_int_equal(bind_with(&g, NULL, 0, &err), CQ_ERR_FORMAT);
+            assert_true(names(&err, name));
+        }
+        if (!strcmp(goldens[i], "qwen3")) continue; /* its description ignores nothing */
+        cq_named *l = (cq_named *)get((count + 1) * sizeof *l);
+        memcpy(l, list, count * sizeof *l);
+        l[count] = list[0];
+        l[count].name = "model.layers.0.self_attn.rotary_emb.inv_freq";
+        l[count].name_len = strlen(l[count].name);
+        l[count].t.data = NULL;
+        g.w.list = l;
+        g.w.count = count + 1;
+        qsort(l, g.w.count, sizeof *l, by_name);
+        check(bind_with(&g, NULL, 0, err));
+    }
+}
+
+/* Catches: names that are cut off and then found, memory that is too small, an arena that only counts. */
+static void test_bind_memory(void **state) {
+    char text[900], name[300];
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        cq_arena a = arena_of(cq_model_bound(g.config_len, &g.w));
+        cq_model m;
+        cq_error err;
+        check(cq_model_bind(&m, g.config, g.config_len, &g.w, NULL, 0, &a, err));
+        for (size_t need = a.used, n = 0; n < need; n += n + 97 < need ? 97 : 1) {
+            a = arena_of(n);
+            cq_status st = cq_model_bind(&m, g.config, g.config_len, &g.w, NULL, 0, &a, &err);
+            assert_int_equal(st, CQ_ERR_MEMORY);
+            check_error(st, &err);
+        }
+        a = cq_arena_over(NULL, 0);
+        assert_int_equal(cq_model_bind(&m, g.config, g.config_len, &g.w, NULL, 0, &a, &err), CQ_ERR_ARG);
+    }
+    model g = random_model(1, 4, 1, 1, 4, 4, 4);
+    cq_error err;
+    memset(name, 'e', sizeof name);
+    name[299] = 0;
+    snprintf(text, sizeof text, "model llama\nembed %s\nlayers l.#\nnorm n\nhead h\n" MLP, name);
+    assert_int_equal(bind_with(&g, text, strlen(text), &err), CQ_ERR_RANGE);
+    check_error(CQ_ERR_RANGE, &err);
+    char small[12];
+    size_t whole = cq_module_name(random_model(1, 4, 1, 1, 4, 4, 4).m, 0, CQ_ROLE_Q, name, sizeof name);
+    assert_string_equal(name, "model.layers.0.self_attn.q_proj");
+    assert_int_equal(whole, strlen(name));
+    assert_int_equal(cq_module_name(g.m = random_model(1, 4, 1, 1, 4, 4, 4).m, 0, CQ_ROLE_Q, small, sizeof small), 11);
+    assert_string_equal(small, "model.layer");
+    assert_int_equal(cq_head_name(g.m, name, sizeof name), 7);
+    assert_string_equal(name, "lm_head");
+}
+
+/* Catches: a limit that is not the one that is said, and anything quadratic in layers: the largest number there is. */
+static void test_many_layers(void **state) {
+    static const int32_t ids[3] = {0, 2, 1};
+    model g = random_model(4096, 2, 1, 1, 2, 1, 3);
+    cq_context ctx = plain();
+    cq_part part;
+    (void)state;
+    assert_int_equal(g.m->block_count, 8192);
+    float *y = run(&ctx, g.m, ids, 1, 3, &usual);
+    for (size_t i = 0; i < 9; i++) assert_true(y[i] - y[i] == 0.0f);
+    assert_true(cq_model_part(g.m, NULL, 2 + 4096 * 9, &part));
+    assert_string_equal(part.name, "lm_head.weight");
+}
+
+/* ---- parts, .cq files, rotation ---------------------------------------------------------------------------------- */
+/* Catches: parts that are missing, double, or called otherwise than in the checkpoint. */
+static void test_parts(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        cq_rotate_plan off;
+        cq_part part;
+        memset(&off, 0, sizeof off);
+        bool *met = (bool *)get(g.w.count);
+        size_t count = 0;
+        for (; cq_model_part(g.m, i & 1 ? &off : NULL, count, &part); count++) {
+            const cq_named *t = cq_weights_find(&g.w, part.name, part.name_len);
+            assert_non_null(t);
+            assert_int_equal(part.name_len, strlen(part.name));
+            assert_false(met[t - g.w.list]);
+            met[t - g.w.list] = true;
+            assert_int_equal(t->t.rows, part.rows);
+            assert_int_equal(t->t.cols, part.cols);
+            assert_int_equal(t->ndim, part.matrix ? 2 : 1);
+            assert_true(part.kind == CQ_PART_LINEAR || part.kind == CQ_PART_BIAS ? part.role < CQ_ROLE_COUNT
+                                                                                 : part.role == CQ_ROLE_COUNT);
+            float *whole = (float *)get(part.rows * part.cols * 4), *row = (float *)get(part.cols * 4);
+            cq_context ctx = plain();
+            check(cq_part_read(&ctx, g.m, NULL, &part, 0, part.rows, whole, err));
+            for (size_t r = 0; r < part.rows; r++) {
+                cq_tensor_row(&t->t, r, row);
+                same_bits(part.name, whole + r * part.cols, row, part.cols);
+            }
+            cq_error err; /* pieces: only of the two with independent rows */
+            bool pieces = part.kind == CQ_PART_EMBED || part.kind == CQ_PART_HEAD;
+            if (part.rows > 2) {
+                assert_int_equal(cq_part_read(&ctx, g.m, NULL, &part, 1, 2, whole, &err), pieces ? CQ_OK : CQ_ERR_ARG);
+                if (!pieces) assert_true(names(&err, part.name));
+            }
+            float *two = (float *)get((part.rows + 1) * part.cols * 4);
+            assert_int_equal(cq_part_read(&ctx, g.m, NULL, &part, 1, part.rows, two, &err), CQ_ERR_ARG);
+            assert_int_equal(cq_part_read(&ctx, g.m, NULL, &part, SIZE_MAX, 2, two, &err), CQ_ERR_ARG);
+            check_error(CQ_ERR_ARG, &err);
+        }
+        assert_int_equal(count, g.w.count);
+        assert_false(cq_model_part(g.m, NULL, SIZE_MAX, &part));
+        off.enabled = true; /* a rotated model has its own head */
+        size_t rotated = 0;
+        while (cq_model_part(g.m, &off, rotated, &part)) rotated++;
+        assert_int_equal(rotated, count + g.m->tied);
+        assert_string_equal(part.name[0] ? "lm_head.weight" : "", "lm_head.weight");
+    }
+}
+
+/* All parts as float tensors, as another checkpoint. */
+static model read_parts(const cq_context *ctx, const model *g, const cq_rotate_plan *plan) {
+    model out;
+    cq_named *list = (cq_named *)get((g->w.count + 1) * sizeof *list);
+    cq_part part;
+    size_t n = 0;
+    for (; cq_model_part(g->m, plan, n, &part); n++) {
+        float *data = (float *)get(part.rows * part.cols * sizeof *data);
+        if (part.kind == CQ_PART_EMBED || part.kind == CQ_PART_HEAD) /* in pieces of 7 rows */
+            for (size_t r = 0; r < part.rows; r += 7) {
+                size_t rows = part.rows - r < 7 ? part.rows - r : 7;
+                check(cq_part_read(ctx, g->m, plan, &part, r, rows, data + r * part.cols, err));
+            }
+        else check(cq_part_read(ctx, g->m, plan, &part, 0, part.rows, data, err));
+        add_f32(&list[n], part.name, part.matrix ? part.rows : 0, part.cols, data);
+    }
+    qsort(list, n, sizeof *list, by_name);
+    out.w.list = list;
+    out.w.count = n;
+    char *config = config_text(g);
+    if (plan && plan->enabled) config = with(config, "tie_word_embeddings", "false");
+    set_config(&out, config);
+    check(bind_with(&out, NULL, 0, err));
+    return out;
+}
+static cq_rotate_plan *rotate_plan(const cq_context *ctx, const cq_model *m, uint64_t seed) {
+    cq_rotate_plan *plan = (cq_rotate_plan *)get(sizeof *plan);
+    cq_arena a = cq_arena_over(NULL, 0), b;
+    cq_error err;
+    check(cq_rotate_plan_auto(plan, ctx, m, seed, &a, err));
+    b = cq_arena_over(get(a.used), a.used - 1);
+    assert_int_equal(cq_rotate_plan_auto(plan, ctx, m, seed, &b, &err), CQ_ERR_MEMORY);
+    b = arena_of(a.used);
+    check(cq_rotate_plan_auto(plan, ctx, m, seed, &b, err));
+    assert_int_equal(a.used, b.used);
+    return plan;
+}
+
+/* Catches: a rotation that is missing on one side of one linear, gains that are folded in twice or not at all, a tied
+   head that stays tied, and orders that have no Hadamard matrix. */
+static void test_rotation(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens) + 1; i++) {
+        bool own = i == COUNT(goldens);
+        cq_context ctx = plain(), three;
+        model g = own ? random_model(2, 30, 5, 1, 6, 22, 40) : load(goldens[i]);
+        int32_t *ids = own ? (int32_t *)copy_of(golden_ids("dream"), BATCH * TOKENS * 4) : golden_ids(goldens[i]);
+        for (size_t k = 0; own && k < BATCH * TOKENS; k++) ids[k] %= 40;
+        float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
+        cq_rotate_plan *plan = rotate_plan(&ctx, g.m, 5);
+        assert_int_equal(plan->r1.mode, own ? CQ_ROTATE_ORTHOGONAL : CQ_ROTATE_HADAMARD);
+        model rotated = read_parts(&ctx, &g, plan);
+        assert_false(rotated.m->tied);
+        float *got = run(&ctx, rotated.m, ids, BATCH, TOKENS, &usual);
+        close_to("rotated", got, want, logits_count(g.m), 1e-4);
+        /* and it is a rotation: the weights are others, the gains are 1 */
+        float a[64], b[64];
+        cq_tensor_row(&g.m->blocks[0].lin[CQ_ROLE_V].w, 1, a);
+        cq_tensor_row(&rotated.m->blocks[0].lin[CQ_ROLE_V].w, 1, b);
+        assert_true(fabsf(a[0] - b[0]) + fabsf(a[1] - b[1]) > 1e-3f);
+        for (size_t k = 0; k < g.m->hidden; k++) assert_true(cq__f32(rotated.m->blocks[1].pre + 4 * k) == 1.0f);
+        /* with threads the same bits; another seed other weights; switched off, those of the checkpoint */
+        assert_true(context_number(4, &three));
+        model again = read_parts(&three, &g, rotate_plan(&three, g.m, 5));
+        for (size_t t = 0; t < again.w.count; t++)
+            assert_memory_equal(again.w.list[t].data, rotated.w.list[t].data, (size_t)again.w.list[t].bytes);
+        model other = read_parts(&ctx, &g, rotate_plan(&ctx, g.m, 6));
+        cq_tensor_row(&other.m->blocks[0].lin[CQ_ROLE_V].w, 1, a);
+        assert_true(memcmp(a, b, 8));
+        plan->enabled = false;
+        model off = read_parts(&ctx, &g, plan);
+        same_bits("off", run(&ctx, off.m, ids, BATCH, TOKENS, &usual), want, logits_count(g.m));
+    }
+}
+
+/* A .cq file of all parts: matrices in panels of `format`, vectors in float; opened and bound. packed: the bytes to
+   take for a part instead of rounding it; NULL: none. */
+static model write_cq(const cq_context *ctx, const model *g, const cq_rotate_plan *plan, cq_format format, size_t group,
+                      bool asym, const unsigned char *const *packed) {
+    cq_named *list = (cq_named *)get((g->w.count + 1) * sizeof *list);
+    const char *text = g->m->arch.text.p;
+    char *config = config_text(g);
+    uint64_t section[CQ_SECTION_COUNT];
+    cq_file_layout l;
+    cq_checksum sum;
+    cq_part part;
+    size_t n = 0;
+    if (plan && plan->enabled) config = with(config, "tie_word_embeddings", "false");
+    memset(section, 0, sizeof section);
+    section[CQ_SECTION_CONFIG] = strlen(config);
+    section[CQ_SECTION_DESCRIPTION] = g->m->arch.text.n;
+    for (; cq_model_part(g->m, plan, n, &part); n++) {
+        list[n].name = (const char *)copy_of(part.name, part.name_len);
+        list[n].name_len = part.name_len;
+        list[n].ndim = part.matrix ? 2 : 1;
+        list[n].shape[0] = part.matrix ? part.rows : part.cols;
+        list[n].shape[1] = part.matrix ? part.cols : 0;
+        check(cq_tensor_init(&list[n].t, part.matrix ? format : CQ_F32, part.matrix ? CQ_PANELS : CQ_ROWS, part.rows,
+                             part.cols, part.matrix ? group : 0, part.matrix && asym, err));
+    }
+    cq_arena a = cq_arena_over(NULL, 0);
+    check(cq_file_plan(&l, list, n, section, &a, err));
+    a = arena_of(a.used);
+    check(cq_file_plan(&l, list, n, section, &a, err));
+    unsigned char *file = (unsigned char *)get((size_t)l.file_bytes);
+    memcpy(file + l.section_offset[CQ_SECTION_CONFIG], config, strlen(config));
+    memcpy(file + l.section_offset[CQ_SECTION_DESCRIPTION], text, g->m->arch.text.n);
+    for (size_t i = 0; cq_model_part(g->m, plan, i, &part); i++) {
+        float *w = (float *)get(part.rows * part.cols * sizeof *w);
+        unsigned char *to = file + l.offset[i];
+        check(cq_part_read(ctx, g->m, plan, &part, 0, part.rows, w, err));
+        if (packed && packed[i]) memcpy(to, packed[i], list[i].t.bytes);
+        else if (part.matrix) check(cq_quantize_rtn(&list[i].t, to, w, part.cols, err));
+        else
+            for (size_t k = 0; k < part.cols; k++) cq__put32(to + 4 * k, cq__bits(w[k]));
+    }
+    cq_checksum_start(&sum);
+    cq_checksum_add(&sum, file + l.head_bytes, (size_t)(l.file_bytes - l.head_bytes));
+    cq_file_header(&l, cq_checksum_value(&sum), file);
+
+    cq_file *f = (cq_file *)get(sizeof *f);
+    model out;
+    a = cq_arena_over(NULL, 0);
+    check(cq_file_open(f, file, (size_t)l.file_bytes, &a, err));
+    a = arena_of(a.used);
+    check(cq_file_open(f, file, (size_t)l.file_bytes, &a, err));
+    check(cq_file_check(f, err));
+    out.config = (char *)copy_of(f->section[CQ_SECTION_CONFIG].data, f->section[CQ_SECTION_CONFIG].size);
+    out.config_len = f->section[CQ_SECTION_CONFIG].size;
+    out.w = f->weights;
+    check(bind_with(&out, (const char *)f->section[CQ_SECTION_DESCRIPTION].data,
+                    f->section[CQ_SECTION_DESCRIPTION].size, err));
+    return out;
+}
+
+/* Catches: a format or layout that computes something else than its numbers say; int8 activations far off; tiers, tiles
+   and threads that disagree on packed weights. */
+static void test_cq_formats(void **state) {
+    static const struct {
+        cq_format format;
+        size_t group;
+        bool asym;
+        double limit, q8; /* to the checkpoint's logits; of int8 activations to float ones */
+    } row[] = {{CQ_F32, 0, false, 0, 0},       {CQ_F16, 0, false, 2e-2, 0},    {CQ_BF16, 0, false, 1e-1, 0},
+               {CQ_INT8, 0, false, 0.3, 0.3},  {CQ_INT8, 32, true, 0.3, 0.3},  {CQ_INT4, 0, false, 6, 0.5},
+               {CQ_INT4, 32, true, 6, 0.5},    {CQ_INT3, 32, false, 9, 0.9},   {CQ_INT3, 0, true, 9, 0.9},
+               {CQ_INT2, 32, true, 20, 2},     {CQ_INT2, 32, false, 20, 2}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++)
+        for (size_t k = 0; k < COUNT(row); k++) {
+            model g = load(goldens[i]);
+            cq_context ctx = plain(), other;
+            int32_t *ids = golden_ids(goldens[i]);
+            size_t n = logits_count(g.m);
+            options o = usual;
+            char what[100];
+            snprintf(what, sizeof what, "%s as %s", goldens[i], cq_format_name(row[k].format));
+            float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
+            model packed = write_cq(&ctx, &g, NULL, row[k].format, row[k].group, row[k].asym, NULL);
+            float *got = run(&ctx, packed.m, ids, BATCH, TOKENS, &usual);
+            /* the tied model is in f32, the mistral in f16, the others in bf16: formats that hold them lose nothing */
+            bool exact = row[k].format == CQ_F32 || (row[k].format == CQ_F16 && i == 4) ||
+                         (row[k].format == CQ_BF16 && i != 1 && i != 4);
+            if (exact) same_bits(what, got, want, n);
+            else close_to(what, got, want, n, row[k].limit);
+            model loose = read_parts(&ctx, &packed, NULL); /* the same numbers as floats, in rows */
+            same_bits(what, run(&ctx, loose.m, ids, BATCH, TOKENS, &usual), got, n);
+            o.int8 = true;
+            float *q8 = run(&ctx, packed.m, ids, BATCH, TOKENS, &o);
+            if (row[k].q8 == 0) same_bits(what, q8, got, n);
+            else close_to(what, q8, got, n, row[k].q8);
+            if (row[k].q8 != 0) assert_true(memcmp(q8, got, n * sizeof *got)); /* it did happen */
+            o.tile = 3;
+            same_bits(what, run(&ctx, packed.m, ids, BATCH, TOKENS, &o), q8, n);
+            if (i) continue; /* one model is enough for the rest */
+            for (size_t c = 0; context_number(c, &other); c++)
+                same_bits(what, run(&other, packed.m, ids, BATCH, TOKENS, &o), q8, n);
+        }
+}
+
+/* ---- quantisation ------------------------------------------------------------------------------------------------ */
+typedef struct job {
+    const model *g;
+    const cq_rotate_plan *plan;
+    cq_quantize_desc desc;
+    const cq_context *ctx;
+    cq_policy policy;
+    uint64_t hash;
+    size_t count, stop_emit, stop_progress, done, total, skipped;
+    double loss, rtn_loss;
+    const unsigned char *packed[200]; /* by part */
+    model *replay;                    /* the model with what was emitted so far, or NULL */
+    float *x;                         /* (tokens, cols) input of the current group in it */
+    size_t x_cols, block, group;
+} job;
+
+static void hash_bytes(job *j, const void *p, size_t n) {
+    for (size_t i = 0; i < n; i++) j->hash = (j->hash ^ ((const unsigned char *)p)[i]) * 1099511628211u;
+}
+
+/* the inputs that a linear has in the replayed model, by running everything up to it */
+static void replay_inputs(job *j, const cq_module *mod) {
+    const cq_model *m = j->replay->m;
+    const cq_block *b = &m->blocks[mod->part.block];
+    cq_session_desc d;
+    size_t n = j->desc.seq_len, group = cq__roles[mod->part.role].group;
+    if (j->x && j->block == mod->part.block && j->group == group) return;
+    memset(&d, 0, sizeof d);
+    d.max_tokens = n;
+    cq_session s = session_of(j->ctx, m, &d);
+    j->block = mod->part.block;
+    j->group = group;
+    j->x_cols = mod->part.cols;
+    j->x = (float *)get(j->desc.samples * n * j->x_cols * sizeof *j->x);
+    for (size_t i = 0; i < j->desc.samples; i++) {
+        cq_input in;
+        seen log;
+        cq_tap tap;
+        memset(&in, 0, sizeof in);
+        memset(&log, 0, sizeof log);
+        in.n = n;
+        log.x = j->x + i * n * j->x_cols;
+        log.cols = j->x_cols;
+        tap.fn = see;
+        tap.user = &log;
+        tap.stop = group;
+        for (size_t r = 0; r < n; r++) cq_tensor_row(&m->embed, (size_t)j->desc.ids[i * n + r], s.x + r * m->hidden);
+        cq_prepare(&s, &in);
+        for (size_t k = 0; k < mod->part.block; k++) cq_run_block(&s, &m->blocks[k], &in, NULL);
+        cq_run_block(&s, b, &in, &tap);
+        assert_int_equal(log.rows, n);
+    }
+}
+static void replay(job *j, const cq_module *mod) {
+    cq_tensor *w = &j->replay->m->blocks[mod->part.block].lin[mod->part.role].w;
+    size_t rows = mod->part.rows, cols = mod->part.cols, tokens = j->desc.samples * j->desc.seq_len;
+    double error = 0, power = 0;
+    float *row = (float *)get(cols * sizeof *row);
+    replay_inputs(j, mod);
+    for (size_t r = 0; r < rows; r++) {
+        cq_tensor_row(w, r, row);
+        for (size_t t = 0; t < tokens; t++) {
+            double e = 0, y = 0;
+            for (size_t c = 0; c < cols; c++) {
+                double x = (double)j->x[t * cols + c];
+                e += ((double)row[c] - (double)mod->values[r * cols + c]) * x;
+                y += (double)row[c] * x;
+            }
+            error += e * e;
+            power += y * y;
+        }
+    }
+    if (mod->codes && fabs(error / power - mod->report.loss) > 2e-3 * mod->report.loss + 1e-9)
+        fail_msg("%s: loss %.6e, but it is %.6e on what it will see", mod->part.name, mod->report.loss, error / power);
+    w->data = (const unsigned char *)copy_of(mod->values, rows * cols * sizeof(float));
+}
+
+static bool emit(void *user, const cq_module *mod) {
+    job *j = (job *)user;
+    const cq_gptq_desc *d = mod->desc;
+    size_t rows = mod->part.rows, cols = mod->part.cols, groups = cq_gptq_groups(d, cols), at = 0;
+    cq_part part;
+    assert_true(mod->part.kind == CQ_PART_LINEAR && mod->part.matrix);
+    for (; cq_model_part(j->g->m, j->plan, at, &part); at++) /* which it is; name without ".weight" */
+        if (part.kind == CQ_PART_LINEAR && part.block == mod->part.block && part.role == mod->part.role) break;
+    assert_int_equal(part.name_len, mod->part.name_len + 7);
+    assert_memory_equal(part.name, mod->part.name, mod->part.name_len);
+    assert_int_equal(part.rows, rows);
+    assert_int_equal(part.cols, cols);
+    assert_int_equal(mod->tokens, j->desc.rtn ? 0 : j->desc.samples * j->desc.seq_len);
+    hash_bytes(j, mod->values, rows * cols * sizeof(float));
+    if (!j->desc.policy) assert_int_equal(d->group_size, j->desc.gptq.group_size); /* 0 stays 0 */
+    if (mod->codes) {
+        hash_bytes(j, mod->codes, rows * cols);
+        hash_bytes(j, &mod->report.loss, sizeof mod->report.loss);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < cols; c++) {
+                size_t group = mod->g_idx ? mod->g_idx[c] : groups == 1 ? 0 : c / d->group_size;
+                assert_true(group < groups);
+                float value = cq_grid_value(mod->grids[r * groups + group], mod->codes[r * cols + c]);
+                assert_true(mod->values[r * cols + c] == value);
+            }
+        assert_true((mod->g_idx != NULL) == (d->order == CQ_GPTQ_ACT_GROUPS));
+        if (mod->tensor.data) {
+            float *row = (float *)get(cols * sizeof *row);
+            assert_int_equal(cq_format_bits(mod->tensor.format), d->bits);
+            for (size_t r = 0; r < rows; r++) {
+                cq_tensor_row(&mod->tensor, r, row);
+                same_bits(mod->part.name, row, mod->values + r * cols, cols);
+            }
+            j->packed[at] = (const unsigned char *)copy_of(mod->tensor.data, mod->tensor.bytes);
+        } else {
+            assert_true(mod->g_idx || (d->group_size % 32 && d->group_size < cols));
+        }
+        if (!j->desc.rtn) {
+            if (mod->report.loss > mod->report.rtn_loss * 1.0000001)
+                fail_msg("%s: loss %.6e, of rounding %.6e", mod->part.name, mod->report.loss, mod->report.rtn_loss);
+            j->loss += mod->report.loss;
+            j->rtn_loss += mod->report.rtn_loss;
+        }
+    } else { /* skipped: the weights as they are */
+        float *w = (float *)get(rows * cols * sizeof *w);
+        check(cq_part_read(j->ctx, j->g->m, j->plan, &part, 0, rows, w, err));
+        same_bits(mod->part.name, mod->values, w, rows * cols);
+        assert_int_equal(mod->tensor.format, CQ_F32);
+        assert_null(mod->tensor.data);
+        j->skipped++;
+    }
+    if (j->replay) replay(j, mod);
+    j->count++;
+    return j->count != j->stop_emit;
+}
+static bool progress(void *user, size_t done, size_t total) {
+    job *j = (job *)user;
+    assert_int_equal(done, j->done + 1);
+    assert_true(done <= total);
+    j->done = done;
+    j->total = total;
+    return done != j->stop_progress;
+}
+
+#define SAMPLES 6u
+static int32_t *calibration_ids(const cq_model *m) {
+    int32_t *ids = (int32_t *)get(SAMPLES * TOKENS * sizeof *ids);
+    rng_state = 4711;
+    for (size_t i = 0; i < SAMPLES * TOKENS; i++) ids[i] = (int32_t)(rng() % m->vocab);
+    return ids;
+}
+static job *job_of(const cq_context *ctx, const model *g, unsigned bits, size_t group, bool asym) {
+    job *j = (job *)get(sizeof *j);
+    j->g = g;
+    j->ctx = ctx;
+    j->hash = 1;
+    j->desc.gptq.bits = bits;
+    j->desc.gptq.group_size = group;
+    j->desc.gptq.asym = asym;
+    j->desc.ids = calibration_ids(g->m);
+    j->desc.samples = SAMPLES;
+    j->desc.seq_len = TOKENS;
+    j->desc.emit = emit;
+    j->desc.progress = progress;
+    j->desc.user = j;
+    return j;
+}
+static size_t job_size(job *j) {
+    cq_arena a = cq_arena_over(NULL, 0);
+    check(cq_quantize_model(j->ctx, j->g->m, &j->desc, &a, err));
+    assert_int_equal(j->count, 0); /* a dry run calls nobody */
+    assert_int_equal(j->done, 0);
+    return a.used;
+}
+static cq_status job_run(job *j, cq_error *err) {
+    cq_arena a = arena_of(job_size(j));
+    return cq_quantize_model(j->ctx, j->g->m, &j->desc, &a, err);
+}
+static size_t linears(const model *g) { return g->m->layers * 7; }
+
+/* Catches: a solver that is worse than rounding; Hessians of the wrong inputs: with the quantised linears in place, the
+   reported loss must be what the model computes. Codes, grids, panels and values that are not the same weights. */
+static void test_quantize(void **state) {
+    static const struct {
+        unsigned bits;
+        size_t group;
+        bool asym;
+    } row[] = {{4, 0, false}, {4, 32, true}, {3, 32, false}, {2, 32, true}, {8, 64, false}, {8, 0, true}, {4, 64, true},
+               {0, 20, false}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++)
+        for (size_t k = 0; k < COUNT(row); k++) {
+            if (k > 2 && k % COUNT(goldens) != i) continue; /* three everywhere, the others somewhere */
+            model g = load(goldens[i]), copy;
+            cq_context ctx = plain();
+            job *j = job_of(&ctx, &g, row[k].bits, row[k].group, row[k].asym);
+            if (k & 1) j->plan = j->desc.plan = rotate_plan(&ctx, g.m, 8);
+            copy = read_parts(&ctx, &g, j->plan);
+            j->replay = &copy;
+            check(job_run(j, err));
+            assert_int_equal(j->count, linears(&g));
+            assert_int_equal(j->done, j->total);
+            assert_true(j->loss < 0.9 * j->rtn_loss);
+            cq_part part;
+            for (size_t n = 0; cq_model_part(g.m, j->plan, n, &part) && row[k].group % 32 == 0; n++)
+                assert_true((j->packed[n] != NULL) == (part.kind == CQ_PART_LINEAR));
+        }
+}
+
+/* Catches: a size query that is not the size: too small for what is used, or larger than needed. */
+static void test_quantize_memory(void **state) {
+    cq_policy_rule rule[2];
+    (void)state;
+    memset(rule, 0, sizeof rule);
+    rule[0].pattern = "model.layers.1.*"; /* the largest step is not in the first layer */
+    rule[0].pattern_len = strlen(rule[0].pattern);
+    rule[0].set = CQ_POLICY_BITS | CQ_POLICY_GROUP_SIZE;
+    rule[0].bits = 8;
+    rule[0].group_size = 32;
+    for (size_t i = 0; i < COUNT(goldens); i++)
+        for (size_t kind = 0; kind < 8; kind++) {
+            model g = load(goldens[i]);
+            cq_context ctx = plain();
+            job *j = job_of(&ctx, &g, 2, 0, false);
+            cq_error err;
+            j->desc.rtn = (kind & 1) != 0;
+            if (kind & 2) {
+                j->policy.rules = rule;
+                j->policy.count = 1;
+                j->desc.policy = &j->policy;
+            }
+            if (kind & 4) {
+                j->plan = j->desc.plan = rotate_plan(&ctx, g.m, 3);
+                j->desc.gptq.order = CQ_GPTQ_ACT_GROUPS;
+            }
+            size_t need = job_size(j);
+            cq_arena a = arena_of(need);
+            check(cq_quantize_model(&ctx, g.m, &j->desc, &a, err));
+            assert_true(a.used <= need);
+            j->count = j->done = 0;
+            a = cq_arena_over(get(need), need - 1);
+            cq_status st = cq_quantize_model(&ctx, g.m, &j->desc, &a, &err);
+            assert_int_equal(st, CQ_ERR_MEMORY);
+            check_error(st, &err);
+        }
+}
+
+/* Catches: results that depend on threads or instruction sets. */
+static void test_quantize_same_bits(void **state) {
+    static const cq_gptq_order orders[] = {CQ_GPTQ_ACT_STATIC, CQ_GPTQ_NATURAL, CQ_GPTQ_ACT_GROUPS};
+    (void)state;
+    for (size_t o = 0; o < COUNT(orders); o++) {
+        cq_context ctx;
+        uint64_t first = 0;
+        for (size_t c = 0; context_number(c, &ctx); c++) {
+            model g = load("dream");
+            job *j = job_of(&ctx, &g, 3, 32, true);
+            j->desc.gptq.order = orders[o];
+            j->plan = j->desc.plan = rotate_plan(&ctx, g.m, 9);
+            check(job_run(j, err));
+            if (!c) first = j->hash;
+            assert_true(j->hash == first);
+            free_all(NULL);
+        }
+    }
+}
+
+/* Catches: rounding to nearest that is not that of the formats; calibration that happens although nobody needs it. */
+static void test_quantize_rtn(void **state) {
+    static const struct {
+        unsigned bits;
+        size_t group;
+        bool asym;
+        cq_format format;
+    } row[] = {{8, 0, false, CQ_INT8}, {4, 32, true, CQ_INT4}, {3, 64, false, CQ_INT3}, {2, 0, true, CQ_INT2},
+               {0, 64, true, CQ_INT4}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++)
+        for (size_t k = 0; k < COUNT(row); k++) {
+            model g = load(goldens[i]);
+            cq_context ctx = plain();
+            job *j = job_of(&ctx, &g, row[k].bits, row[k].group, row[k].asym);
+            cq_part part;
+            j->desc.rtn = true;
+            j->desc.ids = NULL;
+            if (k & 1) j->plan = j->desc.plan = rotate_plan(&ctx, g.m, 1);
+            check(job_run(j, err));
+            assert_int_equal(j->count, linears(&g));
+            assert_int_equal(j->done, j->total);
+            for (size_t n = 0; cq_model_part(g.m, j->plan, n, &part); n++) {
+                if (part.kind != CQ_PART_LINEAR) continue;
+                cq_tensor t;
+                float *w = (float *)get(part.rows * part.cols * sizeof *w);
+                check(cq_part_read(&ctx, g.m, j->plan, &part, 0, part.rows, w, err));
+                check(cq_tensor_init(&t, row[k].format, CQ_PANELS, part.rows, part.cols,
+                                     row[k].group < part.cols ? row[k].group : 0, row[k].asym, err));
+                unsigned char *bytes = (unsigned char *)get(t.bytes);
+                check(cq_quantize_rtn(&t, bytes, w, part.cols, err));
+                assert_memory_equal(bytes, j->packed[n], t.bytes);
+            }
+        }
+}
+
+/* Catches: quantised and rotated weights that do not fit together with the embedding and the head in one file. */
+static void test_quantize_to_file(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        cq_context ctx = plain();
+        int32_t *ids = golden_ids(goldens[i]);
+        job *j = job_of(&ctx, &g, 8, 32, false);
+        j->plan = j->desc.plan = rotate_plan(&ctx, g.m, 2);
+        check(job_run(j, err));
+        model packed = write_cq(&ctx, &g, j->plan, CQ_INT8, 32, false, j->packed);
+        float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
+        close_to(goldens[i], run(&ctx, packed.m, ids, BATCH, TOKENS, &usual), want, logits_count(g.m), 0.3);
+    }
+}
+
+/* Catches: rules that are not applied, applied to others, or that leave a module half changed. */
+static void test_quantize_policy(void **state) {
+    static const struct {
+        const char *pattern;
+        unsigned set, bits;
+        size_t group;
+        bool skip;
+    } row[] = {{"*.o_proj", CQ_POLICY_BITS | CQ_POLICY_GROUP_SIZE, 8, 0, false},
+               {"*.layers.1.mlp.*", CQ_POLICY_SKIP, 0, 0, true},
+               {"*.1.mlp.up_proj", CQ_POLICY_SKIP | CQ_POLICY_ASYM, 0, 0, false},
+               {"*.v_proj", CQ_POLICY_BITS, 0, 0, false}, /* 0: the default, 4 */
+               {"*.nothing", CQ_POLICY_BITS, 2, 0, false}};
+    cq_policy_rule rule[COUNT(row)];
+    (void)state;
+    for (int rtn = 0; rtn < 2; rtn++) {
+        model g = load("mistral"), copy;
+        cq_context ctx = plain();
+        job *j = job_of(&ctx, &g, 3, 32, true);
+        cq_part part;
+        cq_error err;
+        memset(rule, 0, sizeof rule);
+        for (size_t i = 0; i < COUNT(row); i++) {
+            rule[i].pattern = row[i].pattern;
+            rule[i].pattern_len = strlen(row[i].pattern);
+            rule[i].set = row[i].set;
+            rule[i].bits = row[i].bits;
+            rule[i].group_size = row[i].group;
+            rule[i].skip = row[i].skip;
+        }
+        j->policy.rules = rule;
+        j->policy.count = COUNT(row);
+        j->desc.policy = &j->policy;
+        j->desc.rtn = rtn != 0;
+        copy = read_parts(&ctx, &g, NULL);
+        if (!rtn) j->replay = &copy;
+        check(job_run(j, err));
+        assert_int_equal(j->skipped, 2);
+        assert_int_equal(j->done, j->total);
+        assert_int_equal(cq_policy_unmatched(&j->policy, 0), 4);
+        for (size_t n = 0; cq_model_part(g.m, NULL, n, &part); n++) {
+            if (part.kind != CQ_PART_LINEAR) continue;
+            bool up = part.role == CQ_ROLE_UP && part.block == 3, skip = part.block == 3 && !up;
+            bool eight = part.role == CQ_ROLE_O, four = part.role == CQ_ROLE_V;
+            assert_true((j->packed[n] == NULL) == skip);
+            if (skip) continue;
+            cq_tensor t; /* the size tells bits, groups and zeros */
+            check(cq_tensor_init(&t, eight ? CQ_INT8 : four ? CQ_INT4 : CQ_INT3, CQ_PANELS, part.rows, part.cols,
+                                 eight ? 0 : 32, !up, err));
+            t.data = j->packed[n];
+            for (size_t r = 0; r < part.rows; r++) cq_tensor_row(&t, r, (float *)get(part.cols * sizeof(float)));
+        }
+        rule[3].bits = 5; /* what no format holds: refused, and it says where */
+        j->count = j->done = 0;
+        cq_arena a = cq_arena_over(NULL, 0);
+        assert_int_equal(cq_quantize_model(&ctx, g.m, &j->desc, &a, &err), CQ_ERR_ARG);
+        assert_true(names(&err, "model.layers.0.self_attn.v_proj"));
+    }
+}
+
+/* Catches: refusals that are not there, and callbacks whose answer is not heard. */
+static void test_quantize_refuses(void **state) {
+    model g = load("qwen3");
+    cq_context ctx = plain();
+    cq_error err;
+    job *j;
+    (void)state;
+    for (size_t rtn = 0; rtn < 2; rtn++)
+        for (size_t k = 1; k <= 14; k += 6) {
+            j = job_of(&ctx, &g, 4, 0, false);
+            j->desc.rtn = rtn != 0;
+            j->stop_emit = k;
+            assert_int_equal(job_run(j, &err), CQ_ERR_IO);
+            check_error(CQ_ERR_IO, &err);
+            assert_int_equal(j->count, k);
+            j = job_of(&ctx, &g, 4, 0, false);
+            j->desc.rtn = rtn != 0;
+            j->stop_progress = k;
+            assert_int_equal(job_run(j, &err), CQ_ERR_CANCELLED);
+            check_error(CQ_ERR_CANCELLED, &err);
+            assert_int_equal(j->done, k);
+        }
+    j = job_of(&ctx, &g, 4, 0, false);
+    j->desc.progress = NULL; /* nobody asks */
+    check(job_run(j, err));
+    for (size_t i = 0; i < 9; i++) {
+        static const cq_status want[] = {CQ_ERR_ARG, CQ_ERR_ARG, CQ_ERR_ARG, CQ_ERR_ARG, CQ_ERR_RANGE, CQ_ERR_RANGE,
+                                         CQ_ERR_ARG, CQ_ERR_ARG, CQ_ERR_RANGE};
+        j = job_of(&ctx, &g, 4, 0, false);
+        cq_arena a = arena_of(job_size(j));
+        int32_t *ids = (int32_t *)copy_of(j->desc.ids, SAMPLES * TOKENS * 4);
+        j->desc.ids = ids;
+        if (i == 0) j->desc.gptq.bits = 5;
+        if (i == 1) j->desc.samples = 0;
+        if (i == 2) j->desc.seq_len = 0;
+        if (i == 3) j->desc.ids = NULL;
+        if (i == 4) ids[17] = (int32_t)g.m->vocab;
+        if (i == 5) ids[17] = -1;
+        if (i == 6) j->desc.emit = NULL;
+        if (i == 7) j->desc.gptq.damp = 2.0f;
+        if (i == 8) j->desc.samples = SIZE_MAX / 2;
+        if (i == 8) a = cq_arena_over(NULL, 0);
+        cq_status st = cq_quantize_model(&ctx, g.m, &j->desc, &a, &err);
+        if (st != want[i]) fail_msg("case %zu: status %d", i, (int)st);
+        check_error(st, &err);
+        if (i == 4 || i == 5) assert_int_equal(err.where, 17);
+    }
+    /* a weight that is no number: named */
+    model bad = read_parts(&ctx, &g, NULL);
+    for (size_t rtn = 0; rtn < 2; rtn++) {
+        cq_tensor *w = &bad.m->blocks[1].lin[CQ_ROLE_UP].w;
+        float *data = (float *)copy_of(w->data, w->bytes);
+        data[5] = (float)NAN;
+        w->data = (const unsigned char *)data;
+        j = job_of(&ctx, &bad, 4, 0, false);
+        j->desc.rtn = rtn != 0;
+        j->desc.emit = emit;
+        assert_int_equal(job_run(j, &err), CQ_ERR_RANGE);
+        assert_true(names(&err, "model.layers.0.mlp.up_proj"));
+        assert_true(err.where == 0 && err.got == 5);
+    }
+}
+
+int main(void) {
+#define TEST(f) cmocka_unit_test_teardown(f, free_all)
+    const struct CMUnitTest tests[] = {
+        TEST(test_golden_logits), TEST(test_golden_cases), TEST(test_same_bits), TEST(test_masks_agree),
+        TEST(test_tap_and_hidden_rows), TEST(test_logits_rows), TEST(test_forward_refuses), TEST(test_activations),
+        TEST(test_arch_parse), TEST(test_arch_damage), TEST(test_arch_own), TEST(test_bind_config),
+        TEST(test_bind_window), TEST(test_bind_rope), TEST(test_bind_tensors), TEST(test_bind_memory),
+        TEST(test_many_layers), TEST(test_parts), TEST(test_rotation), TEST(test_cq_formats), TEST(test_quantize),
+        TEST(test_quantize_memory), TEST(test_quantize_same_bits), TEST(test_quantize_rtn), TEST(test_quantize_to_file),
+        TEST(test_quantize_policy), TEST(test_quantize_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
