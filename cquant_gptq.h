@@ -552,7 +552,7 @@ CQ__INLINE void cq__lanes_set(cq__lanes *l, size_t i, cq_grid g) {
 /* x (n, 16): weights of a group; weight (n): the c_k above */
 static void cq__lanes_choose(cq__lanes *l, const float *x, const float *weight, size_t n, const cq_gptq_desc *desc) {
     float lo[16], hi[16], best[16];
-    for (size_t i = 0; i < 16; i++) lo[i] = hi[i] = 0.0f;
+    for (size_t i = 0; i < 16; i++) lo[i] = hi[i] = best[i] = 0.0f;
     for (size_t k = 0; k < n; k++)
         for (size_t i = 0; i < 16; i++) {
             lo[i] = x[k * 16 + i] < lo[i] ? x[k * 16 + i] : lo[i];

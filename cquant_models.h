@@ -41,6 +41,8 @@
    ONE DESCRIPTION  An architecture is a few lines of text, [LESSON 4]. Running, calibrating, rotating, quantising and
    exporting all follow from it; no function below knows the name of a model.
 
+   STACK  Under 1 KB a call on the runtime path; cq_quantize_model 2.7 KB.
+
    HOSTILE INPUT  Everything that comes from outside is checked before it is used: sizes by checked arithmetic, extents,
    duplicates, depths, counts, ids. What is wrong is a status with a position and a name, see [STATUS] in cquant.h.
 
@@ -411,7 +413,7 @@ typedef struct cq_block_desc {
     cq_str pre;    /* norm before the block, relative to the layer: "input_layernorm" */
     cq_role_desc role[CQ_ROLE_COUNT];
     cq_str q_norm, k_norm; /* per-head norms of q and k, before rope; n = 0: none */
-    bool causal;
+    bool causal, full; /* attention: one of the two */
     cq_str window;        /* key of the sliding window; n = 0: none */
     cq_str window_if;     /* ... only if this key is true */
     cq_str window_from;   /* ... only from the layer that this key names */
@@ -4453,7 +4455,7 @@ static cq_status cq__arch_block_word(cq_block_desc *b, const char *text, cq_str 
     if (eq < word.n) value = cq__str(word.p + eq + 1, word.n - eq - 1);
     if (eq == word.n) {
         if (b->kind == CQ_BLOCK_ATTENTION && cq__str_eq(word, "causal")) b->causal = true;
-        else if (b->kind == CQ_BLOCK_ATTENTION && cq__str_eq(word, "full")) b->causal = false;
+        else if (b->kind == CQ_BLOCK_ATTENTION && cq__str_eq(word, "full")) b->full = true;
         else return cq__arch_fail(err, text, word, "unknown word in a block; see the list above the descriptions");
         return CQ_OK;
     }
@@ -4507,6 +4509,8 @@ CQUANT_DEF cq_status cq_arch_parse(cq_arch *arch, const char *text, size_t len, 
                 if (st) return st;
             }
             if (!b->pre.n) return cq__arch_fail(err, text, word, "a block needs pre=NORM");
+            if (b->kind == CQ_BLOCK_ATTENTION && b->causal == b->full)
+                return cq__arch_fail(err, text, word, "attention is either causal or full");
             for (size_t r = 0; r < CQ_ROLE_COUNT; r++)
                 if (cq__roles[r].kind == (uint8_t)b->kind && !b->role[r].name.n)
                     return cq_fail_at(err, CQ_ERR_FORMAT, "a block lacks this linear", cq__roles[r].name,

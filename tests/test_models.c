@@ -735,6 +735,8 @@ static void test_arch_parse(void **state) {
         {"attn p pre=a pre=a q=q k=k v=v o=o\n", 13},
         {"attn p pre=a q=q k=k v=v o=o gate=g\n", 29},
         {"attn p pre=a bidirectional q=q k=k v=v o=o\n", 13},
+        {"attn p pre=a q=q k=k v=v o=o\n", 0},
+        {"attn p pre=a causal full q=q k=k v=v o=o\n", 0},
         {"mlp p pre=a causal gate=g up=u down=d\n", 12},
         {"mlp p pre=a q_norm=q gate=g up=u down=d\n", 12},
         {"mlp p pre=a gate=g up=u\n", 0},
@@ -762,7 +764,7 @@ static void test_arch_parse(void **state) {
             fail_msg("%s: status %d at %d", row[i].text, (int)st, (int)err.where);
     }
     static const char every[] = HEAD "attn s pre=a q=q+ k=k+key v=v o=o window=w window_if=i window_from=f q_norm=x "
-                                "k_norm=y causal full";
+                                "k_norm=y full";
     check(cq_arch_parse(&arch, every, sizeof every - 1, err));
     assert_true(cq__str_eq(arch.block[0].k_norm, "y") && !arch.block[0].causal);
     assert_true(arch.block[0].role[CQ_ROLE_Q].bias && !arch.block[0].role[CQ_ROLE_K].bias);
