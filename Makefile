@@ -12,7 +12,6 @@ W := -Wall -Wextra
 HEADERS := $(wildcard cquant.h cquant_rotate.h cquant_gptq.h cquant_models.h)
 EXAMPLES := $(patsubst examples/%.c,$(B)/%,$(wildcard examples/example_*.c)) # programs of one file each
 TOOL := $(patsubst examples/%.c,$(B)/tool/%.o,$(filter-out examples/example_%,$(wildcard examples/*.c)))
-YAML := $(shell grep -qs '<yaml.h>' examples/*.c examples/*.h && echo -lyaml)
 NAMES := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 FUZZ := $(patsubst tests/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz_*.c))
 TESTS := $(NAMES:%=$(B)/test/%) $(B)/test/test_core.native $(B)/test/test_core.plain $(if $(strip $(SAN)),$(NAMES:%=$(B)/test/%.san))
@@ -63,7 +62,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 $(B)/cquant: $(TOOL)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(YAML) -lpthread -lm
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lpthread -lm
 $(B)/tool/%.o: examples/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) -std=gnu99 -D_GNU_SOURCE $(CFLAGS) $(W) -I. -MMD -MP -c $< -o $@

@@ -14,7 +14,6 @@ command -v "${CC%% *}" >/dev/null 2>&1 || { echo "setup: there is no C compiler 
 for part in "$@"; do
     case $part in
     tool)
-        include yaml.h libyaml-dev
         include stb/stb_image_write.h libstb-dev
         ;;
     test)
@@ -39,5 +38,5 @@ if command -v apt-get >/dev/null 2>&1 && { [ -z "$sudo" ] || $sudo true 2>/dev/n
     exit 1
 fi
 echo "setup: please install, by these names on Debian and Ubuntu:$missing" >&2
-echo "setup: (libyaml, stb, cmocka and a C++ compiler; with their headers)" >&2
+echo "setup: (stb, cmocka and a C++ compiler; with their headers)" >&2
 exit 1
