@@ -38,11 +38,12 @@
        ((0+4)+(2+6))+((1+5)+(3+7));
      - no fused multiply-add, no libm: exp, log, sin, cos and sqrt are defined below in float and integer arithmetic.
      The one condition is IEEE single precision without excess precision (FLT_EVAL_METHOD 0: on i386 compile with
-     -msse2 -mfpmath=sse). -ffast-math is an error; clang's -ffp-contract=fast (not its default) overrules the pragmas: leave it out.
+     -msse2 -mfpmath=sse). -ffast-math is an error; clang's -ffp-contract=fast (not its default) overrules the pragmas:
+     leave it out.
 
    MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.
    THREADS The caller's: a parallel_for callback. None given, a loop. Results do not depend on the number of threads.
-   STACK   Under 1 KB a call (gcc 12 -O2), except: cq_matmul 2.7 KB, a block of weights as floats; cq_matmul_q8 on AVX2 1.4.
+   STACK   Under 1 KB a call (gcc 12 -O2), but cq_matmul: 2.7 KB (a block of weights as floats); cq_matmul_q8 with AVX2: 1.4.
 
    Licence: see the end of the file. */
 #ifndef CQUANT_H
@@ -61,7 +62,7 @@
    CQUANT_DEF         everywhere      your own linkage for public functions
    CQUANT_ASSERT(x)   implementation  checks of our own mistakes (never of input); default nothing
    CQUANT_NO_SIMD     implementation  plain C only: the specification itself
-   =================================================================================================================== */
+   ================================================================================================================== */
 #ifndef CQUANT_DEF
 #ifdef CQUANT_STATIC
 #if defined(__GNUC__) || defined(__clang__)
@@ -80,7 +81,7 @@ extern "C" {
 
 /* ===================================================================================================================
    [STATUS]  errors are values: a status, where, and a literal that says what is wrong and what would be right
-   =================================================================================================================== */
+   ================================================================================================================== */
 #define CQ_STATUS_LIST(X)                                                                                              \
     X(CQ_OK, 0, "ok")                                                                                                  \
     X(CQ_ERR_ARG, 1, "bad argument")                                                                                   \
@@ -113,7 +114,7 @@ CQUANT_DEF cq_status cq_fail_at(cq_error *err, cq_status status, const char *wha
 
 /* ===================================================================================================================
    [MEMORY]  an arena over the caller's block. With base NULL it only counts: that is the size query.
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq_arena {
     unsigned char *base; /* NULL: only count */
     size_t size;         /* bytes at base; ignored when base is NULL */
@@ -129,7 +130,7 @@ CQUANT_DEF void *cq_alloc(cq_arena *arena, size_t count, size_t size);
 
 /* ===================================================================================================================
    [THREADS]  and the context: which kernels, which threads
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef void (*cq_task)(void *arg, size_t index);
 typedef struct cq_parallel {
     /* Calls task(arg, i) once for each i < count, in any order, on any threads; returns when all are done. */
@@ -151,12 +152,12 @@ typedef struct cq_context_desc {
 /* desc NULL: all defaults. CQ_ERR_UNSUPPORTED if this build or this CPU lacks desc->isa. */
 CQUANT_DEF cq_status cq_init(cq_context *ctx, const cq_context_desc *desc, cq_error *err);
 CQUANT_DEF const char *cq_isa(const cq_context *ctx);     /* name of the tier in use */
-CQUANT_DEF const char *cq_isa_available(size_t index);    /* tiers that cq_init would accept here, best first; NULL ends */
+CQUANT_DEF const char *cq_isa_available(size_t index);    /* tiers that cq_init accepts here, best first; NULL ends */
 CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task task, void *arg);
 
 /* ===================================================================================================================
    [TENSORS]  a view of a matrix (rows, cols), stored as a checkpoint has it or as the kernels want it
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef enum cq_format { CQ_F32, CQ_F16, CQ_BF16, CQ_INT8, CQ_INT4, CQ_INT3, CQ_INT2, CQ_FORMAT_COUNT } cq_format;
 typedef enum cq_layout {
     CQ_ROWS,  /* row-major, cols apart; float formats only. What checkpoints hold */
@@ -184,13 +185,14 @@ CQUANT_DEF unsigned cq_format_bits(cq_format format);      /* 32, 16, 16, 8, 4, 
 CQUANT_DEF const char *cq_format_name(cq_format format);   /* "f32", "f16", "bf16", "int8", "int4", "int3", "int2" */
 CQUANT_DEF bool cq_format_is_int(cq_format format);
 CQUANT_DEF size_t cq_tensor_groups(const cq_tensor *t);    /* groups in a row; 0 for float formats */
-CQUANT_DEF void cq_tensor_row(const cq_tensor *t, size_t row, float *out /* (cols) */); /* one row, dequantised exactly */
+CQUANT_DEF void cq_tensor_row(const cq_tensor *t, size_t row,
+                              float *out /* (cols) */); /* one row, dequantised exactly */
 /* columns [col, col + n) of one row */
 CQUANT_DEF void cq_tensor_span(const cq_tensor *t, size_t row, size_t col, size_t n, float *out);
 
 /* ===================================================================================================================
    [QUANTIZE]  one grid per group, and packing codes into panels
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq_grid {
     float scale;  /* exactly representable in fp16 */
     int32_t zero; /* code that means 0; 2^(bits-1) when symmetric */
@@ -220,7 +222,7 @@ CQUANT_DEF cq_grid cq_tensor_grid(const cq_tensor *t, size_t row, size_t group);
 
 /* ===================================================================================================================
    [PRODUCTS]
-   =================================================================================================================== */
+   ================================================================================================================== */
 /* y[j][r] = (add ? y[j][r] : 0) + bias[r] + sum_k W[r][k] x[j][k]   for j < n, r < w->rows, k < w->cols.
    y: (n, ldy) float; bias: (rows) little-endian fp32 bytes, or NULL; x: (n, ldx) float. Any format, any layout. */
 CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w, const unsigned char *bias,
@@ -248,19 +250,20 @@ CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float
 
 /* ===================================================================================================================
    [VECTORS]  what a transformer needs beside products; all with the fixed lane order above
-   =================================================================================================================== */
+   ================================================================================================================== */
 CQUANT_DEF float cq_dot(const cq_context *ctx, const float *a, const float *b, size_t n);
 CQUANT_DEF float cq_sum(const cq_context *ctx, const float *a, size_t n);
 CQUANT_DEF void cq_axpy(const cq_context *ctx, float *y, float a, const float *x, size_t n);        /* y += a x */
-CQUANT_DEF void cq_rmsnorm(const cq_context *ctx, float *y, const float *x, const unsigned char *weight /* (n) fp32 LE */,
-                           size_t n, float eps); /* y = x / sqrt(mean(x^2) + eps) * weight; weight NULL: 1. y may be x */
+CQUANT_DEF void cq_rmsnorm(const cq_context *ctx, float *y, const float *x,
+                           const unsigned char *weight /* (n) fp32 LE */, size_t n,
+                           float eps); /* y = x / sqrt(mean(x^2) + eps) * weight; weight NULL: 1. y may be x */
 CQUANT_DEF void cq_silu_mul(const cq_context *ctx, float *g, const float *u, size_t n); /* g = g / (1 + exp(-g)) * u */
 /* x = exp(x - max x) / sum, in place; returns false (and x all zero) when every x is -infinity. */
 CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n);
 
 /* ===================================================================================================================
    [MATH]  without libm; errors measured over all floats (tests/test_core.c)
-   =================================================================================================================== */
+   ================================================================================================================== */
 CQUANT_DEF float cq_expf(float x);                         /* within 1.1 ulp */
 CQUANT_DEF float cq_logf(float x);                         /* within 0.9 ulp */
 CQUANT_DEF float cq_sqrtf(float x);                        /* correctly rounded */
@@ -281,7 +284,7 @@ CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
 
 /* ###################################################################################################################
    Implementation
-   ################################################################################################################### */
+   ################################################################################################################## */
 #if defined(CQUANT_IMPLEMENTATION) && !defined(CQUANT__IMPLEMENTED)
 #define CQUANT__IMPLEMENTED
 
@@ -330,7 +333,7 @@ extern "C" {
 /* ===================================================================================================================
    [LESSON 1 bits and bytes]
    Files are little-endian; values are put together byte by byte, which compilers turn into one load where they can.
-   =================================================================================================================== */
+   ================================================================================================================== */
 CQ__INLINE uint16_t cq__u16(const unsigned char *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
 CQ__INLINE uint32_t cq__u32(const unsigned char *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -435,7 +438,7 @@ CQUANT_DEF cq_status cq_fail(cq_error *err, cq_status status, const char *what) 
    [LESSON 2 mathematics without libm]
    Polynomials fitted by reweighted least squares; only float and integer operations in a fixed order, so that every
    machine computes the same bits.
-   =================================================================================================================== */
+   ================================================================================================================== */
 #define CQ__INFINITY cq__float(0x7f800000u)
 #define CQ__NAN cq__float(0x7fc00000u)
 
@@ -686,7 +689,8 @@ CQUANT_DEF uint16_t cq_f32_to_bf16(float x) {
 
 CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter) {
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)stream,
+             c3 = (uint32_t)(stream >> 32);
     for (int round = 0; round < 10; round++) {
         uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
         c0 = (uint32_t)(b >> 32) ^ c1 ^ k0;
@@ -701,7 +705,7 @@ CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter) 
 
 /* ===================================================================================================================
    [LESSON 3 memory]
-   =================================================================================================================== */
+   ================================================================================================================== */
 CQUANT_DEF cq_arena cq_arena_over(void *base, size_t size) {
     cq_arena a;
     a.base = (unsigned char *)base;
@@ -727,7 +731,7 @@ CQUANT_DEF void *cq_alloc(cq_arena *arena, size_t count, size_t size) {
 
 /* ===================================================================================================================
    [LESSON 4 numbers]
-   =================================================================================================================== */
+   ================================================================================================================== */
 CQUANT_DEF unsigned cq_format_bits(cq_format format) {
     switch (format) {
     case CQ_F32: return 32;
@@ -783,7 +787,7 @@ CQ__INLINE void cq__store(unsigned char *p, cq_format format, float v) {
      int3   192 bytes   the low two bits as int2, then 64 bytes: bit s of byte [L] is bit 2 of the code
 
    Unpacking is a shift and a mask of whole vectors; nothing is ever moved between lanes.
-   =================================================================================================================== */
+   ================================================================================================================== */
 #define CQ__ROWS 16u  /* rows in a panel */
 #define CQ__BLOCK 32u /* columns in a block */
 
@@ -905,7 +909,7 @@ CQUANT_DEF void cq_tensor_row(const cq_tensor *t, size_t row, float *out) { cq_t
 
 /* ===================================================================================================================
    [LESSON 6 grids]
-   =================================================================================================================== */
+   ================================================================================================================== */
 CQ__INLINE float cq__round_even(float x) { return (x + CQ__ROUND) - CQ__ROUND; } /* |x| < 2^22 */
 
 CQUANT_DEF cq_grid cq_grid_make(float scale, float zero, unsigned bits) {
@@ -924,8 +928,9 @@ CQUANT_DEF uint8_t cq_grid_code(cq_grid g, float w) {
 }
 CQUANT_DEF float cq_grid_value(cq_grid g, uint8_t code) { return (float)((int32_t)code - g.zero) * g.scale; }
 
-/* Symmetric grids use all 2^bits codes: -max .. +max spans 2^bits - 1 steps, so the zero lies half a step off the middle
-   and the extreme weight is half a step outside: the convention of the GPTQ file format (scale = max / 7.5 at 4 bits). */
+/* Symmetric grids use all 2^bits codes: -max .. +max spans 2^bits - 1 steps, so the zero lies half a step off the
+   middle and the extreme weight is half a step outside: the convention of the GPTQ file format (scale = max / 7.5 at 4
+   bits). */
 CQUANT_DEF cq_grid cq_grid_minmax(const float *w, size_t n, unsigned bits, bool asym) {
     float lo = 0.0f, hi = 0.0f, steps = (float)((1u << bits) - 1u);
     for (size_t i = 0; i < n; i++) {
@@ -1009,7 +1014,7 @@ CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, si
    [LESSON 7 products]
    The functions named cq__..._c are the specification. A tier of kernels is a table of such functions; [DISPATCH] below
    chooses one. The public functions further down cut the work into panels and are the same for every tier.
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq__kernels {
     const char *name;
     /* c[j * ldc + i] += sum over t < k of a[t * lda + i] * b[t * kb + j * jb], for i < 16 and j < n. Blocks of 32 in t
@@ -1185,9 +1190,9 @@ static void cq__silu_mul_c(float *g, const float *u, size_t n) {
     for (size_t i = 0; i < n; i++) g[i] = (g[i] / (1.0f + cq_expf(-g[i]))) * u[i];
 }
 
-static const cq__kernels cq__kernels_c = {
-    "scalar",   cq__tile_f32_c, cq__unpack_c, cq__panel_q8_c, cq__quantize_c,  cq__dot_c,
-    cq__dots_c, cq__mix_c,      cq__sum_c,      cq__max_c,      cq__axpy_c,   cq__scale_c,    cq__exp_minus_c, cq__silu_mul_c};
+static const cq__kernels cq__kernels_c = {"scalar",   cq__tile_f32_c, cq__unpack_c,    cq__panel_q8_c, cq__quantize_c,
+                                          cq__dot_c,  cq__dots_c,     cq__mix_c,       cq__sum_c,      cq__max_c,
+                                          cq__axpy_c, cq__scale_c,    cq__exp_minus_c, cq__silu_mul_c};
 
 CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task task, void *arg) {
     if (ctx->parallel.run && count > 1) {
@@ -1266,8 +1271,8 @@ static void cq__matmul_q8_panel(const cq__matmul_job *job, size_t panel) {
     float out[4 * CQ__ROWS];
     for (size_t j0 = 0; j0 < job->n; j0 += 4) {
         size_t n = cq__min(4, job->n - j0);
-        job->ctx->k->panel_q8(out, job->w, panel, a->q + j0 * a->stride, a->stride, a->sum + j0 * (a->stride / CQ__BLOCK),
-                              a->stride / CQ__BLOCK, a->scale + j0, n);
+        job->ctx->k->panel_q8(out, job->w, panel, a->q + j0 * a->stride, a->stride,
+                              a->sum + j0 * (a->stride / CQ__BLOCK), a->stride / CQ__BLOCK, a->scale + j0, n);
         for (size_t j = 0; j < n; j++)
             for (size_t r = 0; r < rows; r++) {
                 float *y = job->y + (j0 + j) * job->ldy + r0 + r, v = out[j * CQ__ROWS + r];
@@ -1379,7 +1384,8 @@ static void cq__syrk_task(void *arg, size_t panel) {
                 }
     }
 }
-CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n, size_t cols) {
+CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n,
+                        size_t cols) {
     cq__syrk_job job;
     job.ctx = ctx;
     job.c = c;
@@ -1406,8 +1412,8 @@ static void cq__gemm_task(void *arg, size_t panel) { /* 16 columns of C: a panel
     if (cols == CQ__ROWS) {
         for (size_t t0 = 0; t0 < job->k; t0 += CQ__SYRK_DEPTH) {
             size_t depth = cq__min(CQ__SYRK_DEPTH, job->k - t0);
-            job->ctx->k->tile_f32(job->c + i0, job->ldc, job->b + t0 * job->ldb + i0, job->ldb, job->a + t0, 1, job->lda,
-                                  depth, job->m);
+            job->ctx->k->tile_f32(job->c + i0, job->ldc, job->b + t0 * job->ldb + i0, job->ldb, job->a + t0, 1,
+                                  job->lda, depth, job->m);
         }
         return;
     }
@@ -1436,9 +1442,13 @@ CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float
     cq_parallel_for(ctx, (n + CQ__ROWS - 1) / CQ__ROWS, cq__gemm_task, &job);
 }
 
-CQUANT_DEF float cq_dot(const cq_context *ctx, const float *a, const float *b, size_t n) { return ctx->k->dot(a, b, n); }
+CQUANT_DEF float cq_dot(const cq_context *ctx, const float *a, const float *b, size_t n) {
+    return ctx->k->dot(a, b, n);
+}
 CQUANT_DEF float cq_sum(const cq_context *ctx, const float *a, size_t n) { return ctx->k->sum(a, n); }
-CQUANT_DEF void cq_axpy(const cq_context *ctx, float *y, float a, const float *x, size_t n) { ctx->k->axpy(y, a, x, n); }
+CQUANT_DEF void cq_axpy(const cq_context *ctx, float *y, float a, const float *x, size_t n) {
+    ctx->k->axpy(y, a, x, n);
+}
 CQUANT_DEF void cq_rmsnorm(const cq_context *ctx, float *y, const float *x, const unsigned char *weight, size_t n,
                            float eps) {
     float mean = ctx->k->dot(x, x, n) / (float)n;
@@ -1458,7 +1468,7 @@ CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
 
 /* ###################################################################################################################
    [X86]  the same results, faster. Per-function targets: no -m flag is needed, and "fma" is not in any of them.
-   ################################################################################################################### */
+   ################################################################################################################## */
 #if CQ__X86
 #ifdef _MSC_VER
 #define CQ__AVX2 static
@@ -1570,7 +1580,8 @@ CQ__AVX2 void cq__int4_block4_avx2(int32_t *t, const unsigned char *w, const int
     __m256i h00 = _mm256_setzero_si256(), h01 = h00, h10 = h00, h11 = h00, h20 = h00, h21 = h00, h30 = h00, h31 = h00;
     CQ__NO_UNROLL
     for (size_t s = 0; s < 4; s++) {
-        __m256i w0 = _mm256_and_si256(CQ__LOAD(w + s * 64), mask), w1 = _mm256_and_si256(CQ__LOAD(w + s * 64 + 32), mask);
+        __m256i w0 = _mm256_and_si256(CQ__LOAD(w + s * 64), mask),
+                w1 = _mm256_and_si256(CQ__LOAD(w + s * 64 + 32), mask);
         CQ__STEP4(s * 4)
         w0 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s * 64), 4), mask);
         w1 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s * 64 + 32), 4), mask);
@@ -1752,7 +1763,8 @@ CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, co
                 __m256i d1 = _mm256_sub_epi32(CQ__LOAD(acc + j * CQ__ROWS + 8), _mm256_mullo_epi32(z1, all));
                 float *o = out + j * CQ__ROWS;
                 _mm256_storeu_ps(o, _mm256_add_ps(_mm256_loadu_ps(o), _mm256_mul_ps(_mm256_cvtepi32_ps(d0), s0)));
-                _mm256_storeu_ps(o + 8, _mm256_add_ps(_mm256_loadu_ps(o + 8), _mm256_mul_ps(_mm256_cvtepi32_ps(d1), s1)));
+                _mm256_storeu_ps(o + 8,
+                                 _mm256_add_ps(_mm256_loadu_ps(o + 8), _mm256_mul_ps(_mm256_cvtepi32_ps(d1), s1)));
             }
         }
         for (size_t j = 0; j < m; j++) {
@@ -1821,7 +1833,8 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
     unsigned char bytes[CQ__BLOCK * CQ__ROWS];
     if (t->format == CQ_INT2 || t->format == CQ_INT3) cq__spread_avx2(bytes, w, t->format == CQ_INT3);
     for (size_t half = 0; half < 2; half++) { /* 8 rows */
-        __m256 scale = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 2 * g * CQ__ROWS + 16 * half)));
+        __m256 scale =
+            _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 2 * g * CQ__ROWS + 16 * half)));
         __m256i zero = _mm256_set1_epi32((int32_t)1 << (cq_format_bits(t->format) - 1));
         if (t->asym)
             zero = _mm256_cvtepu8_epi32(
@@ -2021,8 +2034,9 @@ CQ__AVX2 void cq__silu_mul_avx2(float *g, const float *u, size_t n) {
 }
 
 static const cq__kernels cq__kernels_avx2 = {
-    "avx2",        cq__tile_f32_avx2, cq__unpack_avx2, cq__panel_q8_avx2, cq__quantize_avx2,  cq__dot_avx2,
-    cq__dots_avx2, cq__mix_avx2,      cq__sum_avx2,    cq__max_avx2,      cq__axpy_avx2,   cq__scale_avx2,    cq__exp_minus_avx2, cq__silu_mul_avx2};
+    "avx2",        cq__tile_f32_avx2, cq__unpack_avx2,    cq__panel_q8_avx2, cq__quantize_avx2,
+    cq__dot_avx2,  cq__dots_avx2,     cq__mix_avx2,       cq__sum_avx2,      cq__max_avx2,
+    cq__axpy_avx2, cq__scale_avx2,    cq__exp_minus_avx2, cq__silu_mul_avx2};
 
 static bool cq__cpu_has_avx2(void) {
     uint32_t a = 0, b = 0, c = 0, d = 0, xcr0;
@@ -2056,7 +2070,7 @@ static bool cq__cpu_has_avx2(void) {
 
 /* ###################################################################################################################
    [DISPATCH]  one row a tier, best first
-   ################################################################################################################### */
+   ################################################################################################################## */
 static const cq__kernels *cq__tier(size_t index) {
 #if CQ__X86
     if (cq__cpu_has_avx2()) {
@@ -2112,4 +2126,4 @@ CQUANT_DEF cq_status cq_init(cq_context *ctx, const cq_context_desc *desc, cq_er
    WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
    COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
    OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-   =================================================================================================================== */
+   ================================================================================================================== */

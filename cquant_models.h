@@ -1,7 +1,7 @@
 /* cquant_models.h - v0.1.0 - models: from a checkpoint's bytes to text
 
-   Readers for JSON, safetensors and .cq files over bytes; the tokenizer; architectures described as data; the forward pass
-   with a static cache; calibration, rotation and quantisation of whole models; the denoiser of diffusion language models.
+   Readers for JSON, safetensors and .cq files over bytes; the tokenizer; architectures described as data; the forward
+   pass with a static cache; calibration, rotation and quantisation of whole models; the denoiser of diffusion models.
    Freestanding C99 and C++11; includes the other three headers and nothing else.
 
    In exactly ONE source file:            everywhere else:
@@ -325,7 +325,7 @@ CQUANT_DEF void cq_file_header(const cq_file_layout *l, uint64_t data_sum, unsig
    DOES NOT: add BOS or other tokens of a post-processor or chat template, truncate, pad, or skip special tokens.
    CQUANT_ASCII_ONLY (implementation) leaves out the Unicode tables, 22.5 KB: text beyond ASCII outside of added tokens
    is then CQ_ERR_UNSUPPORTED; decoding stays complete.
-   =================================================================================================================== */
+   ================================================================================================================== */
 /* The bytes of the files. Either tokenizer_json, alone; or vocab_json, merges_txt and tokenizer_config_json (for
    tokenizer_class and added_tokens_decoder), as models with a slow tokenizer ship them. Absent files: NULL. */
 typedef struct cq_tokenizer_files {
@@ -386,7 +386,7 @@ CQUANT_DEF bool cq_tokenizer_is_special(const cq_tokenizer *tok, int32_t id); /*
 
 /* ===================================================================================================================
    [ARCHITECTURES]  a model is described once, as text; see [LESSON 4 describing a model] for the notation
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq_str {
     const char *p; /* not zero-terminated */
     size_t n;
@@ -439,7 +439,7 @@ CQUANT_DEF cq_status cq_arch_find(cq_arch *arch, const char *model_type, size_t 
 
 /* ===================================================================================================================
    [MODELS]  description + config.json + tensors = a model that runs
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq_linear {
     cq_tensor w;               /* (out, in); w.rows = 0: this block has no such linear */
     const unsigned char *bias; /* (out) fp32 little-endian, or NULL */
@@ -489,7 +489,7 @@ CQUANT_DEF const char *cq_role_name(cq_role role);
 
 /* ===================================================================================================================
    [SESSIONS]  one arena, a static KV cache, and the forward pass
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq_session_desc {
     size_t max_tokens; /* cache slots; required */
     size_t max_rows;   /* rows of one forward pass; 0: max_tokens */
@@ -547,7 +547,7 @@ CQUANT_DEF void cq_prepare(cq_session *s, const cq_input *in); /* rope tables; c
 
 /* ===================================================================================================================
    [PARTS]  every tensor that a written model has, in one order: exporting, rotating and quantising walk this list
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq_rotate_plan {
     cq_rotation r1;   /* residual stream */
     cq_rotation *r2;  /* (layers): heads between v and o */
@@ -588,7 +588,7 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
 
 /* ===================================================================================================================
    [QUANTIZE A MODEL]  layer by layer; memory: one block in float, its Hessians, and the activations of all samples
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq_module {
     cq_part part;             /* which linear; name without ".weight" */
     cq_tensor tensor;         /* packed; data NULL: take `values`. The policy skips it (format F32), or panels cannot
@@ -598,7 +598,7 @@ typedef struct cq_module {
     const uint32_t *g_idx;    /* (cols) with CQ_GPTQ_ACT_GROUPS; else NULL: column / group_size */
     const uint8_t *codes;     /* (rows, cols) */
     const cq_grid *grids;     /* (rows, groups) */
-    cq_gptq_report report;
+    cq_gptq_report report;    /* rounded to nearest: both losses are |W - Q|^2 / |W|^2, as if H were the identity */
     uint64_t tokens;          /* calibration tokens its Hessian saw */
 } cq_module;
 
@@ -622,7 +622,7 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
 
 /* ===================================================================================================================
    [GENERATE]  the denoiser of diffusion models, and next-token sampling
-   =================================================================================================================== */
+   ================================================================================================================== */
 /* Which masked positions are filled in a step. origin: each by itself, with the probability that the schedule gives;
    the others: the surest ones, as many as the schedule gives. Sure means: the probability of the token chosen, its
    distance to the second likeliest, or the negative entropy sum p log p. */
@@ -706,7 +706,7 @@ CQUANT_DEF int32_t cq_sample(float *logits, size_t vocab, const cq_generate_desc
 
 /* ###################################################################################################################
    Implementation
-   ################################################################################################################### */
+   ################################################################################################################## */
 #if defined(CQUANT_IMPLEMENTATION) && !defined(CQUANT__MODELS_IMPLEMENTED)
 #define CQUANT__MODELS_IMPLEMENTED
 #include "cquant.h" /* their implementations, should they have been included without before */
@@ -1538,7 +1538,8 @@ static bool cq__shape_push(cq_named *t, uint64_t *rows, uint64_t *cols, uint64_t
 }
 
 /* ===================================================================================================================
-   [LESSON 2 files]  safetensors. The scanner of [LESSON 1] alone: the header may be 100 MB, a tree of it several times as much. The header
+   [LESSON 2 files]  safetensors
+   The scanner of [LESSON 1] alone: the header may be 100 MB, a tree of it several times as much. The header
    is read twice by the same code, first to count, then to fill the list.
    ================================================================================================================== */
 typedef struct cq__st {
@@ -2268,7 +2269,7 @@ CQUANT_DEF void cq_file_header(const cq_file_layout *l, uint64_t data_sum, unsig
        5 BPE          " na" + "ï" + "ve": bytes, joined pair by pair         cq__bpe
 
    Source: tokenizers 0.23.3 (Rust) and its Qwen2, Llama-3 and GPT-2 files; tests/test_tokenizer.c holds its answers.
-   =================================================================================================================== */
+   ================================================================================================================== */
 static int cq__tok_compare(const unsigned char *a, size_t na, const unsigned char *b, size_t nb) {
     size_t i;
     for (i = 0; i < na && i < nb; i++)
@@ -2280,7 +2281,7 @@ static int cq__tok_compare(const unsigned char *a, size_t na, const unsigned cha
    1 UTF-8. A machine that takes one byte a call and writes only UTF-8. The second byte has a narrower range after E0,
    ED, F0 and F4 (no overlong forms, no surrogates, nothing above U+10FFFF): Unicode 16, table 3-7. A sequence broken
    off becomes one U+FFFD, and the byte that broke it is looked at afresh: "maximal subparts", as Python and Rust do.
-   ------------------------------------------------------------------------------------------------------------------- */
+   ------------------------------------------------------------------------------------------------------------------ */
 typedef struct cq__utf8 {
     char *out;
     size_t size, used; /* bytes at out; bytes written, or that would have been */
@@ -2913,7 +2914,7 @@ static uint32_t cq__uni_class(uint32_t c) { return c < 0x300 ? 0 : cq__uni_find(
    classes, put together again what has a composed form. A base that is stable starts a segment on which nothing before
    it has any influence, so text is normalised segment by segment; nearly all text is one unchanging character each.
    tokenizers' normaliser knows the marks of Unicode 9: a mark assigned later stays where it is, here as there.
-   ------------------------------------------------------------------------------------------------------------------- */
+   ------------------------------------------------------------------------------------------------------------------ */
 #define CQ__HANGUL 0xac00u /* syllables = CQ__HANGUL + (lead * 21 + vowel) * 28 + tail, tail 0: none */
 #define CQ__HANGUL_COUNT 11172u
 #define CQ__HANGUL_LEAD 0x1100u
@@ -3097,7 +3098,7 @@ static cq_status cq__nfc(const unsigned char **text, size_t *n, cq_arena *scratc
    The first alternative that matches wins. Every character is a letter, a number, blank or other, so every text is cut
    without remainder. \s+(?!\S) leaves the last blank of several to the word behind it: "a   b" = "a" "  " " b".
    To add a rule: copy a row, give it the next number (they stand in blobs), add a golden to test_tokenizer.c.
-   ------------------------------------------------------------------------------------------------------------------- */
+   ------------------------------------------------------------------------------------------------------------------ */
 typedef struct cq__split_rule {
     const char *regex;
     uint32_t number;    /* in blobs */
@@ -3190,7 +3191,7 @@ static size_t cq__split(const cq__split_rule *r, const unsigned char *s, size_t 
        added   (added, 4)    begin in pool, length, id, special; the raw ones by their bytes, then the others by theirs
        pool    (bytes)       strings, filled up to a multiple of 4
        merge   (merges, 3)   right id, rank, joined id; by right id
-   ------------------------------------------------------------------------------------------------------------------- */
+   ------------------------------------------------------------------------------------------------------------------ */
 #define CQ__TOK_MAGIC 0x4b545143u
 #define CQ__TOK_HEADER 12u
 #define CQ__TOK_NONE 0xffffffffu
@@ -3397,7 +3398,7 @@ static uint32_t cq__tok_find_added(const cq_tokenizer *t, size_t first, size_t e
        node 1                  b a n a n a           ranks: (a n) 0, (an a) 1
        2     3                 b [an] [an] a         each pair is named by its left token
        4 5 6 7 ... leaves      b [an] [ana]
-   ------------------------------------------------------------------------------------------------------------------- */
+   ------------------------------------------------------------------------------------------------------------------ */
 typedef struct cq__bpe {
     const cq_tokenizer *t;
     uint32_t n;      /* tokens at the start; also "no neighbour" */
@@ -3652,7 +3653,7 @@ CQUANT_DEF bool cq_tokenizer_is_special(const cq_tokenizer *tok, int32_t id) {
    GPT-2's files write bytes as characters: printable Latin-1 stands for itself, the k-th of the other 68 bytes is
    U+0100 + k; so a space is U+0120. A token with any other character is kept as it is, as tokenizers does; it can be an
    added token, but no text becomes it through merges.
-   ------------------------------------------------------------------------------------------------------------------- */
+   ------------------------------------------------------------------------------------------------------------------ */
 #define CQ__TOK_HOLES 65536u /* ids may exceed the number of tokens by so many */
 #define CQ__TOK_PLAIN 1u     /* kinds of tokens: written in the characters of bytes */
 #define CQ__TOK_MODEL 2u     /* in the vocabulary of the model */
@@ -4133,9 +4134,10 @@ static cq_status cq__tok_read_merge(cq__tok_builder *b, uint32_t number, size_t 
     if (!left || !right || !cq__utf8_valid((const unsigned char *)s, n))
         return cq_fail_at(b->err, CQ_ERR_FORMAT, "merges: this one (from 0) is not a pair", NULL, 0, number, INT64_MIN);
     if (!cq__tok_to_bytes(s, &left) || !cq__tok_to_bytes(s + space + 1, &right))
-        return cq_fail_at(b->err, CQ_ERR_UNSUPPORTED,
-                          "merges: this one (from 0) has characters that stand for no byte; byte-level BPE is supported",
-                          NULL, 0, number, INT64_MIN);
+        return cq_fail_at(
+            b->err, CQ_ERR_UNSUPPORTED,
+            "merges: this one (from 0) has characters that stand for no byte; byte-level BPE is supported", NULL, 0,
+            number, INT64_MIN);
     for (i = 0; i < right; i++) s[left + i] = s[space + 1 + i];
     return cq__tok_keep_merge(b, number, left, right);
 }
@@ -4334,7 +4336,7 @@ CQUANT_DEF cq_status cq_tokenizer_build(const unsigned char **blob, size_t *blob
    Statements and words with a value stand once; a layer has one attn. To add a model: copy a row, fill in the names
    from its Python class, run `make test`. An unknown word, a key without a value, a tensor that is missing, misshapen
    or not described: each is an error that names it.
-   =================================================================================================================== */
+   ================================================================================================================== */
 static const char *const cq__archs[] = {
     "model llama\n"
     "embed model.embed_tokens\n"
@@ -4567,7 +4569,7 @@ CQUANT_DEF cq_status cq_arch_find(cq_arch *arch, const char *model_type, size_t 
 
 /* ===================================================================================================================
    [LESSON 5 binding]  description + config.json + tensors
-   =================================================================================================================== */
+   ================================================================================================================== */
 /* text appended to m->name, always leaving it zero-terminated; returns the new length */
 static size_t cq__append(char *out, size_t size, size_t at, const char *p, size_t n) {
     for (size_t i = 0; i < n && at + 1 < size; i++) out[at++] = p[i];
@@ -5075,7 +5077,7 @@ CQUANT_DEF size_t cq_block_group(const cq_block *b, size_t group, cq_role roles[
    One primitive serves prefill, decoding, and denoising: n rows are computed, their keys and values go to cache slots
    of the caller's choice, and each row then sees the visible slots. What is in the other slots stays as it was; that is
    all there is to a static cache.
-   =================================================================================================================== */
+   ================================================================================================================== */
 #define CQ__SLOTS 16u /* pieces of attention that may run at once; each has its own scores */
 
 CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const cq_model *m,
@@ -5343,7 +5345,7 @@ CQUANT_DEF void cq_logits(cq_session *s, const uint32_t *rows, size_t n, float *
    Everything random comes from cq_random(seed, stream, counter), counter = position in the sequence, stream = step
    (plus one high bit for each kind of decision): the same seed gives the same text on every machine, whatever the order
    of the work.
-   =================================================================================================================== */
+   ================================================================================================================== */
 #define CQ__GEN_HEAD_ROWS 8u                 /* rows through lm_head together: as many rows of logits are held */
 #define CQ__GEN_TRANSFER ((uint64_t)1 << 62) /* streams: does this position take part (origin); */
 #define CQ__GEN_ORDER ((uint64_t)1 << 63)    /* in which order do positions come (alg_temp) */
@@ -5858,7 +5860,7 @@ CQUANT_DEF cq_status cq_generate_next(cq_session *s, const cq_generate_desc *des
 
    Which linear is which stands in the table of roles; nothing here knows an architecture. Per-head norms of q and k and
    rope are untouched, because nothing between them and the scores is rotated.
-   =================================================================================================================== */
+   ================================================================================================================== */
 static cq_status cq__rotation_auto(cq_rotation *r, size_t n, uint64_t seed, uint64_t stream, cq_arena *arena,
                                    cq_error *err) {
     cq_arena before = *arena;
@@ -6045,7 +6047,7 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
    that input, add up its Hessian, factor it once, solve each linear, and put the quantised weights in its place, so
    that everything after it is calibrated on what it will really see ("true sequential"). At the end of a block its
    output, computed with quantised weights, is the input of the next.
-   =================================================================================================================== */
+   ================================================================================================================== */
 typedef struct cq__calibration {
     const cq_context *ctx;
     cq_hessian h;
@@ -6117,6 +6119,21 @@ static cq_status cq__quantize_fail(cq__quantize_run *q, size_t index, cq_role ro
     return st;
 }
 
+/* |W - Q|^2 / |W|^2: the loss when nothing is known of the inputs */
+static double cq__weight_loss(const cq_gptq_desc *desc, const cq_gptq_result *q, const float *w, size_t rows,
+                              size_t cols) {
+    double error = 0.0, norm = 0.0;
+    size_t size = desc->group_size ? desc->group_size : cols, groups = cq_gptq_groups(desc, cols);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < cols; k++) {
+            double v = (double)w[r * cols + k];
+            double e = v - (double)cq_grid_value(q->grids[r * groups + k / size], q->codes[r * cols + k]);
+            error += e * e;
+            norm += v * v;
+        }
+    return norm > 0.0 ? error / norm : 0.0;
+}
+
 /* One linear: values (rows, cols) holds its weights as float, and afterwards what its codes stand for. */
 static cq_status cq__quantize_linear(cq__quantize_run *q, const cq_block *b, size_t index, cq_role role,
                                      const cq_factor *factor, uint64_t tokens, float *values) {
@@ -6169,6 +6186,7 @@ static cq_status cq__quantize_linear(cq__quantize_run *q, const cq_block *b, siz
     } else if (!dry) {
         st = cq_gptq_rtn(&desc, values, w->cols, w->rows, w->cols, &result, q->err);
         if (st) return cq__quantize_fail(q, index, role, st);
+        module.report.loss = module.report.rtn_loss = cq__weight_loss(&desc, &result, values, w->rows, w->cols);
     }
     if (!dry) {
         cq_gptq_dequantize(&desc, &result, w->rows, w->cols, values);
@@ -6327,4 +6345,4 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
    WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
    COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
    OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-   =================================================================================================================== */
+   ================================================================================================================== */

@@ -37,7 +37,8 @@ static parts parts_of(const cq_model *m, const cq_rotate_plan *plan) {
 static void store_as(parts *p, size_t i, cq_format format, cq_layout layout, size_t group_size, bool asym) {
     cq_error err;
     cq_named *n = &p->named[i];
-    tool_check(cq_tensor_init(&n->t, format, layout, p->part[i].rows, p->part[i].cols, group_size, asym, &err), NULL, &err);
+    tool_check(cq_tensor_init(&n->t, format, layout, p->part[i].rows, p->part[i].cols, group_size, asym, &err), NULL,
+               &err);
     n->dtype = (uint8_t)(layout == CQ_PANELS ? CQ_DTYPE_PACKED
                          : format == CQ_F32  ? CQ_DTYPE_F32
                          : format == CQ_F16  ? CQ_DTYPE_F16
@@ -156,7 +157,9 @@ static void put_floats(writer *w, const cq_tensor *t, const float *x, size_t row
     tool_check(cq_tensor_init(&piece, t->format, t->layout, rows, t->cols, t->group_size, t->asym, &err), NULL, &err);
     unsigned char *bytes = tool_alloc(piece.bytes + 1, 1);
     cq_status st = cq_quantize_rtn(&piece, bytes, x, t->cols, &err);
-    if (st) tool_fail(NULL, "tensor %.*s: %s", (int)w->p->named[w->next - 1].name_len, w->p->named[w->next - 1].name, err.what);
+    if (st)
+        tool_fail(NULL, "tensor %.*s: %s", (int)w->p->named[w->next - 1].name_len, w->p->named[w->next - 1].name,
+                  err.what);
     put(w, bytes, piece.bytes);
     free(bytes);
 }
@@ -197,7 +200,8 @@ static char *config_set(char *text, const char *key, const char *value) {
         out = tool_format("%.*s%s%s", (int)begin, text, value, text + end);
     } else {
         uint32_t begin = j.nodes[0].begin + 1; /* after the brace */
-        out = tool_format("%.*s\n  \"%s\": %s%s%s", (int)begin, text, key, value, j.nodes[0].count ? "," : "", text + begin);
+        out = tool_format("%.*s\n  \"%s\": %s%s%s", (int)begin, text, key, value, j.nodes[0].count ? "," : "",
+                          text + begin);
     }
     free(arena.base);
     free(text);
@@ -236,7 +240,9 @@ static void rotation_plan(cq_rotate_plan *plan, const cq_context *ctx, const too
 }
 
 static const char *mode_name(const cq_rotation *r) {
-    return r->mode == CQ_ROTATE_HADAMARD ? "hadamard" : r->mode == CQ_ROTATE_ORTHOGONAL ? "orthogonal" : "base_hadamard";
+    return r->mode == CQ_ROTATE_HADAMARD     ? "hadamard"
+           : r->mode == CQ_ROTATE_ORTHOGONAL ? "orthogonal"
+                                             : "base_hadamard";
 }
 static void report_rotations(const cq_rotate_plan *plan) {
     json_open("rotations", '[');
@@ -320,7 +326,9 @@ static void run_rotate(void) {
     char *config = config_text(&t);
     if (t.m.tied) config = config_set(config, "tie_word_embeddings", "false");
     if (dtype) {
-        const char *name = !strcmp(dtype, "fp32") ? "\"float32\"" : !strcmp(dtype, "fp16") ? "\"float16\"" : "\"bfloat16\"";
+        const char *name = !strcmp(dtype, "fp32")   ? "\"float32\""
+                           : !strcmp(dtype, "fp16") ? "\"float16\""
+                                                    : "\"bfloat16\"";
         config = config_set(config, strstr(config, "\"torch_dtype\"") ? "torch_dtype" : "dtype", name);
     }
     write_text(dir, "config.json", config);
@@ -331,7 +339,8 @@ static void run_rotate(void) {
         error = logit_error(&ctx, &t, &rotated, &deviation);
         for (size_t i = 0; i < p.count; i++) exact = exact && p.named[i].t.format == CQ_F32;
         if (exact && !(error <= 1e-4 * deviation))
-            tool_fail(target, "the rotated model's logits differ by %.3g, more than 1e-4 of their standard deviation %.3g",
+            tool_fail(target,
+                      "the rotated model's logits differ by %.3g, more than 1e-4 of their standard deviation %.3g",
                       error, deviation);
     }
     tool_dir_close(dir);
@@ -364,26 +373,24 @@ typedef struct quantize_job {
 static void note_module(quantize_job *job, const cq_module *module, const char *format) {
     const cq_gptq_desc *d = module->desc;
     double now = tool_seconds();
-    bool calibrated = module->tokens != 0;
     json_open(NULL, '{');
     json_text("name", module->part.name);
     json_text("format", format);
     json_int("bits", d ? (int64_t)d->bits : 32);
     json_int("group_size", d && d->group_size ? (int64_t)d->group_size : -1);
-    json_real("loss", calibrated ? module->report.loss : NAN); /* null: without inputs there is nothing to judge by */
-    json_real("rtn_loss", calibrated ? module->report.rtn_loss : NAN);
+    json_real("loss", module->report.loss);
+    json_real("rtn_loss", module->report.rtn_loss);
     json_real("damp", (double)module->report.damp);
     json_int("tokens", (int64_t)module->tokens);
     json_real("seconds", now - job->mark);
     json_close();
-    char *loss = calibrated ? tool_format(",\"loss\":%.6e,\"rtn_loss\":%.6e", module->report.loss, module->report.rtn_loss)
-                            : tool_format("%s", "");
-    if (calibrated)
+    if (module->tokens)
         tool_say("%-44s %-5s loss %.3e   to nearest %.3e   %6.2f s\n", module->part.name, format, module->report.loss,
                  module->report.rtn_loss, now - job->mark);
-    char *text = tool_format("%s%s{\"name\":\"%s\",\"format\":\"%s\"%s}", job->provenance, job->modules ? "," : "",
-                             module->part.name, format, loss);
-    free(loss);
+    else tool_say("%-44s %-5s |W - Q|^2 / |W|^2 %.3e\n", module->part.name, format, module->report.loss);
+    char *text = tool_format("%s%s{\"name\":\"%s\",\"format\":\"%s\",\"loss\":%.6e,\"rtn_loss\":%.6e}", job->provenance,
+                             job->modules ? "," : "", module->part.name, format, module->report.loss,
+                             module->report.rtn_loss);
     free(job->provenance);
     job->provenance = text;
     job->modules++;
@@ -450,7 +457,8 @@ static cq_policy *read_policy(const char *path) {
                 } formats[] = {{"int2", 2}, {"int3", 3}, {"int4", 4}, {"int8", 8}, {"bf16", 0}, {"fp16", 0}};
                 size_t i = 0;
                 if (cq_json_int(j, value, &n)) {
-                    if (n != 2 && n != 3 && n != 4 && n != 8) tool_fail(path, "bits %lld; it should be 2, 3, 4 or 8", (long long)n);
+                    if (n != 2 && n != 3 && n != 4 && n != 8)
+                        tool_fail(path, "bits %lld; it should be 2, 3, 4 or 8", (long long)n);
                     r->bits = (unsigned)n;
                 } else {
                     while (i < 6 && !cq_json_string_eq(j, value, formats[i].name)) i++;
@@ -468,7 +476,8 @@ static cq_policy *read_policy(const char *path) {
                 r->set |= CQ_POLICY_GROUP_SIZE;
             } else if (cq_json_string_eq(j, key, "asym") || cq_json_string_eq(j, key, "skip")) {
                 bool skip = cq_json_string_eq(j, key, "skip");
-                if (!cq_json_bool(j, value, &yes)) tool_fail(path, "\"%s\" should be true or false", skip ? "skip" : "asym");
+                if (!cq_json_bool(j, value, &yes))
+                    tool_fail(path, "\"%s\" should be true or false", skip ? "skip" : "asym");
                 r->set |= skip ? CQ_POLICY_SKIP : CQ_POLICY_ASYM;
                 if (skip) r->skip = yes;
                 else r->asym = yes;
@@ -588,7 +597,8 @@ static void run_quantize(void) {
 
     cq_arena dry = cq_arena_over(NULL, 0);
     tool_model_check(&t, cq_quantize_model(&ctx, &t.m, &desc, &dry, &err), &err);
-    tool_note("%zu calibration tokens, %.1f MB of memory", desc.samples * desc.seq_len, (double)dry.used / 1e6);
+    if (!desc.rtn)
+        tool_note("%zu calibration tokens, %.1f MB of memory", desc.samples * desc.seq_len, (double)dry.used / 1e6);
     cq_arena arena = tool_arena(dry.used);
 
     char *config = config_text(&t);
@@ -605,12 +615,13 @@ static void run_quantize(void) {
     job.p = &p;
     job.hf = hf;
     job.mark = tool_seconds();
-    job.provenance = tool_format(
-        "{\"cquant\":\"%s\",\"method\":\"%s\",\"bits\":%u,\"group_size\":%lld,\"sym\":%s,\"rotate\":%s%s%s,\"seed\":%llu,"
-        "\"samples\":%zu,\"seq_len\":%zu,\"modules\":[",
-        CQUANT_VERSION, desc.rtn ? "rtn" : "gptq", desc.gptq.bits ? desc.gptq.bits : 4,
-        desc.gptq.group_size ? (long long)desc.gptq.group_size : -1, desc.gptq.asym ? "false" : "true", rotate ? "\"" : "",
-        rotate ? rotate : "null", rotate ? "\"" : "", (unsigned long long)tool.seed, desc.samples, desc.seq_len);
+    job.provenance = tool_format("{\"cquant\":\"%s\",\"method\":\"%s\",\"bits\":%u,\"group_size\":%lld,\"sym\":%s,"
+                                 "\"rotate\":%s%s%s,\"seed\":%llu,"
+                                 "\"samples\":%zu,\"seq_len\":%zu,\"modules\":[",
+                                 CQUANT_VERSION, desc.rtn ? "rtn" : "gptq", desc.gptq.bits ? desc.gptq.bits : 4,
+                                 desc.gptq.group_size ? (long long)desc.gptq.group_size : -1,
+                                 desc.gptq.asym ? "false" : "true", rotate ? "\"" : "", rotate ? rotate : "null",
+                                 rotate ? "\"" : "", (unsigned long long)tool.seed, desc.samples, desc.seq_len);
     job.w = hf ? write_safetensors(tool_dir_file(dir, "model.safetensors"), &p)
                : write_cq(target, &p, config, strlen(config), blob);
     desc.emit = emit_module;
@@ -638,7 +649,8 @@ static void run_quantize(void) {
     json_int("bytes_out", (int64_t)bytes);
     if (!desc.rtn && job.modules) tool_say("mean loss %.3e\n", job.loss / (double)job.modules);
     tool_say("%s: %zu modules, %.2f MB from %.2f MB, %.1f s, peak memory %.0f MB\n", target, job.modules,
-             (double)bytes / 1e6, (double)input_bytes(&t) / 1e6, tool_seconds() - start, (double)tool_peak_bytes() / 1e6);
+             (double)bytes / 1e6, (double)input_bytes(&t) / 1e6, tool_seconds() - start,
+             (double)tool_peak_bytes() / 1e6);
 }
 
 /* ===================================================================================================================
@@ -650,12 +662,14 @@ static void write_c_array(const char *target, const unsigned char *data, size_t 
     char *id = tool_format("%s", name ? name + 1 : target), *dot = strchr(id, '.');
     if (dot) *dot = 0;
     for (char *c = id; *c; c++)
-        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_' || (*c >= '0' && *c <= '9' && c != id))) *c = '_';
+        if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_' || (*c >= '0' && *c <= '9' && c != id)))
+            *c = '_';
     tool_out *out = tool_create(target);
     tool_print(out, "/* a cquant model: cq_file_open(&file, %s, sizeof %s, ...) */\n", id, id);
     tool_print(out, "#if defined(__GNUC__) || defined(__clang__)\n__attribute__((aligned(64)))\n#endif\n");
     tool_print(out, "const unsigned char %s[%zu] = {\n", id, size);
-    for (size_t i = 0; i < size; i++) tool_print(out, "%u%s", data[i], i + 1 == size ? "\n" : i % 24 == 23 ? ",\n" : ",");
+    for (size_t i = 0; i < size; i++)
+        tool_print(out, "%u%s", data[i], i + 1 == size ? "\n" : i % 24 == 23 ? ",\n" : ",");
     tool_print(out, "};\n");
     tool_close(out);
 }
@@ -698,7 +712,8 @@ static void run_export(void) {
             write_part(w, &ctx, &t, NULL);
             tool_progress("exporting", i + 1, p.count);
         }
-        bytes = finish(w, file, tool_format("{\"cquant\":\"%s\",\"method\":\"rtn\",\"dtype\":\"%s\"}", CQUANT_VERSION, dtype));
+        bytes = finish(w, file,
+                       tool_format("{\"cquant\":\"%s\",\"method\":\"rtn\",\"dtype\":\"%s\"}", CQUANT_VERSION, dtype));
         if (c_array) {
             tool_file f = tool_map(file);
             write_c_array(target, f.data, f.size);

@@ -30,7 +30,8 @@ static uint8_t *npy_flags(const tool_npy *a) { /* 0 or 1 */
     uint8_t *out = (uint8_t *)tool_alloc(a->count, 1);
     int32_t *ints = a->dtype == TOOL_I32 || a->dtype == TOOL_I64 ? tool_npy_ints(a) : NULL;
     if (a->dtype == TOOL_F32 || a->dtype == TOOL_F64)
-        tool_fail(a->path, "elements are %s; a mask of 0 and 1 must be bool, uint8, int32 or int64", tool_dtype_name(a->dtype));
+        tool_fail(a->path, "elements are %s; a mask of 0 and 1 must be bool, uint8, int32 or int64",
+                  tool_dtype_name(a->dtype));
     for (size_t i = 0; i < a->count; i++) {
         int v = ints ? ints[i] : a->dtype == TOOL_BOOL ? a->data[i] != 0 : a->data[i];
         if (v != 0 && v != 1) tool_fail(a->path, "the number at position %zu is %d, and must be 0 or 1", i, v);
@@ -52,7 +53,8 @@ static mask read_mask(const char *path, size_t rows, size_t cols, size_t dims) {
         k.keep = npy_flags(&a);
         return k;
     }
-    if (a.ndim != 4 || (a.shape[0] != rows && a.shape[0] != 1) || a.shape[1] != 1 || a.shape[2] != cols || a.shape[3] != cols)
+    if (a.ndim != 4 || (a.shape[0] != rows && a.shape[0] != 1) || a.shape[1] != 1 || a.shape[2] != cols ||
+        a.shape[3] != cols)
         tool_fail(path, "must have the shape of the ids, or (%zu, 1, %zu, %zu)", rows, cols, cols);
     k.batch = a.shape[0];
     if (a.dtype == TOOL_F32 || a.dtype == TOOL_F64) {
@@ -75,7 +77,8 @@ static void use_mask(cq_input *in, const mask *k, size_t row, size_t cols, size_
     in->bias = k->bias ? k->bias + (b * cols + first) * cols : NULL;
 }
 
-static void write_logits(tool_out *out, const tool_model *t, cq_session *s, size_t n, size_t tile, uint32_t *rows, float *y) {
+static void write_logits(tool_out *out, const tool_model *t, cq_session *s, size_t n, size_t tile, uint32_t *rows,
+                         float *y) {
     for (size_t r = 0; r < n; r += tile) {
         size_t count = n - r < tile ? n - r : tile;
         for (size_t i = 0; i < count; i++) rows[i] = (uint32_t)(r + i);
@@ -153,8 +156,9 @@ static const tool_option logits_options[] = {
     {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},
     {NULL, NULL, 0, 0, NULL},
 };
-const tool_command cmd_logits = {"logits", "MODEL --ids IDS.npy -o OUT", "forward pass: the logits of every token", 1, 1,
-                                 logits_options, run_logits};
+const tool_command cmd_logits = {
+    "logits",  "MODEL --ids IDS.npy -o OUT", "forward pass: the logits of every token", 1, 1, logits_options,
+    run_logits};
 
 /* ===================================================================================================================
    [EVAL]
@@ -222,17 +226,20 @@ static void run_eval(void) {
     cq_error err;
     void *base, *ref_base = NULL;
     size_t rows = 0, cols = 0, dims = 1;
-    const char *text_path = tool_text("text", NULL), *ids_path = tool_text("ids", NULL), *ref_path = tool_text("reference", NULL);
+    const char *text_path = tool_text("text", NULL), *ids_path = tool_text("ids", NULL),
+               *ref_path = tool_text("reference", NULL);
     const char *pattern_path = tool_text("mask-pattern", NULL);
     if (!text_path == !ids_path) tool_usage("eval: one of --text and --ids is needed; see `cquant eval --help`");
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
     bool diffusion = t.m.arch.diffusion;
-    if (pattern_path && !diffusion) tool_fail(pattern_path, "--mask-pattern is for diffusion models, and %s is none", t.path);
+    if (pattern_path && !diffusion)
+        tool_fail(pattern_path, "--mask-pattern is for diffusion models, and %s is none", t.path);
     if (ref_path) {
         tool_model_open(&ref, ref_path);
         if (ref.m.vocab != t.m.vocab || ref.m.arch.diffusion != diffusion)
-            tool_fail(ref_path, "the vocabulary has %zu tokens, and must be that of %s, %zu", ref.m.vocab, t.path, t.m.vocab);
+            tool_fail(ref_path, "the vocabulary has %zu tokens, and must be that of %s, %zu", ref.m.vocab, t.path,
+                      t.m.vocab);
     }
 
     /* ids: (count) in windows of `window`, the last of which may be shorter */
@@ -270,9 +277,11 @@ static void run_eval(void) {
     float *y = (float *)tool_alloc(tile * t.m.vocab, sizeof *y);
     float *z = ref_path ? (float *)tool_alloc(tile * t.m.vocab, sizeof *z) : NULL;
     uint32_t *at = (uint32_t *)tool_alloc(window, sizeof *at); /* rows that predict, and what they should */
-    int32_t *target = (int32_t *)tool_alloc(window, sizeof *target), *input = (int32_t *)tool_alloc(window, sizeof *input);
+    int32_t *target = (int32_t *)tool_alloc(window, sizeof *target),
+            *input = (int32_t *)tool_alloc(window, sizeof *input);
     uint8_t *masked = (uint8_t *)tool_alloc(window, 1);
-    double *each_nll = (double *)tool_alloc(tile, sizeof *each_nll), *each_kl = (double *)tool_alloc(tile, sizeof *each_kl);
+    double *each_nll = (double *)tool_alloc(tile, sizeof *each_nll),
+           *each_kl = (double *)tool_alloc(tile, sizeof *each_kl);
     uint8_t *each_same = (uint8_t *)tool_alloc(tile, 1);
     double nll = 0.0, kl = 0.0, same = 0.0, ratio = tool_real("ratio", 0.3), start = tool_seconds();
     for (size_t w = 0; w < windows; w++) {
@@ -320,12 +329,13 @@ static void run_eval(void) {
     json_real("seconds", seconds);
     json_int("windows", (int64_t)windows);
     json_int("window", (int64_t)window);
-    tool_say("%-12s %zu in %zu windows of %zu\n%-12s %.5f nats\n%-12s %.4f\n", diffusion ? "masked" : "tokens", predicted, windows,
-             window, "nll", nll / tokens, "perplexity", exp(nll / tokens));
+    tool_say("%-12s %zu in %zu windows of %zu\n%-12s %.5f nats\n%-12s %.4f\n", diffusion ? "masked" : "tokens",
+             predicted, windows, window, "nll", nll / tokens, "perplexity", exp(nll / tokens));
     if (ref_path) {
         json_real("kl", kl / tokens);
         json_real("top1", same / tokens);
-        tool_say("%-12s %.6f nats from %s\n%-12s %.2f%%\n", "kl", kl / tokens, ref_path, "same top 1", 100.0 * same / tokens);
+        tool_say("%-12s %.6f nats from %s\n%-12s %.2f%%\n", "kl", kl / tokens, ref_path, "same top 1",
+                 100.0 * same / tokens);
     }
     tool_say("%-12s %.2f\n", "seconds", seconds);
     json_int("peak_bytes", (int64_t)tool_peak_bytes());
@@ -344,8 +354,8 @@ static const tool_option eval_options[] = {
     {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},
     {NULL, NULL, 0, 0, NULL},
 };
-const tool_command cmd_eval = {"eval", "MODEL --text FILE", "perplexity, or masked-token loss of a diffusion model", 1, 1,
-                               eval_options, run_eval};
+const tool_command cmd_eval = {
+    "eval", "MODEL --text FILE", "perplexity, or masked-token loss of a diffusion model", 1, 1, eval_options, run_eval};
 
 /* ===================================================================================================================
    [GENERATE]
@@ -424,10 +434,12 @@ static char *chat_text(const char *message) {
 
 /* The prompt: (rows, cols) ids. */
 static int32_t *read_prompt(tool_model *t, size_t *rows, size_t *cols, size_t *dims) {
-    const char *ids_path = tool_text("ids", NULL), *file = tool_text("prompt-file", NULL), *text = tool_text("prompt", NULL);
+    const char *ids_path = tool_text("ids", NULL), *file = tool_text("prompt-file", NULL),
+               *text = tool_text("prompt", NULL);
     const char *last = tool.arg_count > 1 ? tool.args[1] : NULL; /* generate MODEL --chat "text" */
     if ((ids_path != NULL) + (file != NULL) + (text != NULL) + (last != NULL) != 1)
-        tool_usage("generate: exactly one of --prompt, --prompt-file and --ids is needed; see `cquant generate --help`");
+        tool_usage(
+            "generate: exactly one of --prompt, --prompt-file and --ids is needed; see `cquant generate --help`");
     if (ids_path) {
         if (tool_has("chat")) tool_usage("generate: --chat wraps a text; it cannot be used with --ids");
         return tool_ids(t, ids_path, rows, cols, dims);
@@ -492,7 +504,8 @@ static void run_generate(void) {
     int32_t *given = read_prompt(&t, &rows, &prompt, &dims);
     size_t fresh = tool_size("max-new-tokens", 128), n = prompt + fresh, longest = 0;
     mask keep = read_mask(mask_path, rows, prompt, dims);
-    if (mask_path && !keep.keep) tool_fail(mask_path, "must have the shape of the prompt's ids, (%zu, %zu)", rows, prompt);
+    if (mask_path && !keep.keep)
+        tool_fail(mask_path, "must have the shape of the prompt's ids, (%zu, %zu)", rows, prompt);
     bool diffusion = t.m.arch.diffusion, live = tool_live();
     size_t every = tool_size("show", 0);
 
@@ -509,7 +522,8 @@ static void run_generate(void) {
     how.alg_temp = (float)tool_real("alg-temp", 0);
     how.block_length = tool_size("block-length", 0);
     how.threshold = (float)tool_real("threshold", 0);
-    static const char *const denoiser[] = {"alg", "alg-temp", "steps", "eps", "cache", "block-length", "threshold", "show"};
+    static const char *const denoiser[] = {"alg",   "alg-temp",     "steps",     "eps",
+                                           "cache", "block-length", "threshold", "show"};
     for (size_t i = 0; i < sizeof denoiser / sizeof denoiser[0] && !diffusion; i++)
         if (tool_has(denoiser[i]))
             tool_fail(t.path, "is a causal model; --%s is for diffusion models", denoiser[i]);
@@ -571,14 +585,18 @@ static void run_generate(void) {
             while (seen && pad < prompt && !seen[pad]) pad++; /* left padding changes nothing but the place: leave it out */
             for (size_t i = pad; seen && i < prompt; i++)
                 if (!seen[i])
-                    tool_fail(mask_path, "row %zu hides token %zu behind one that is seen; only padding on the left may be hidden",
+                    tool_fail(mask_path,
+                              "row %zu hides token %zu behind one that is seen; only padding on the left may be hidden",
                               r, i);
-            if (pad == prompt) tool_fail(mask_path, "row %zu hides the whole prompt; at least one token must be seen", r);
-            tool_model_check(&t, cq_generate_next(&s, &how, x + pad, prompt - pad, fresh, t.m.eos_id, &count, &stats, &arena, &err),
-                             &err);
+            if (pad == prompt)
+                tool_fail(mask_path, "row %zu hides the whole prompt; at least one token must be seen", r);
+            tool_model_check(
+                &t, cq_generate_next(&s, &how, x + pad, prompt - pad, fresh, t.m.eos_id, &count, &stats, &arena, &err),
+                &err);
             arena = tool_arena(arena.used);
-            tool_model_check(&t, cq_generate_next(&s, &how, x + pad, prompt - pad, fresh, t.m.eos_id, &count, &stats, &arena, &err),
-                             &err);
+            tool_model_check(
+                &t, cq_generate_next(&s, &how, x + pad, prompt - pad, fresh, t.m.eos_id, &count, &stats, &arena, &err),
+                &err);
             length[r] = prompt + count;
             made += count;
             tool_progress("tokens", (r + 1) * fresh, rows * fresh);
@@ -703,5 +721,5 @@ static const tool_option tokenize_options[] = {
     {"ids", "IDS.npy", 0, 0, "with --decode: [tokens]"},
     {NULL, NULL, 0, 0, NULL},
 };
-const tool_command cmd_tokenize = {"tokenize", "MODEL --text FILE", "ids of a text, or the text of ids", 1, 1, tokenize_options,
-                                   run_tokenize};
+const tool_command cmd_tokenize = {"tokenize",       "MODEL --text FILE", "ids of a text, or the text of ids", 1, 1,
+                                   tokenize_options, run_tokenize};

@@ -25,7 +25,8 @@ static void run_models(void) {
         json_bool("rotates", true);
         json_bool("quantizes", true);
         json_close();
-        tool_say("%-16.*s %-12s %-8s  %-3s  %-6s  %s\n", (int)arch.name.n, arch.name.p, family, "yes", "yes", "yes", "yes");
+        tool_say("%-16.*s %-12s %-8s  %-3s  %-6s  %s\n", (int)arch.name.n, arch.name.p, family, "yes", "yes", "yes",
+                 "yes");
     }
     json_close();
 }
@@ -62,8 +63,8 @@ static void inspect_groups(const tool_model *t, size_t layer) {
                 const cq_tensor *w = &b->lin[roles[r]].w;
                 char *path = tool_format("%.*s.%.*s", (int)prefix->n, prefix->p, (int)name->n, name->p);
                 json_text(NULL, path);
-                tool_say("  %s %-30s %6zu x %-6zu %s%s\n", r ? " " : "-", path, w->rows, w->cols, cq_format_name(w->format),
-                         b->lin[roles[r]].bias ? " + bias" : "");
+                tool_say("  %s %-30s %6zu x %-6zu %s%s\n", r ? " " : "-", path, w->rows, w->cols,
+                         cq_format_name(w->format), b->lin[roles[r]].bias ? " + bias" : "");
                 free(path);
             }
             json_close();
@@ -89,9 +90,9 @@ static void run_inspect(void) {
     json_text("moe", "standard");
     json_int("parameters", (int64_t)m->parameters);
     json_int("layers", (int64_t)m->layers);
-    tool_say("%.*s: %zu layers, hidden %zu, %zu heads of %zu (%zu for k and v), MLP %zu, vocabulary %zu%s\n", (int)m->arch.name.n,
-             m->arch.name.p, m->layers, m->hidden, m->heads, m->head_dim, m->kv_heads, m->inter, m->vocab,
-             m->tied ? ", embedding tied to the head" : "");
+    tool_say("%.*s: %zu layers, hidden %zu, %zu heads of %zu (%zu for k and v), MLP %zu, vocabulary %zu%s\n",
+             (int)m->arch.name.n, m->arch.name.p, m->layers, m->hidden, m->heads, m->head_dim, m->kv_heads, m->inter,
+             m->vocab, m->tied ? ", embedding tied to the head" : "");
     tool_say("%zu parameters, %s\n\n", m->parameters, m->arch.diffusion ? "masked diffusion" : "causal");
 
     tool_say("bytes of the tensors of `cquant export`\n");
@@ -125,8 +126,8 @@ static void run_inspect(void) {
         if (*mask) json_text("mask", mask);
         if (*mask && b->window) json_int("window", (int64_t)b->window);
         json_close();
-        tool_say("  %-10s %-12.*s after %.*s%s%s%s\n", kind, (int)b->desc->prefix.n, b->desc->prefix.p, (int)b->desc->pre.n,
-                 b->desc->pre.p, *mask ? ", " : "", mask, b->q_norm ? ", norms of q and k" : "");
+        tool_say("  %-10s %-12.*s after %.*s%s%s%s\n", kind, (int)b->desc->prefix.n, b->desc->prefix.p,
+                 (int)b->desc->pre.n, b->desc->pre.p, *mask ? ", " : "", mask, b->q_norm ? ", norms of q and k" : "");
     }
     json_close();
 
@@ -165,8 +166,8 @@ static void run_inspect(void) {
     }
     json_close();
 }
-const tool_command cmd_inspect = {"inspect", "MODEL", "shape, groups, rotation plan and memory of a model", 1, 1, no_options,
-                                  run_inspect};
+const tool_command cmd_inspect = {"inspect",  "MODEL",    "shape, groups, rotation plan and memory of a model", 1, 1,
+                                  no_options, run_inspect};
 
 /* ===================================================================================================================
    [MATRIX]
@@ -234,7 +235,8 @@ static void run_matrix(void) {
         }
         tool_close(out);
     } else {
-        if (n > SIZE_MAX / sizeof(double) / n) tool_fail(NULL, "--dim %zu: the matrix is too large for this machine", n);
+        if (n > SIZE_MAX / sizeof(double) / n)
+            tool_fail(NULL, "--dim %zu: the matrix is too large for this machine", n);
         size_t shape[2] = {n, n}, step = (size_t)((double)n * (double)n * (double)n / 2e9) + 1;
         double *x = (double *)tool_alloc(n * n, sizeof *x);
         cq_rotation_matrix(&r, x);
@@ -310,7 +312,8 @@ static void trace_row(void *arg, size_t r) {
     j->sum[r] = total;
 }
 static double trace(const cq_context *ctx, const float *w, const float *q, const double *h, size_t rows, size_t cols) {
-    trace_job j = {w, q, h, cols, (double *)tool_alloc(rows * cols, sizeof(double)), (double *)tool_alloc(rows, sizeof(double))};
+    trace_job j = {
+        w, q, h, cols, (double *)tool_alloc(rows * cols, sizeof(double)), (double *)tool_alloc(rows, sizeof(double))};
     double total = 0.0;
     cq_parallel_for(ctx, rows, trace_row, &j);
     for (size_t r = 0; r < rows; r++) total += j.sum[r];
@@ -341,7 +344,8 @@ static void run_solve(void) {
     for (size_t i = 0; i < cols; i++)
         for (size_t j = 0; j < i; j++)
             if (fabs(hd[i * cols + j] - hd[j * cols + i]) > 1e-4 * largest)
-                tool_fail(h_path, "is not symmetric at row %zu, column %zu: %g and %g", i, j, hd[i * cols + j], hd[j * cols + i]);
+                tool_fail(h_path, "is not symmetric at row %zu, column %zu: %g and %g", i, j, hd[i * cols + j],
+                          hd[j * cols + i]);
 
     size_t padded = (cols + 31) / 32 * 32;
     if (desc.group_size > padded) desc.group_size = 0;
@@ -361,7 +365,8 @@ static void run_solve(void) {
     double seconds, damp = 0.0, whole = trace(&ctx, w, NULL, hd, rows, cols); /* 0: W has no output at all */
     if (!isfinite(whole))
         for (size_t i = 0; i < cols * cols; i++)
-            if (!isfinite(hd[i])) tool_fail(h_path, "holds a number that is not finite, at row %zu, column %zu", i / cols, i % cols);
+            if (!isfinite(hd[i]))
+                tool_fail(h_path, "holds a number that is not finite, at row %zu, column %zu", i / cols, i % cols);
     double start = tool_seconds();
     cq_gptq_desc nearest = desc;
     nearest.order = CQ_GPTQ_NATURAL;
@@ -399,4 +404,5 @@ static const tool_option solve_options[] = {
     TOOL_GPTQ_OPTIONS,
     {NULL, NULL, 0, 0, NULL},
 };
-const tool_command cmd_solve = {"solve", "--weight W --hessian H -o Q", "GPTQ on one layer", 0, 0, solve_options, run_solve};
+const tool_command cmd_solve = {"solve",  "--weight W --hessian H -o Q", "GPTQ on one layer", 0, 0, solve_options,
+                                run_solve};

@@ -19,7 +19,8 @@ static const tool_option common[] = {
     {"quiet", NULL, 0, 0, "nothing on stderr but the line of an error"},
     {"threads", "N", 1, 1024, "threads (all cores)"},
     {"seed", "N", 0, 0, "for everything random (0)"},
-    {"isa", "scalar|avx2|avxvnni|avx512|avx512vnni|neon|dotprod|i8mm|rvv|mve|wasm", 0, 0, "which kernels (the best here)"},
+    {"isa", "scalar|avx2|avxvnni|avx512|avx512vnni|neon|dotprod|i8mm|rvv|mve|wasm", 0, 0,
+     "which kernels (the best here)"},
     {"force", NULL, 0, 0, "replace an output directory that exists"},
     {"help", NULL, 0, 0, "this text"},
     {NULL, NULL, 0, 0, NULL},
@@ -109,7 +110,8 @@ static void check(const tool_option *o, const char *value) {
             if (bounded)
                 tool_usage("%s%s: '%s' must be a %snumber from %.10g to %.10g", dashes, o->name, value,
                            whole ? "whole " : "", o->min, o->max);
-            tool_usage("%s%s: '%s' must be a %s", dashes, o->name, value, whole ? "whole number, 0 or above" : "number");
+            tool_usage("%s%s: '%s' must be a %s", dashes, o->name, value,
+                       whole ? "whole number, 0 or above" : "number");
         }
     } else if (strchr(o->value, '|') && !one_of(o->value, value)) {
         tool_usage("%s%s: '%s' must be one of %s", dashes, o->name, value, o->value);
@@ -140,7 +142,8 @@ static void help(const tool_command *c) {
     } else {
         printf("cquant " CQUANT_VERSION ": a few bits per weight, the same bits on every machine\n\n"
                "usage: cquant COMMAND [MODEL] [OPTIONS]        cquant COMMAND --help\n\n");
-        for (size_t i = 0; i < COMMANDS; i++) printf("  %-10s %-26s %s\n", commands[i]->name, commands[i]->args, commands[i]->help);
+        for (size_t i = 0; i < COMMANDS; i++)
+            printf("  %-10s %-26s %s\n", commands[i]->name, commands[i]->args, commands[i]->help);
         printf("\nMODEL: a directory with config.json and safetensors, or a .cq file.\n\nWith every command:\n");
     }
     help_options(common);
@@ -184,7 +187,8 @@ static void parse(int argc, char **argv) {
         }
         const tool_option *o = len ? find(name, len) : NULL;
         if (!o && tool.command)
-            tool_usage("'%s' is no option of `cquant %s`; see `cquant %s --help`", a, tool.command->name, tool.command->name);
+            tool_usage("'%s' is no option of `cquant %s`; see `cquant %s --help`", a, tool.command->name,
+                       tool.command->name);
         if (!o && !strcmp(a, "--version")) {
             puts("cquant " CQUANT_VERSION);
             exit(fflush(stdout) ? 1 : 0);
@@ -210,7 +214,8 @@ static void parse(int argc, char **argv) {
     }
     if (!tool.command) tool_usage("a command is needed; see `cquant --help`");
     if (tool.arg_count < tool.command->args_min)
-        tool_usage("%s: %s is needed; see `cquant %s --help`", tool.command->name, tool.command->args, tool.command->name);
+        tool_usage("%s: %s is needed; see `cquant %s --help`", tool.command->name, tool.command->args,
+                   tool.command->name);
     if (tool.arg_count > tool.command->args_max)
         tool_usage("%s: '%s' is one argument too many; see `cquant %s --help`", tool.command->name,
                    args[tool.command->args_max], tool.command->name);

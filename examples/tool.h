@@ -170,7 +170,8 @@ typedef struct tool_model {
 } tool_model;
 
 void tool_model_open(tool_model *t, const char *path);
-void tool_model_locate(tool_model *t, const char *path); /* the first half: no weights, for what only needs the tokenizer */
+void tool_model_locate(tool_model *t,
+                       const char *path); /* the first half: no weights, for what only needs the tokenizer */
 /* The tokenizer, made on first use. NULL if the model has no tokenizer files and need is false. */
 const cq_tokenizer *tool_model_tokenizer(tool_model *t, bool need);
 /* err of something done with this model: names the shard, config.json or the directory, as err says. */
@@ -182,7 +183,8 @@ void tool_model_check(const tool_model *t, cq_status status, const cq_error *err
 void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, size_t group_size);
 
 /* A session with its memory. Returns the bytes of its arenas; *base is for free(). */
-size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc, void **base);
+size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc,
+                    void **base);
 size_t tool_session_bytes(const cq_context *ctx, const tool_model *t, const cq_session_desc *desc); /* only counts */
 
 /* Ids of an .npy file, 1-D (rows = 1) or 2-D; those outside of the vocabulary are an error with position and value.

@@ -215,7 +215,8 @@ tool_file tool_map(const char *path) {
     if (S_ISDIR(s.st_mode)) tool_fail(path, "is a directory, and must be a file");
     if (!S_ISREG(s.st_mode)) f = read_stream(path, fd);
     else if (s.st_size) {
-        if ((uint64_t)s.st_size > SIZE_MAX) tool_fail(path, "too large for this machine: %lld bytes", (long long)s.st_size);
+        if ((uint64_t)s.st_size > SIZE_MAX)
+            tool_fail(path, "too large for this machine: %lld bytes", (long long)s.st_size);
         void *p = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED) tool_fail(path, "cannot be mapped: %s", strerror(errno));
         f.data = (const unsigned char *)p;
@@ -248,7 +249,8 @@ tool_out *tool_create(const char *path) {
 }
 
 void tool_write(tool_out *out, const void *data, size_t bytes) {
-    if (bytes && fwrite(data, 1, bytes, out->f) != bytes) tool_fail(out->path, "cannot be written: %s", strerror(errno));
+    if (bytes && fwrite(data, 1, bytes, out->f) != bytes)
+        tool_fail(out->path, "cannot be written: %s", strerror(errno));
 }
 
 static bool big_endian(void) {
@@ -398,7 +400,8 @@ static void npy_expect(npy_text *t, char c) {
 }
 static size_t npy_string(npy_text *t, const char **out) {
     char quote = npy_peek(t);
-    if (quote != '\'' && quote != '"') tool_fail(t->path, "npy: the header has '%c' where a quote must be", quote ? quote : '?');
+    if (quote != '\'' && quote != '"')
+        tool_fail(t->path, "npy: the header has '%c' where a quote must be", quote ? quote : '?');
     const char *begin = ++t->p;
     while (t->p < t->end && *t->p != quote) t->p++;
     if (t->p == t->end) tool_fail(t->path, "npy: a text in the header does not end");
@@ -429,7 +432,8 @@ tool_npy tool_npy_read(const char *path) {
     tool_npy a;
     memset(&a, 0, sizeof a);
     a.path = path;
-    if (f.size < 10 || memcmp(f.data, "\x93NUMPY", 6)) tool_fail(path, "is no .npy file: it must begin with \\x93NUMPY");
+    if (f.size < 10 || memcmp(f.data, "\x93NUMPY", 6))
+        tool_fail(path, "is no .npy file: it must begin with \\x93NUMPY");
     unsigned major = f.data[6], minor = f.data[7];
     if ((major != 1 && major != 2) || minor)
         tool_fail(path, "npy: version %u.%u is not read; 1.0 and 2.0 are", major, minor);
@@ -454,7 +458,8 @@ tool_npy tool_npy_read(const char *path) {
                              !(value[0] == npy_types[i].descr[0] || (npy_types[i].size == 1 && value[0] == '<'))))
                 i++;
             if (i == 6)
-                tool_fail(path, "npy: elements are '%.*s'; read are |b1 |u1 <i4 <i8 <f4 <f8", m > 40 ? 40 : (int)m, value);
+                tool_fail(path, "npy: elements are '%.*s'; read are |b1 |u1 <i4 <i8 <f4 <f8", m > 40 ? 40 : (int)m,
+                          value);
             a.dtype = (tool_dtype)i;
             have_descr = true;
         } else if (n == 13 && !memcmp(key, "fortran_order", 13) && !have_order) {
@@ -483,7 +488,8 @@ tool_npy tool_npy_read(const char *path) {
 
     size_t count = 1, size = npy_types[a.dtype].size, have = f.size - begin - length;
     for (size_t i = 0; i < a.ndim; i++) {
-        if (a.shape[i] && count > SIZE_MAX / size / a.shape[i]) tool_fail(path, "npy: the shape is too large for this machine");
+        if (a.shape[i] && count > SIZE_MAX / size / a.shape[i])
+            tool_fail(path, "npy: the shape is too large for this machine");
         count *= a.shape[i];
     }
     if (count * size != have)
@@ -816,7 +822,8 @@ void tool_progress(const char *label, size_t done, size_t total) {
     }
     if (now - shown >= (terminal ? 0.1 : 10.0) || (terminal && done == total)) {
         char eta[32] = "";
-        double part = total ? (double)done / (double)total : 1.0, left = part > 0.0 ? (now - start) * (1.0 / part - 1.0) : 0.0;
+        double part = total ? (double)done / (double)total : 1.0,
+               left = part > 0.0 ? (now - start) * (1.0 / part - 1.0) : 0.0;
         if (part > 0.0 && left < 1e6)
             snprintf(eta, sizeof eta, ", %ld:%02ld left", (long)(left / 60.0), (long)left % 60);
         if (terminal) {

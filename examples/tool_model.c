@@ -78,7 +78,8 @@ static void read_shards(tool_model *t, const char *index_path) {
     size_t i = 0;
     for (uint32_t k = cq_json_child(&j, map); k; k = cq_json_next(&j, k), i++) {
         uint32_t value = cq_json_child(&j, k);
-        if (cq_json_kind(&j, value) != CQ_JSON_STRING) tool_fail(index_path, "weight_map: '%s' must be a file name", json_name(&j, k));
+        if (cq_json_kind(&j, value) != CQ_JSON_STRING)
+            tool_fail(index_path, "weight_map: '%s' must be a file name", json_name(&j, k));
         char *name = json_name(&j, value);
         if (!*name || strchr(name, '/') || strlen(name) != cq_json_unescape(&j, value, NULL, 0) || !strcmp(name, "..") ||
             !strcmp(name, "."))
@@ -110,8 +111,8 @@ static void read_shards(tool_model *t, const char *index_path) {
     for (i = 0; i < t->weights.count; i++) {
         const cq_named *n = &t->weights.list[i];
         if (!cq_json_find_n(&j, map, n->name, n->name_len))
-            tool_fail(t->shards[n->file].path, "tensor '%.*s' is not in the weight_map of '%s'", (int)n->name_len, n->name,
-                      index_path);
+            tool_fail(t->shards[n->file].path, "tensor '%.*s' is not in the weight_map of '%s'", (int)n->name_len,
+                      n->name, index_path);
     }
     free(parts);
     free(where);
@@ -120,7 +121,8 @@ static void read_shards(tool_model *t, const char *index_path) {
 
 static void open_dir(tool_model *t) {
     char *path = tool_join(t->path, "config.json");
-    if (!tool_exists(path)) tool_fail(t->path, "has no config.json; MODEL must be a Hugging Face directory or a .cq file");
+    if (!tool_exists(path))
+        tool_fail(t->path, "has no config.json; MODEL must be a Hugging Face directory or a .cq file");
     t->config = tool_map(path);
 }
 
@@ -216,10 +218,12 @@ const cq_tokenizer *tool_model_tokenizer(tool_model *t, bool need) {
             bool merges = add_file(t, "merges.txt", &files.merges_txt, &files.merges_txt_len, &path);
             bool vocab = add_file(t, "vocab.json", &files.vocab_json, &files.vocab_json_len, &path);
             const char *unused;
-            add_file(t, "tokenizer_config.json", &files.tokenizer_config_json, &files.tokenizer_config_json_len, &unused);
+            add_file(t, "tokenizer_config.json", &files.tokenizer_config_json, &files.tokenizer_config_json_len,
+                     &unused);
             if (!merges || !vocab) {
                 if (need)
-                    tool_fail(t->path, "has no tokenizer.json, nor vocab.json with merges.txt; give ids instead of text");
+                    tool_fail(t->path,
+                              "has no tokenizer.json, nor vocab.json with merges.txt; give ids instead of text");
                 return NULL;
             }
         }
@@ -258,7 +262,8 @@ int32_t *tool_encode(tool_model *t, const char *path, const char *text, size_t l
             ids = (int32_t *)realloc(ids, room * sizeof *ids);
             if (!ids) tool_fail(path, "out of memory: %zu bytes are needed", room * sizeof *ids);
         }
-        tool_check(cq_tokenizer_encode(tok, text + done, piece, ids + *n, room - *n, &count, &scratch, &err), path, &err);
+        tool_check(cq_tokenizer_encode(tok, text + done, piece, ids + *n, room - *n, &count, &scratch, &err), path,
+                   &err);
         free(scratch.base);
         *n += count;
         done += piece;
@@ -286,7 +291,8 @@ int32_t *tool_ids(const tool_model *t, const char *path, size_t *rows, size_t *c
     int32_t *ids = tool_npy_ints(&a);
     for (size_t i = 0; i < a.count; i++)
         if (ids[i] < 0 || (size_t)ids[i] >= t->m.vocab) {
-            if (a.ndim == 1) tool_fail(path, "the id at position %zu is %d, and must be 0 to %zu", i, ids[i], t->m.vocab - 1);
+            if (a.ndim == 1)
+                tool_fail(path, "the id at position %zu is %d, and must be 0 to %zu", i, ids[i], t->m.vocab - 1);
             tool_fail(path, "the id at row %zu, position %zu is %d, and must be 0 to %zu", i / *cols, i % *cols, ids[i],
                       t->m.vocab - 1);
         }
@@ -306,7 +312,8 @@ size_t tool_session_bytes(const cq_context *ctx, const tool_model *t, const cq_s
     return hot.used + cold.used;
 }
 
-size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc, void **base) {
+size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc,
+                    void **base) {
     cq_error err;
     cq_arena hot = cq_arena_over(NULL, 0), cold = cq_arena_over(NULL, 0);
     tool_model_check(t, cq_session_init(s, ctx, &t->m, desc, &hot, &cold, &err), &err);
@@ -330,6 +337,7 @@ void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, siz
     if (!part->matrix) format = CQ_F32;
     else if (ends && cq_format_is_int(format)) format = CQ_INT8;
     if (!cq_format_is_int(format) || group_size >= part->cols) group_size = 0;
-    tool_check(cq_tensor_init(t, format, part->matrix ? CQ_PANELS : CQ_ROWS, part->rows, part->cols, group_size, false, &err),
-               NULL, &err);
+    tool_check(
+        cq_tensor_init(t, format, part->matrix ? CQ_PANELS : CQ_ROWS, part->rows, part->cols, group_size, false, &err),
+        NULL, &err);
 }
