@@ -46,7 +46,7 @@
    HOSTILE INPUT  Everything that comes from outside is checked before it is used: sizes by checked arithmetic, extents,
    duplicates, depths, counts, ids. What is wrong is a status with a position and a name, see [STATUS] in cquant.h.
 
-   Licence: see the end of the file. */
+   Licence: see the end of cquant.h. */
 #ifndef CQUANT_MODELS_H
 #define CQUANT_MODELS_H
 
@@ -6331,18 +6331,3 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
 #pragma GCC pop_options
 #endif
 #endif /* CQUANT_IMPLEMENTATION */
-
-/* ===================================================================================================================
-   Licence: MIT No Attribution (MIT-0)
-   Copyright (c) 2026 the cquant authors
-
-   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-   persons to whom the Software is furnished to do so.
-
-   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-   ================================================================================================================== */
