@@ -49,6 +49,10 @@ firmware: ## the headers in a program without libc or an operating system's runt
 	@echo 'make firmware: no board is emulated in this version; this was the same freestanding program on the host'
 	@! grep -q '^FAIL' $(B)/firmware/log
 
+lanes: all ## the same bits on aarch64, armv7 and s390x (big-endian), under emulation
+	@sh tests/setup.sh tool lanes
+	@sh tests/lanes.sh $(B)/cquant
+
 fuzz: $(FUZZ) ## FUZZ_SECONDS of libFuzzer per target with clang, else FUZZ_RUNS x 100 mutations
 	@for f in $(FUZZ); do n=$${f##*/}; mkdir -p $(B)/fuzz/corpus-$$n && $$f 0 $(B)/fuzz/corpus-$$n >/dev/null || exit 1; \
 	  if clang -g -O1 -DCQ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. tests/$$n.c -o $$f.lib 2>$$f.log; then \
@@ -93,4 +97,4 @@ $(B)/venv/ready: tests/reference/requirements.txt
 	@touch $@
 
 -include $(wildcard $(B)/tool/*.d $(B)/test/*.d $(B)/fuzz/*.d $(B)/*.d)
-.PHONY: all demo test check bench bench-peers interop firmware fuzz clean help
+.PHONY: all demo test check bench bench-peers interop firmware lanes fuzz clean help

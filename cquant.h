@@ -37,9 +37,9 @@
        vector (norms, attention scores, softmax sums) use eight lanes, lane i taking elements i, i+8, ..., combined as
        ((0+4)+(2+6))+((1+5)+(3+7));
      - no fused multiply-add, no libm: exp, log, sin, cos and sqrt are defined below in float and integer arithmetic.
-     The one condition is IEEE single precision without excess precision (FLT_EVAL_METHOD 0: on i386 compile with
-     -msse2 -mfpmath=sse). -ffast-math is an error; clang's -ffp-contract=fast (not its default) overrules the pragmas:
-     leave it out.
+     The one condition is IEEE single precision without excess precision (FLT_EVAL_METHOD 0), which is checked: i386
+     needs -msse2 -mfpmath=sse, s390x -std=gnu99. -ffast-math is an error; clang's -ffp-contract=fast (not its default)
+     overrules the pragmas: leave it out.
 
    MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.
    THREADS The caller's: a parallel_for callback. None given, a loop. Results do not depend on the number of threads.
@@ -62,6 +62,7 @@
    CQUANT_DEF         everywhere      your own linkage for public functions
    CQUANT_ASSERT(x)   implementation  checks of our own mistakes (never of input); default nothing
    CQUANT_NO_SIMD     implementation  plain C only: the specification itself
+   CQUANT_ALLOW_EXCESS_PRECISION  implementation  compile although float is computed wider: the bits then differ
    ================================================================================================================== */
 #ifndef CQUANT_DEF
 #ifdef CQUANT_STATIC
@@ -290,6 +291,10 @@ CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
 
 #ifdef __FAST_MATH__
 #error "cquant needs IEEE arithmetic: compile this file without -ffast-math"
+#endif
+#include <float.h>
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 && !defined(CQUANT_ALLOW_EXCESS_PRECISION)
+#error "float is computed wider than float here: use -msse2 -mfpmath=sse (i386) or -std=gnu99 (s390x); see [OPTIONS]"
 #endif
 #ifndef CQUANT_ASSERT
 #define CQUANT_ASSERT(x) ((void)0)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what is missing to build the tool ("tool") and to run the tests ("test"): from Debian's packages where
+# Installs what is missing to build the tool ("tool"), to run the tests ("test") and the other processors ("lanes"): from Debian's packages where
 # apt-get and the right to use it are there; elsewhere it says what to install. Says nothing when nothing is missing.
-#   tests/setup.sh tool|test ...
+#   tests/setup.sh tool|test|lanes ...
 set -u
 CC=${CC:-cc}
 missing=
@@ -15,6 +15,12 @@ for part in "$@"; do
     case $part in
     tool)
         include stb/stb_image_write.h libstb-dev
+        ;;
+    lanes)
+        for c in aarch64-linux-gnu:arm64 arm-linux-gnueabihf:armhf s390x-linux-gnu:s390x; do
+            command -v "${c%:*}-gcc" >/dev/null 2>&1 || missing="$missing gcc-${c%:*} libc6-dev-${c#*:}-cross"
+        done
+        command -v qemu-s390x-static >/dev/null 2>&1 || missing="$missing qemu-user-static"
         ;;
     test)
         include cmocka.h libcmocka-dev
