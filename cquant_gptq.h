@@ -218,6 +218,9 @@ CQUANT_DEF bool cq_glob(const char *pattern, size_t pattern_len, const char *nam
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
+#if !__STDC_HOSTED__
+#pragma GCC optimize("no-tree-loop-distribute-patterns")
+#endif
 #endif
 
 #ifdef __cplusplus

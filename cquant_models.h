@@ -719,6 +719,9 @@ CQUANT_DEF int32_t cq_sample(float *logits, size_t vocab, const cq_generate_desc
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
+#if !__STDC_HOSTED__
+#pragma GCC optimize("no-tree-loop-distribute-patterns")
+#endif
 #endif
 
 #ifdef __cplusplus

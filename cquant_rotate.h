@@ -170,6 +170,9 @@ CQUANT_DEF void cq_center_rows_f64(double *w, size_t rows, size_t cols, size_t l
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
+#if !__STDC_HOSTED__
+#pragma GCC optimize("no-tree-loop-distribute-patterns")
+#endif
 #endif
 
 #ifdef __cplusplus
