@@ -363,7 +363,6 @@ typedef struct quantize_job {
     const cq_rotate_plan *plan;
     writer *w;
     parts *p;
-    bool hf;
     double mark;
     char *provenance;
     double loss;
@@ -407,6 +406,7 @@ static bool emit_module(void *user, const cq_module *module) {
     }
     const cq_tensor *to = &job->p->named[job->w->next].t;
     begin_part(job->w);
+    if (cq_format_is_int(to->format) && (!module->tensor.data || module->tensor.bytes != to->bytes)) return false;
     if (cq_format_is_int(to->format)) put(job->w, module->tensor.data, module->tensor.bytes);
     else put_floats(job->w, to, module->values, part->rows);
     note_module(job, module, cq_format_name(module->codes ? module->desc->bits == 8   ? CQ_INT8
@@ -588,7 +588,7 @@ static void run_quantize(void) {
         if (pack)
             store_as(&p, i, g.bits == 2 ? CQ_INT2 : g.bits == 3 ? CQ_INT3 : g.bits == 8 ? CQ_INT8 : CQ_INT4, CQ_PANELS,
                      g.group_size >= part->cols ? 0 : g.group_size, g.asym);
-        else store_as(&p, i, stored_format(&t, part, CQ_BF16), CQ_PANELS, 0, false);
+        else store_as(&p, i, cq_format_is_int(part->format) ? CQ_BF16 : part->format, CQ_PANELS, 0, false);
     }
     for (size_t r = 0; desc.policy && r < desc.policy->count; r++)
         if ((r = cq_policy_unmatched(desc.policy, r)) < desc.policy->count)
@@ -613,7 +613,6 @@ static void run_quantize(void) {
     job.ctx = &ctx;
     job.plan = desc.plan;
     job.p = &p;
-    job.hf = hf;
     job.mark = tool_seconds();
     job.provenance = tool_format("{\"cquant\":\"%s\",\"method\":\"%s\",\"bits\":%u,\"group_size\":%lld,\"sym\":%s,"
                                  "\"rotate\":%s%s%s,\"seed\":%llu,"
