@@ -69,28 +69,28 @@ $(B)/cquant: $(TOOL)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lpthread -lm
 $(B)/tool/%.o: examples/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=gnu99 -D_GNU_SOURCE $(CFLAGS) $(W) -I. -MMD -MP -c $< -o $@
+	$(CC) -std=gnu99 -D_GNU_SOURCE $(CFLAGS) $(W) -I. -MMD -MP -MF $@.d -c $< -o $@
 $(B)/example_%: examples/example_%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=gnu99 $(CFLAGS) $(W) -I. -MMD -MP $< -o $@ -lm
+	$(CC) -std=gnu99 $(CFLAGS) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lm
 $(B)/test/%.san: tests/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=c99 $(SAN) $(W) -DCQUANT_TEST_QUICK -I. -MMD -MP $< -o $@ -lcmocka -lpthread -lm
+	$(CC) -std=c99 $(SAN) $(W) -DCQUANT_TEST_QUICK -I. -MMD -MP -MF $@.d $< -o $@ -lcmocka -lpthread -lm
 $(B)/test/%.native: tests/%.c Makefile # what an eager user sets: the results must not change
 	@mkdir -p $(@D)
-	$(CC) -std=gnu99 -O3 $(NATIVE) $(W) -DCQUANT_TEST_QUICK -I. -MMD -MP $< -o $@ -lcmocka -lpthread -lm
+	$(CC) -std=gnu99 -O3 $(NATIVE) $(W) -DCQUANT_TEST_QUICK -I. -MMD -MP -MF $@.d $< -o $@ -lcmocka -lpthread -lm
 $(B)/test/%.plain: tests/%.c Makefile # plain C only
 	@mkdir -p $(@D)
-	$(CC) -std=c99 $(CFLAGS) $(W) -DCQUANT_NO_SIMD -DCQUANT_TEST_QUICK -I. -MMD -MP $< -o $@ -lcmocka -lpthread -lm
+	$(CC) -std=c99 $(CFLAGS) $(W) -DCQUANT_NO_SIMD -DCQUANT_TEST_QUICK -I. -MMD -MP -MF $@.d $< -o $@ -lcmocka -lpthread -lm
 $(B)/test/%: tests/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=c99 $(CFLAGS) $(W) -I. -MMD -MP $< -o $@ -lcmocka -lpthread -lm
+	$(CC) -std=c99 $(CFLAGS) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lcmocka -lpthread -lm
 $(B)/fuzz/%: tests/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=c99 $(SAN) $(W) -I. -MMD -MP $< -o $@ -lm
+	$(CC) -std=c99 $(SAN) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lm
 $(B)/bench: bench/bench.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=gnu99 $(CFLAGS) $(W) -I. -MMD -MP $< -o $@ -lpthread -lm
+	$(CC) -std=gnu99 $(CFLAGS) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lpthread -lm
 $(B)/venv/ready: tests/reference/requirements.txt
 	$(PYTHON) -m venv $(B)/venv
 	$(B)/venv/bin/pip install --quiet -r $<
