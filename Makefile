@@ -2,7 +2,7 @@
 CFLAGS ?= -O2
 SAN ?= -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined # SAN= leaves the sanitizer runs out
 NATIVE ?= -march=native
-FUZZ_RUNS ?= 20000
+FUZZ_RUNS ?= 10000
 FUZZ_SECONDS ?= 60
 PYTHON ?= python3
 JOBS := $(shell nproc 2>/dev/null || echo 2)
@@ -41,7 +41,9 @@ bench-peers: ## the same work on other engines
 
 interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python environment in build/venv)
 	@test -d $(B)/models || { $(B)/venv/bin/python tests/reference/make_models.py $(B)/models.new && mv $(B)/models.new $(B)/models; }
+	@test -d $(B)/arch || { $(B)/venv/bin/python tests/reference/make_arch.py $(B)/arch.new && mv $(B)/arch.new $(B)/arch; }
 	$(B)/venv/bin/python tests/reference/check_models.py $(B) $(B)/models
+	$(B)/venv/bin/python tests/reference/check_arch.py $(B) $(B)/arch
 
 firmware: ## the headers in a program without libc or an operating system's runtime, linked and run on this machine
 	@mkdir -p $(B)/firmware
@@ -66,7 +68,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 $(B)/cquant: $(TOOL)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lpthread -lm
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lyaml -lpthread -lm
 $(B)/tool/%.o: examples/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) -std=gnu99 -D_GNU_SOURCE $(CFLAGS) $(W) -I. -MMD -MP -MF $@.d -c $< -o $@

@@ -1,4 +1,4 @@
-/* cquant.h - v0.1.0 - a few bits per weight, the same bits on every machine
+/* cquant.h - v0.2.0 - a few bits per weight, the same bits on every machine
 
    The foundation of cquant: number formats, packed weights, and the products that run on them.
    Freestanding C99 and C++11. One file, no dependency but <stdint.h>, <stddef.h>, <stdbool.h>, <float.h>,
@@ -53,8 +53,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CQUANT_VERSION "0.1.0"
-#define CQUANT_VERSION_NUM 100 /* 10000 * major + 100 * minor + patch; the four headers must agree */
+#define CQUANT_VERSION "0.2.0"
+#define CQUANT_VERSION_NUM 200 /* 10000 * major + 100 * minor + patch; the four headers must agree */
 
 /* ===================================================================================================================
    [OPTIONS]  define before including; "implementation" = only matters where CQUANT_IMPLEMENTATION is defined
@@ -162,7 +162,8 @@ CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task tas
 typedef enum cq_format { CQ_F32, CQ_F16, CQ_BF16, CQ_INT8, CQ_INT4, CQ_INT3, CQ_INT2, CQ_FORMAT_COUNT } cq_format;
 typedef enum cq_layout {
     CQ_ROWS,  /* row-major, cols apart; float formats only. What checkpoints hold */
-    CQ_PANELS /* 16 rows interleaved, see [LESSON 5 panels]. What .cq files hold */
+    CQ_PANELS, /* 16 rows interleaved, see [LESSON 5 panels]. What .cq files hold */
+    CQ_COLUMNS /* column-major, rows apart; float formats only. A matrix that a checkpoint stores as (in, out) */
 } cq_layout;
 
 /* A weight is (code - zero) * scale, code in [0, 2^bits). Symmetric: zero = 2^(bits-1) for all; asymmetric: one zero
@@ -270,6 +271,8 @@ CQUANT_DEF float cq_logf(float x);                         /* within 0.9 ulp */
 CQUANT_DEF float cq_sqrtf(float x);                        /* correctly rounded */
 CQUANT_DEF void cq_sincosf(float x, float *s, float *c);   /* within 0.9 ulp for every finite x */
 CQUANT_DEF float cq_powf(float x, float y);                /* x > 0; exp2(y log2 x) in extended precision, ~1 ulp */
+CQUANT_DEF float cq_erff(float x);                         /* within 2e-7 */
+CQUANT_DEF float cq_tanhf(float x);                        /* within 2e-7, near 0 relatively */
 CQUANT_DEF float cq_f16_to_f32(uint16_t h);
 CQUANT_DEF uint16_t cq_f32_to_f16(float x);                /* nearest even, overflow to infinity, NaN stays NaN */
 CQUANT_DEF float cq_bf16_to_f32(uint16_t h);
@@ -614,6 +617,53 @@ CQUANT_DEF void cq_sincosf(float x, float *s, float *c) {
     *c = b;
 }
 
+/* erf: an odd polynomial near 0, and 1 - exp(-x^2) t P(t), t = 1 / (1 + x/2), further out, where exp(x^2) erfc(x) / t is
+   smooth. Coefficients: least squares of the relative error at Chebyshev points, 3e-10 and 8e-10. */
+CQUANT_DEF float cq_erff(float x) {
+    float a = x < 0.0f ? -x : x, u = x * x, p;
+    if (!(a >= 0.75f)) { /* NaN goes here */
+        p = 8.50839514e-05f;
+        p = p * u - 0.000817448368f;
+        p = p * u + 0.00520375257f;
+        p = p * u - 0.026860463f;
+        p = p * u + 0.112837142f;
+        p = p * u - 0.376126349f;
+        p = p * u + 1.12837917f;
+        return x * p;
+    }
+    if (a > 4.0f) return x < 0.0f ? -1.0f : 1.0f;
+    float t = 1.0f / (1.0f + 0.5f * a);
+    p = -0.0520878345f;
+    p = p * t + 0.153082068f;
+    p = p * t - 0.0851223049f;
+    p = p * t - 0.127649299f;
+    p = p * t + 0.0646004373f;
+    p = p * t + 0.0528589145f;
+    p = p * t + 0.184352818f;
+    p = p * t + 0.245585215f;
+    p = p * t + 0.282201829f;
+    p = p * t + 0.282090881f;
+    p = 1.0f - cq_expf(-u) * (t * p);
+    return x < 0.0f ? -p : p;
+}
+CQUANT_DEF float cq_tanhf(float x) {
+    float u = x * x;
+    if (u < 0.04f)
+        return x * (1.0f + u * (-0.333333333f + u * (0.133333333f + u * (-0.0539682540f + u * 0.0218694885f))));
+    return 1.0f - 2.0f / (cq_expf(2.0f * x) + 1.0f);
+}
+CQ__UNUSED static float cq__sigmoid(float x) { return 1.0f / (1.0f + cq_expf(-x)); }
+CQ__UNUSED static float cq__expm1(float x) {
+    if (x > -0.1f && x < 0.1f)
+        return x * (1.0f + x * (0.5f + x * (0.166666667f + x * (0.0416666667f + x * 0.00833333333f))));
+    return cq_expf(x) - 1.0f;
+}
+/* log(1 + exp(x)) */
+CQ__UNUSED static float cq__softplus(float x) {
+    float u = cq_expf(x < 0.0f ? x : -x), l = u < 1e-3f ? u - 0.5f * (u * u) : cq_logf(1.0f + u);
+    return x > 0.0f ? x + l : l;
+}
+
 /* x^y = 2^(y log2 x) in 64-bit fixed point: log2 by repeated squaring (each square gives one more bit), 2^f by the
    series of exp. Rotary frequencies are powers, and an error there grows with the position, hence the care. */
 CQUANT_DEF float cq_powf(float x, float y) {
@@ -828,9 +878,9 @@ CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout la
     t->cols = cols;
     t->bytes = 0;
     t->data = NULL;
-    if ((int)format < 0 || format >= CQ_FORMAT_COUNT || (layout != CQ_ROWS && layout != CQ_PANELS))
+    if ((int)format < 0 || format >= CQ_FORMAT_COUNT || (int)layout < 0 || layout > CQ_COLUMNS)
         return cq_fail(err, CQ_ERR_ARG, "unknown tensor format or layout");
-    if (is_int && layout == CQ_ROWS) return cq_fail(err, CQ_ERR_ARG, "integer formats are stored in panels only");
+    if (is_int && layout != CQ_PANELS) return cq_fail(err, CQ_ERR_ARG, "integer formats are stored in panels only");
     if (!is_int && (group_size || asym)) return cq_fail(err, CQ_ERR_ARG, "float formats have no groups and no zeros");
     /* sixteen times the elements in floats bounds every size computed here and in cq_panel_bytes */
     if (!cq__add(rows, CQ__ROWS - 1, &padded) || !cq__add(cols, 2 * CQ__BLOCK, &elements) ||
@@ -896,6 +946,11 @@ CQUANT_DEF void cq_tensor_span(const cq_tensor *t, size_t row, size_t col, size_
     if (t->layout == CQ_ROWS) {
         const unsigned char *p = t->data + (row * t->cols + col) * size;
         for (size_t i = 0; i < n; i++) out[i] = cq__load(p + i * size, t->format);
+        return;
+    }
+    if (t->layout == CQ_COLUMNS) {
+        const unsigned char *p = t->data + (col * t->rows + row) * size;
+        for (size_t i = 0; i < n; i++) out[i] = cq__load(p + i * t->rows * size, t->format);
         return;
     }
     const unsigned char *panel = t->data + row / CQ__ROWS * cq_panel_bytes(t);
@@ -994,10 +1049,11 @@ CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, si
         unsigned char *p = (unsigned char *)dst + panel * bytes, *blocks = p + cq__panel_head(t);
         const float *rows = w + panel * CQ__ROWS * ldw;
         size_t n = cq__min(CQ__ROWS, t->rows - panel * CQ__ROWS);
-        if (t->layout == CQ_ROWS) {
+        if (t->layout != CQ_PANELS) {
+            size_t row = t->layout == CQ_ROWS ? t->cols : 1, col = t->layout == CQ_ROWS ? 1 : t->rows;
             for (size_t r = 0; r < n; r++)
                 for (size_t k = 0; k < t->cols; k++)
-                    cq__store((unsigned char *)dst + ((panel * CQ__ROWS + r) * t->cols + k) * size, t->format,
+                    cq__store((unsigned char *)dst + ((panel * CQ__ROWS + r) * row + k * col) * size, t->format,
                               rows[r * ldw + k]);
             continue;
         }
@@ -1078,6 +1134,13 @@ static void cq__unpack_c(float *out, const cq_tensor *t, size_t panel, size_t bl
             else
                 for (size_t k = 0; k < n; k++) out[k * CQ__ROWS + r] = cq_f16_to_f32(cq__u16(p + 2 * k));
         }
+        return;
+    }
+    if (t->layout == CQ_COLUMNS) {
+        const unsigned char *p = t->data + (k0 * t->rows + panel * CQ__ROWS) * size;
+        for (size_t k = 0; k < n; k++, p += t->rows * size)
+            for (size_t r = 0; r < CQ__ROWS; r++)
+                out[k * CQ__ROWS + r] = r < rows ? cq__load(p + r * size, t->format) : 0.0f;
         return;
     }
     const unsigned char *p = t->data + panel * cq_panel_bytes(t);
@@ -1793,6 +1856,10 @@ CQ__AVX2 __m256 cq__load8_avx2(const unsigned char *p, cq_format format) {
 }
 CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size_t block) {
     size_t k0 = block * CQ__BLOCK, n = cq__min(CQ__BLOCK, t->cols - k0), size = cq_format_bits(t->format) / 8;
+    if (t->layout == CQ_COLUMNS) {
+        cq__unpack_c(out, t, panel, block);
+        return;
+    }
     if (t->layout == CQ_ROWS) {
         if (n % 8 || t->rows - panel * CQ__ROWS < CQ__ROWS) {
             cq__unpack_c(out, t, panel, block);

@@ -1,4 +1,4 @@
-/* cquant_models.h - v0.1.0 - models: from a checkpoint's bytes to text
+/* cquant_models.h - v0.2.0 - models: from a checkpoint's bytes to text
 
    Readers for JSON, safetensors and .cq files over bytes; the tokenizer; architectures described as data; the forward
    pass with a static cache; calibration, rotation and quantisation of whole models; the denoiser of diffusion models.
@@ -21,8 +21,7 @@
        cq_error err;
        cq_init(&ctx, NULL, NULL);
        if (cq_file_open(&file, flash, flash_size, &arena, &err)) return fail(&err);
-       if (cq_model_bind(&model, (const char *)file.section[CQ_SECTION_CONFIG].data,
-                         file.section[CQ_SECTION_CONFIG].size, &file.weights, NULL, 0, &arena, &err)) return fail(&err);
+       if (cq_model_open(&model, &file, &arena, &err)) return fail(&err);
        desc.max_tokens = 128;
        if (cq_session_init(&session, &ctx, &model, &desc, &arena, &arena, &err)) return fail(&err);
        in.ids = ids;
@@ -41,7 +40,7 @@
    ONE DESCRIPTION  An architecture is a few lines of text, [LESSON 4]. Running, calibrating, rotating, quantising and
    exporting all follow from it; no function below knows the name of a model.
 
-   STACK  Under 1 KB a call on the runtime path; cq_quantize_model 2.7 KB.
+   STACK  Under 1 KB a call (gcc 12 -O2), but the products, see cquant.h.
 
    HOSTILE INPUT  Everything that comes from outside is checked before it is used: sizes by checked arithmetic, extents,
    duplicates, depths, counts, ids. What is wrong is a status with a position and a name, see [STATUS] in cquant.h.
@@ -54,7 +53,7 @@
 #include "cquant_gptq.h"
 #include "cquant_rotate.h"
 
-#define CQUANT_MODELS_VERSION_NUM 100
+#define CQUANT_MODELS_VERSION_NUM 200
 #if CQUANT_VERSION_NUM != CQUANT_MODELS_VERSION_NUM
 #error "cquant.h and cquant_models.h are of different versions"
 #endif
@@ -392,85 +391,232 @@ typedef struct cq_str {
     size_t n;
 } cq_str;
 
+typedef enum cq_block_kind {
+    CQ_BLOCK_ATTENTION, CQ_BLOCK_MLA, CQ_BLOCK_MLP, CQ_BLOCK_MOE, /* attention, latent attention, MLP, experts */
+    CQ_BLOCK_MAMBA, CQ_BLOCK_MAMBA2, CQ_BLOCK_CONV, CQ_BLOCK_DELTA, CQ_BLOCK_LIGHTNING, /* recurrent mixers */
+    CQ_BLOCK_OPAQUE, /* known by its linears only: quantised, not run */
+    CQ_BLOCK_KINDS
+} cq_block_kind;
+
 /* The linears a block can have. One table, in [LESSON 4], says which share an input, what they read and write. */
 typedef enum cq_role {
-    CQ_ROLE_Q, CQ_ROLE_K, CQ_ROLE_V, CQ_ROLE_O,
-    CQ_ROLE_GATE, CQ_ROLE_UP, CQ_ROLE_DOWN,
+    CQ_ROLE_Q, CQ_ROLE_K, CQ_ROLE_V, CQ_ROLE_QK, CQ_ROLE_KV, CQ_ROLE_QKV, CQ_ROLE_OUT_GATE, CQ_ROLE_O, /* attention */
+    CQ_ROLE_Q_A, CQ_ROLE_KV_A, CQ_ROLE_Q_B, CQ_ROLE_KV_B,                                  /* and its latent form */
+    CQ_ROLE_GATE, CQ_ROLE_UP, CQ_ROLE_GATE_UP, CQ_ROLE_DOWN,                               /* MLP */
+    CQ_ROLE_ROUTER, CQ_ROLE_SHARED_MIX, CQ_ROLE_MIX2, CQ_ROLE_EXPERT_IN, CQ_ROLE_EXPERT_OUT, /* mixture of experts */
+    CQ_ROLE_EXPERT_GATE, CQ_ROLE_EXPERT_UP, CQ_ROLE_EXPERT_GATE_UP, CQ_ROLE_EXPERT_DOWN,
+    CQ_ROLE_SHARED_GATE, CQ_ROLE_SHARED_UP, CQ_ROLE_SHARED_GATE_UP, CQ_ROLE_SHARED_DOWN,
+    CQ_ROLE_IN, CQ_ROLE_X, CQ_ROLE_DT, CQ_ROLE_OUT,                                        /* recurrent mixers */
+    CQ_ROLE_QKVZ, CQ_ROLE_BA, CQ_ROLE_Z, CQ_ROLE_B, CQ_ROLE_A,
+    CQ_ROLE_MID, CQ_ROLE_MID2,                                                             /* opaque blocks */
     CQ_ROLE_COUNT
 } cq_role;
-typedef enum cq_block_kind { CQ_BLOCK_ATTENTION, CQ_BLOCK_MLP } cq_block_kind;
-typedef enum cq_activation { CQ_ACT_SILU, CQ_ACT_GELU_TANH, CQ_ACT_RELU } cq_activation;
 
-typedef struct cq_role_desc {
-    cq_str name;     /* as on disk, relative to the block's prefix; n = 0: the block has no such linear */
-    bool bias;       /* always has a bias */
-    cq_str bias_key; /* has one iff this key of config.json is true */
-} cq_role_desc;
+typedef struct cq_word { /* a word of a block: KEY=VALUE */
+    uint8_t block, key;  /* index into arch.block; which word, see [LESSON 4] */
+    cq_str value;
+} cq_word;
 
 typedef struct cq_block_desc {
     cq_block_kind kind;
-    cq_str prefix; /* relative to the layer: "self_attn" */
-    cq_str pre;    /* norm before the block, relative to the layer: "input_layernorm" */
-    cq_role_desc role[CQ_ROLE_COUNT];
-    cq_str q_norm, k_norm; /* per-head norms of q and k, before rope; n = 0: none */
-    bool causal, full; /* attention: one of the two */
-    cq_str window;        /* key of the sliding window; n = 0: none */
-    cq_str window_if;     /* ... only if this key is true */
-    cq_str window_from;   /* ... only from the layer that this key names */
+    uint8_t list;         /* which `layers` statement it belongs to */
+    cq_str prefix, label; /* path of its module in the layer, "-" for none; what tells it from others of its kind */
 } cq_block_desc;
 
-#define CQ_MAX_BLOCKS 4 /* blocks in the description of a layer */
+typedef struct cq_let {
+    cq_str name, expr;
+} cq_let;
+
+#define CQ_MAX_BLOCKS 12  /* blocks in the description of a layer, all lists together */
+#define CQ_MAX_WORDS 256
+#define CQ_MAX_LETS 48
+#define CQ_MAX_LISTS 2    /* `layers` statements */
+#define CQ_MAX_LINES 16   /* of `need`, `ignore`, `carry` each; one of the first two is in all descriptions */
+#define CQ_MAX_INPUTS 2   /* `input` statements */
+
 typedef struct cq_arch {
-    cq_str text, name;   /* the whole description; the model_type */
-    cq_str embed, layers /* with '#' for the number */, norm, head;
-    bool diffusion, shift; /* generation: masked diffusion; the logits of row p predict token p + 1 */
-    bool tie;            /* default of tie_word_embeddings */
-    bool heads_required; /* no default for num_key_value_heads */
-    cq_str ignore;       /* glob of tensors without meaning */
+    cq_str text, name;  /* the description; the model_type (of several, the one looked for) */
+    cq_str names;       /* all model_types */
+    cq_str blocked;     /* why it cannot run; n = 0: it can */
+    cq_str config, root, norm, tie, norms, longest; /* what these statements say */
+    cq_str embed, position, head, side;    /* their paths; their words are those of pseudo-blocks, see CQ__EMBED */
+    cq_str input[CQ_MAX_INPUTS], codebook; /* linears, with words */
+    size_t inputs;
+    cq_let list[CQ_MAX_LISTS];             /* layers: name is the path with '#', expr the count */
+    size_t lists;
+    cq_str need[CQ_MAX_LINES], ignore[CQ_MAX_LINES], carry[CQ_MAX_LINES];
+    size_t needs, ignores, carries;
+    cq_let let[CQ_MAX_LETS];
+    size_t lets;
     cq_block_desc block[CQ_MAX_BLOCKS];
     size_t blocks;
+    cq_word word[CQ_MAX_WORDS];
+    size_t words;
+    bool diffusion, shift; /* generation: masked diffusion; the logits of row p predict token p + 1 */
 } cq_arch;
 
 CQUANT_DEF const char *cq_arch_builtin(size_t index); /* description texts; NULL ends */
-/* Parses one description; err->where is the byte offset in text. */
+/* Parses one description, after those it is `like`; err->where is the byte offset in text. */
 CQUANT_DEF cq_status cq_arch_parse(cq_arch *arch, const char *text, size_t len, cq_error *err);
 /* The built-in description of a model_type; CQ_ERR_UNSUPPORTED names it. */
 CQUANT_DEF cq_status cq_arch_find(cq_arch *arch, const char *model_type, size_t len, cq_error *err);
+/* The description as one text without `like`, as .cq files hold it. Writes at most size bytes; returns the length. */
+CQUANT_DEF size_t cq_arch_print(const cq_arch *arch, char *out, size_t size);
+/* The names of linears in one group of a block, as the description has them ('#' for an expert's number), relative to
+   the layer; false past the last. For lists and tests: a bound model has cq_block_group. */
+CQUANT_DEF bool cq_arch_linear(const cq_arch *arch, size_t block, size_t group, size_t index, char *out, size_t size);
 
 /* ===================================================================================================================
    [MODELS]  description + config.json + tensors = a model that runs
    ================================================================================================================== */
 typedef struct cq_linear {
-    cq_tensor w;               /* (out, in); w.rows = 0: this block has no such linear */
+    cq_tensor w;               /* (out, in) */
     const unsigned char *bias; /* (out) fp32 little-endian, or NULL */
+    cq_role role;
+    uint32_t expert;           /* number of the expert; 0 elsewhere */
+    cq_str name;               /* as the description has it, relative to the block's prefix */
+    bool keep;                 /* stays in high precision */
+    size_t column;             /* where its outputs begin in a row of the block's projections */
+    const cq_named *stored, *stored_bias; /* where they come from: the tensor may hold all experts, or be transposed */
 } cq_linear;
 
+typedef enum cq_norm_kind { CQ_NORM_RMS, CQ_NORM_LAYER } cq_norm_kind;
+typedef struct cq_norm {
+    bool on;
+    cq_norm_kind kind;
+    float eps;
+    const unsigned char *gain, *bias;           /* fp32 LE; NULL: 1, 0. A gain stored as w for 1 + w is 1 + w here */
+    const cq_named *stored_gain, *stored_bias;
+    bool plus_one;                              /* stored_gain is w of 1 + w */
+    bool each;                                  /* one tensor for each head; stored_gain is the last of them */
+    cq_str name;
+} cq_norm;
+enum { /* cq_block.norm */
+    CQ_NORM_PRE, CQ_NORM_POST, CQ_NORM_AFTER, CQ_NORM_JOINT,
+    CQ_NORM_Q, CQ_NORM_K, CQ_NORM_SUB,  /* q, k, sub_norm; latent attention: q_a, kv_a */
+    CQ_NORM_V,
+    CQ_NORM_COUNT,
+    CQ_NORM_DT = CQ_NORM_Q, CQ_NORM_B = CQ_NORM_K, CQ_NORM_C = CQ_NORM_SUB, /* mamba */
+    CQ_NORM_GATED = CQ_NORM_Q,                                              /* mamba2, delta, lightning */
+    CQ_NORM_ROUTER = CQ_NORM_Q                                              /* moe */
+};
+
+typedef struct cq_param { /* a small tensor that is no linear and no norm, as fp32 LE; data NULL: there is none */
+    const unsigned char *data;
+    const cq_named *stored;
+} cq_param;
+enum { /* cq_block.param */
+    CQ_PARAM_SINKS, CQ_PARAM_CHOICE_BIAS = 0, CQ_PARAM_ACT_P = 0, CQ_PARAM_ACT_N = 1,
+    CQ_PARAM_EXPERT_SCALE = 1,
+    CQ_PARAM_STREAM = 2, /* one number that the stream is multiplied with after the block */
+    CQ_PARAM_CONV = 0, CQ_PARAM_CONV_BIAS, CQ_PARAM_A_LOG, CQ_PARAM_D, CQ_PARAM_DT_BIAS,
+    CQ_PARAM_COUNT
+};
+
+typedef enum cq_activation {
+    CQ_ACT_SILU, CQ_ACT_GELU, CQ_ACT_GELU_TANH, CQ_ACT_QUICK_GELU, CQ_ACT_RELU, CQ_ACT_RELU2, CQ_ACT_XIELU,
+    CQ_ACT_SWIGLU_LIMIT, CQ_ACT_SIGMOID, CQ_ACT_SOFTPLUS
+} cq_activation;
+typedef enum cq_qkv_layout { CQ_QKV_CAT, CQ_QKV_GROUP, CQ_QKV_CODEGEN } cq_qkv_layout;
+typedef enum cq_rope_style { CQ_ROPE_NONE, CQ_ROPE_HALF, CQ_ROPE_INTERLEAVED, CQ_ROPE_NEGATIVE } cq_rope_style;
+typedef enum cq_qk_norm { CQ_QK_HEAD, CQ_QK_FULL, CQ_QK_HEADS } cq_qk_norm;
+typedef enum cq_score { CQ_SCORE_SOFTMAX, CQ_SCORE_SIGMOID, CQ_SCORE_TOPK_SOFTMAX, CQ_SCORE_SPARSEMIXER } cq_score;
+
 typedef struct cq_block {
-    const cq_block_desc *desc;
-    size_t layer;
-    const unsigned char *pre; /* gain of the norm before it, (hidden) fp32 LE; NULL: 1 */
-    const unsigned char *q_norm, *k_norm; /* (head_dim) fp32 LE, or NULL */
-    cq_linear lin[CQ_ROLE_COUNT];
-    size_t window; /* keys further back than this are not seen; 0: no window */
+    cq_block_kind kind;
+    size_t desc, list, layer;     /* index of its description in arch.block; of its list of layers; its number there */
+    cq_norm norm[CQ_NORM_COUNT];
+    cq_param param[CQ_PARAM_COUNT];
+    cq_linear *lin;               /* (linears) */
+    size_t linears;
+    uint16_t at[CQ_ROLE_COUNT];   /* 1 + index in lin of a role, its experts one after the other; 0: there is none */
+    /* wiring: x += scale * post(f(in_scale * pre(x))), then after(x) */
+    float scale, in_scale, keep;  /* keep != 0: x = keep * pre(x) + ... instead */
+    bool beside, leads;           /* reads the stream as the block before read it; the next block is beside this one */
+    bool apart;                   /* it leads blocks whose sum goes through a norm (the last one's), before it joins */
+    bool late, adds_late;         /* its output joins the stream after the last block of the layer, which is this one */
+    bool text, own;               /* of the text stream; attention sees the rows of its own stream only */
+    /* attention */
+    size_t heads, kv_heads, head_dim, v_dim, rope_dim, rope_at /* first turned dimension of a head */, rope;
+    size_t window, chunk, block;  /* keys further back are not seen, nor those of other chunks, or of later blocks; 0 */
+    size_t nope, q_rank, kv_rank; /* latent attention */
+    cq_qkv_layout layout;
+    cq_rope_style rope_style;
+    cq_qk_norm qk_norm;
+    bool causal, alibi, q_gate, qk_late, gate_head;
+    cq_activation gate_act;       /* of the gate on attention's output */
+    float scale_qk, alibi_scale, softcap, clip, k_scale, temper[3], q_scale, kv_scale;
+    size_t cache_k, cache_v;      /* where its cache begins, for one slot: times max_tokens */
+    size_t lender;                /* 1 + index of the block whose keys and values it reads; 0: it has its own */
+    bool lends;                   /* later blocks read its keys and values */
+    /* MLP and experts */
+    size_t inter, s_inter, experts, identity /* more of them give their input back */, top_k, groups, top_groups;
+    size_t latent;                /* width of what experts read and write; hidden without e_in */
+    cq_activation act;
+    cq_score score;
+    bool group_top2, renorm, score_in, pairs, side; /* side: a row of the side table in place of up */
+    float routed_scale, router_scale, gate_scale, limit, jitter;
+    /* recurrent: heads, head_dim as above (delta: v_heads, v_dim; kv_heads, head_dim of keys) */
+    size_t state_dim, kernel, rank, inner;
+    bool norm_first;
+    float dt_min, dt_max, mults[5];
+    size_t state, state_size;     /* where its state begins, and how many floats it has */
 } cq_block;
+
+typedef struct cq_rope { /* one table of angles; blocks that agree share it */
+    size_t dim;
+    const float *inv_freq;       /* (dim / 2) */
+    float scale;                 /* multiplies cos and sin */
+    /* long contexts: another table (longrope), or another base (dynamic), when the sequence is longer than `limit` */
+    size_t limit;
+    const float *long_freq;      /* (dim / 2), or NULL */
+    float long_scale;            /* multiplies cos and sin there */
+    float theta, factor;         /* dynamic; factor 0: not */
+} cq_rope;
+#define CQ_MAX_ROPES 4
 
 typedef struct cq_model { /* points into itself: do not copy or move it once it is bound */
     cq_arch arch;
     cq_json config;
-    size_t vocab, hidden, layers, heads, kv_heads, head_dim, inter, max_position;
-    float eps;
-    cq_activation act;
-    const float *inv_freq;   /* (head_dim / 2) */
-    float rope_scale;        /* multiplies cos and sin (yarn); 1 */
+    uint32_t text_config;        /* node of the text model's part; 0: the whole */
+    cq_str root;
+    size_t vocab, hidden, layers, context;
+    size_t longest;              /* positions beyond are refused; 0: none */
     int32_t mask_id, eos_id, pad_id, bos_id; /* -1: none */
-    bool tied;
-    cq_tensor embed;         /* (vocab, hidden) */
-    cq_linear head;          /* (vocab, hidden) */
-    const unsigned char *norm; /* final gain */
-    cq_block *blocks;        /* (layers * arch.blocks), in execution order */
+    bool tied, recurrent;        /* the head is the embedding; some block has a state instead of a cache */
+    cq_rope rope[CQ_MAX_ROPES];
+    size_t ropes;
+    cq_tensor embed;             /* (vocab, width): width is hidden unless embed_in */
+    const cq_named *embed_stored;
+    cq_tensor position;          /* learned positions (n, hidden); rows = 0: none */
+    const cq_named *position_stored;
+    size_t position_offset, sinusoid_steps;
+    bool sinusoid;
+    float embed_scale;
+    cq_tensor side;              /* (ids, layers * side_width): a row for each layer; rows = 0: none */
+    const cq_named *side_stored;
+    cq_linear side_in;           /* from the embedding: (layers * side_width, hidden); w.rows = 0: none */
+    cq_norm side_norm;           /* of side_width */
+    float side_scale, side_in_scale, side_sum_scale;
+    size_t side_width;
+    cq_norm embed_norm, norm;    /* after the embedding; before the head */
+    cq_linear embed_in, head_out; /* projections of opt-350m; w.rows = 0: none */
+    cq_linear input[CQ_MAX_INPUTS], codebook; /* two streams: rows of text, a box; rows of the embedding */
+    size_t codebook_rows;
+    bool two_streams;
+    cq_linear head;              /* (vocab, hidden) */
+    cq_linear head_dense;        /* (hidden, hidden) before the head, then head_act and head_norm; w.rows = 0: none */
+    cq_norm head_norm;
+    cq_activation head_act;
+    float head_scale, head_softcap;
+    bool head_normalize;         /* rows of length 1 */
+    cq_weights weights;          /* as given: the list must outlive the model */
+    const unsigned char *used;   /* (weights.count) 1: part of the text model */
+    cq_block *blocks;            /* in execution order */
     size_t block_count;
+    size_t cache_dims, state_dims; /* floats of cache a slot; of state */
     size_t parameters;
-    char name[256];          /* storage for the name in an error */
+    char name[256];              /* storage for the name in an error */
 } cq_model;
 
 /* config: text of config.json (kept: must outlive the model); weights: all tensors. arch_text: a description to use
@@ -479,13 +625,30 @@ typedef struct cq_model { /* points into itself: do not copy or move it once it 
 CQUANT_DEF cq_status cq_model_bind(cq_model *m, const char *config, size_t config_len, const cq_weights *weights,
                                    const char *arch_text, size_t arch_len, cq_arena *arena, cq_error *err);
 CQUANT_DEF size_t cq_model_bound(size_t config_len, const cq_weights *weights); /* arena bytes that suffice */
+/* Keys of config.json that other descriptions ask for, and this one does not, with a value that says something: perhaps
+   what it stands for is missing here. The index-th of them; false past the last. */
+CQUANT_DEF bool cq_model_unasked(const cq_model *m, size_t index, cq_str *key);
+/* The model in an open .cq file: its configuration, tensors, and its own description if it has one. */
+CQUANT_DEF cq_status cq_model_open(cq_model *m, const cq_file *file, cq_arena *arena, cq_error *err);
+/* Models with a codebook: rows 0 .. rows - 1 of the embedding become the codebook's (rows, codebook.w.cols) through its
+   linear, as the reference does when it loads; a new table in the arena. rows must be m->codebook_rows. */
+CQUANT_DEF cq_status cq_model_fold_codebook(cq_model *m, const cq_context *ctx, const float *codebook, size_t rows,
+                                            cq_arena *arena, cq_error *err);
 
-/* The full path of a linear ("model.layers.0.self_attn.q_proj"), zero-terminated into out; returns its length. */
-CQUANT_DEF size_t cq_module_name(const cq_model *m, size_t block, cq_role role, char *out, size_t size);
+/* A linear of a block (of one expert); NULL if there is none. */
+CQUANT_DEF const cq_linear *cq_block_linear(const cq_block *b, cq_role role, size_t expert);
+/* The full path of a linear ("model.layers.0.mlp.experts.3.up_proj"), zero-terminated into out; returns its length. */
+CQUANT_DEF size_t cq_module_name(const cq_model *m, const cq_block *b, const cq_linear *l, char *out, size_t size);
 CQUANT_DEF size_t cq_head_name(const cq_model *m, char *out, size_t size);
-/* Linears with one input: a group; groups are in execution order. Fills roles, returns how many, 0: no such group. */
-CQUANT_DEF size_t cq_block_group(const cq_block *b, size_t group, cq_role roles[CQ_ROLE_COUNT]);
+/* Linears with one input: a group; groups are in execution order. The index-th linear of a group, name by name and of
+   one name expert by expert; NULL past the last (index 0: no such group). Routers and shared gates are in none. */
+CQUANT_DEF const cq_linear *cq_block_group(const cq_block *b, size_t group, size_t index);
+/* The index-th group of the layer that begins with block `first`, in the order in which they are quantised: block after
+   block; in layers with two streams both attentions, then both MLPs, the tokens' before the text's. false past the
+   last. */
+CQUANT_DEF bool cq_layer_group(const cq_model *m, size_t first, size_t index, const cq_block **block, size_t *group);
 CQUANT_DEF const char *cq_role_name(cq_role role);
+CQUANT_DEF const char *cq_block_name(cq_block_kind kind); /* "attn", "mla", "mlp", "moe", ... */
 
 /* ===================================================================================================================
    [SESSIONS]  one arena, a static KV cache, and the forward pass
@@ -495,22 +658,35 @@ typedef struct cq_session_desc {
     size_t max_rows;   /* rows of one forward pass; 0: max_tokens */
     size_t tile;       /* rows computed together; 0: 64 */
     bool int8;         /* activations of integer linears in int8, per token; else fp32 */
+    bool upstream_cache; /* DualStreamRoformer: decoding sees only the first key of single layers, as published */
 } cq_session_desc;
 
-struct cq_tap;
 typedef struct cq_session {
     const cq_context *ctx;
     const cq_model *m;
     cq_session_desc desc;
-    size_t rows; /* rows of the last forward pass */
-    float *k, *v; /* cache: (layers, kv_heads, max_tokens, head_dim), k after rope */
+    size_t rows;  /* rows of the last forward pass */
+    size_t text_rows; /* two streams: cache slots before slot 0 that hold the text, see cq_forward_text */
+    size_t next;  /* recurrent blocks: the slot that comes next */
+    float *cache; /* keys (after rope) and values: of each attention block (kv_heads, max_tokens, dim) */
+    float *state; /* of the recurrent blocks */
     float *x;     /* (max_rows, hidden): the residual stream of the rows of the last pass */
-    float *q;     /* (max_rows, heads * head_dim) */
-    float *cos_sin; /* (max_rows, 2, head_dim / 2) */
-    float *xn, *kv, *gate, *up, *scores;
-    cq_acts acts; /* the input of the current group in int8 */
+    float *held;  /* (max_rows, hidden): the stream as blocks beside each other read it; NULL: no such blocks */
+    float *late;  /* (max_rows, hidden): what joins the stream at the end of the layer, or NULL */
+    float *q;     /* (max_rows, heads * head_dim), widest block */
+    float *mixed; /* (max_rows, heads * v_dim): what attention gives; is q where the two are as wide */
+    float *gate;  /* (max_rows, heads * v_dim) of a gated attention, or NULL */
+    float *angles[CQ_MAX_ROPES]; /* (max_rows, 2, dim / 2): cos, sin */
+    /* a tile of rows */
+    float *xn, *proj, *y; /* normed input (tile, hidden); projections (tile, proj_dim); output (tile, hidden) */
+    float *row;           /* one row of keys and values */
+    float *scores;
+    float *route;         /* experts: scores (tile, experts), chosen weights (tile, top_k) and numbers, gathered rows */
+    float *work;          /* recurrent blocks */
+    float *side;          /* (max_rows + 1, layers * side_width): the side rows of each layer, and one to read into */
+    size_t proj_dim, score_dim, row_dim;
+    cq_acts acts;         /* the input of the current group in int8 */
     bool acts_ready;
-    size_t block_stride; /* cache slots of one layer and head: max_tokens * head_dim */
 } cq_session;
 
 /* Hot (activations) and cold (cache) memory apart; both may come from the same arena. */
@@ -518,7 +694,7 @@ CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const
                                      const cq_session_desc *desc, cq_arena *hot, cq_arena *cold, cq_error *err);
 
 typedef struct cq_input {
-    const int32_t *ids;       /* (n); or NULL: s->x already holds the rows */
+    const int32_t *ids;       /* (n); or NULL: s->x already holds the rows (not with a side table) */
     size_t n;
     size_t slot;              /* rows go to cache slots slot .. slot + n - 1 */
     size_t visible;           /* slots 0 .. visible - 1 are seen; 0: slot + n. What is in them from before stays */
@@ -528,69 +704,110 @@ typedef struct cq_input {
     const uint8_t *allow;     /* (n, ld_mask) 0 hides key k from row r; replaces the architecture's own */
     const float *bias;        /* (n, ld_mask) added to the scaled scores; replaces the architecture's own */
     size_t ld_mask;
+    /* for cq_run_block, cq_prepare and cq_embed, where slots count from the text; cq_forward sets them itself */
+    bool text;                /* two streams: these rows are of the text stream */
+    size_t text_rows;         /* slots 0 .. text_rows - 1 hold the text */
 } cq_input;
 
-/* Runs all blocks. Fully masked rows get attention output 0. CQ_ERR_RANGE names an id outside the vocabulary. */
+/* Runs all blocks. Fully masked rows get attention output 0. CQ_ERR_RANGE names an id outside the vocabulary. Recurrent
+   blocks only go forward: a pass begins at slot 0 or where the last one ended, without masks. */
 CQUANT_DEF cq_status cq_forward(cq_session *s, const cq_input *in, cq_error *err);
+/* Two streams: the text comes first: n rows of the first input (n, input[0].w.cols), and one of the second (a box) if
+   the model has it. They fill n or n + 1 cache slots before those of the tokens, so max_tokens must be that much
+   larger. */
+CQUANT_DEF cq_status cq_forward_text(cq_session *s, const float *text, size_t n, const float *box, cq_error *err);
 /* Logits of the rows given (indices into the last pass; NULL: the first n): out (n, vocab). */
 CQUANT_DEF void cq_logits(cq_session *s, const uint32_t *rows, size_t n, float *out);
 
 /* Calibration: called with the input of each group of linears, tile by tile. */
+typedef struct cq_tap_point {
+    const cq_block *block;
+    size_t group;
+    size_t expert;       /* whose input it is: a number, CQ_SHARED, or CQ_ALL (no experts here) */
+    const float *x;      /* (rows, ldx) */
+    size_t ldx, rows;
+    size_t first_row;    /* of the pass; experts: rows are gathered and this is that of the tile */
+    const float *weight; /* experts: (rows) routing weights, as they multiply the output; else NULL */
+} cq_tap_point;
+#define CQ_ALL SIZE_MAX
+#define CQ_SHARED (SIZE_MAX - 1)
 typedef struct cq_tap {
-    void (*fn)(void *user, size_t block, size_t group, const float *x, size_t ldx, size_t rows, size_t first_row);
+    void (*fn)(void *user, const cq_tap_point *point);
     void *user;
-    size_t stop; /* stop before this group's linears: 0, 1; SIZE_MAX: run the whole block */
+    const cq_block *block; /* stop in this block (earlier ones run whole); NULL: fn is called in every block */
+    size_t stop;           /* before this group's linears; SIZE_MAX: run the whole block */
+    size_t expert;         /* CQ_ALL, or do only the work of that expert (or CQ_SHARED) */
 } cq_tap;
 /* One block over the rows in s->x (in->ids ignored). tap may be NULL. */
 CQUANT_DEF void cq_run_block(cq_session *s, const cq_block *b, const cq_input *in, const cq_tap *tap);
 CQUANT_DEF void cq_prepare(cq_session *s, const cq_input *in); /* rope tables; cq_forward does it itself */
+CQUANT_DEF void cq_embed(cq_session *s, const cq_input *in);   /* ids to s->x; cq_forward does it itself */
 
 /* ===================================================================================================================
    [PARTS]  every tensor that a written model has, in one order: exporting, rotating and quantising walk this list
    ================================================================================================================== */
 typedef struct cq_rotate_plan {
-    cq_rotation r1;   /* residual stream */
-    cq_rotation *r2;  /* (layers): heads between v and o */
+    bool r1_on;         /* the residual stream is rotated, and the norms are folded */
+    bool centred;       /* the norms are LayerNorms: what writes the stream is centred, and R1 keeps the mean at 0 */
+    const char *why;    /* r1_on false: what stands in the way */
+    cq_rotation r1;
+    float *mirror;      /* (hidden) centred: R1 is the rotation, then a reflection in this vector */
+    cq_rotation *r2;    /* (block_count): between the values of attention and o; r2[b].n = 0: none */
+    size_t r2_count;    /* blocks that have one */
     void *scratch;
-    bool enabled;     /* false: fuse and rotate nothing */
 } cq_rotate_plan;
 
 /* Derived from the description: R1 = random Hadamard of order hidden_size (random orthogonal where no Hadamard matrix
-   is known), R2 = the same of order head_dim, one a layer. Stream 0 of the seed is R1, stream 1 + layer its R2. plan
-   NULL everywhere below means: as the checkpoint is. With arena->base NULL: the size query. */
+   is known), R2 = the same of order head_dim, one a block of attention. Stream 0 of the seed is R1, stream 1 + layer
+   its R2. What cannot be rotated exactly is not: R1 when a norm's gain stands between a block and the stream, R2 when
+   something acts on single values of a head. plan NULL everywhere below means: as the checkpoint is. With arena->base
+   NULL: the size query. CQ_ERR_UNSUPPORTED: neither is possible. */
 CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
                                          cq_arena *arena, cq_error *err);
 
 typedef enum cq_part_kind {
-    CQ_PART_EMBED, CQ_PART_HEAD,              /* matrices (vocab, hidden); rows are independent */
-    CQ_PART_LINEAR, CQ_PART_BIAS,             /* of a block's linear */
-    CQ_PART_NORM, CQ_PART_BLOCK_NORM, CQ_PART_Q_NORM, CQ_PART_K_NORM
+    CQ_PART_EMBED, CQ_PART_HEAD,             /* matrices (vocab, width); rows are independent */
+    CQ_PART_POSITION,                        /* learned positions, (n, hidden) */
+    CQ_PART_SIDE,                            /* the side table; its rows are independent too */
+    CQ_PART_LINEAR, CQ_PART_BIAS,            /* of a block, or projections at the ends (block NULL) */
+    CQ_PART_NORM, CQ_PART_NORM_BIAS,         /* of a block, or at the ends */
+    CQ_PART_PARAM,                           /* small tensors of a block */
+    CQ_PART_CARRIED                          /* of a front end: cq_part_read cannot read it, copy part.stored->data */
 } cq_part_kind;
 
 typedef struct cq_part {
     cq_part_kind kind;
-    size_t block; /* LINEAR, BIAS, norms of a block */
-    cq_role role; /* LINEAR, BIAS; else CQ_ROLE_COUNT */
-    size_t rows, cols; /* vectors: rows = 1 */
-    bool matrix;
-    cq_format format;  /* as stored; F32 for vectors */
-    char name[256];    /* of the tensor on disk, zero-terminated */
+    const cq_block *block;   /* NULL: at the ends */
+    const cq_linear *linear; /* LINEAR, BIAS */
+    const cq_norm *norm;     /* NORM, NORM_BIAS */
+    const cq_param *param;
+    bool matrix;             /* may be stored in any format; else fp32 */
+    size_t rows, cols;       /* vectors: rows = 1 */
+    cq_format format;        /* as stored; F32 for vectors */
+    const cq_named *stored;  /* the tensor of the checkpoint it comes from; NULL: a head untied by a rotation */
+    size_t slice, slices;    /* experts in one tensor: this is number slice of so many; else 0 of 1 */
+    bool swapped;            /* stored as (cols, rows) */
+    char name[256];          /* as a tensor of its own, zero-terminated; stored->name is what the checkpoint has */
     size_t name_len;
 } cq_part;
 
-/* Fills *part with number index; false past the end. A rotated model has its own head: a tied one is untied, because
-   the norm's gain is folded into one end only. */
-CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, size_t index, cq_part *part);
-/* Rows row .. row + n - 1 as float, after norm fusion and rotation: out (n, cols). Only EMBED and HEAD may be read in
-   pieces; all else whole (row 0, n = rows). Uses the plan's scratch: one call at a time. */
+/* Walks the parts: cursor zeroed before the first call; false past the end. A rotated model has its own head: a tied
+   one is untied, because the norm's gain is folded into one end only. */
+typedef struct cq_parts {
+    size_t stage, block, index, head;
+} cq_parts;
+CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_parts *cursor, cq_part *part);
+/* Rows row .. row + n - 1 as float, after norm fusion and rotation: out (n, cols). Only EMBED, HEAD, POSITION and
+   SIDE may be read in pieces; all else whole (row 0, n = rows). Uses the plan's scratch: one call at a time. */
 CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
                                   const cq_part *part, size_t row, size_t n, float *out, cq_error *err);
 
 /* ===================================================================================================================
-   [QUANTIZE A MODEL]  layer by layer; memory: one block in float, its Hessians, and the activations of all samples
+   [QUANTIZE A MODEL]  block by block; memory: one block's weights, a Hessian, and the activations of all samples
    ================================================================================================================== */
 typedef struct cq_module {
-    cq_part part;             /* which linear; name without ".weight" */
+    const cq_block *block;
+    const cq_linear *linear;  /* which; its name is cq_module_name */
     cq_tensor tensor;         /* packed; data NULL: take `values`. The policy skips it (format F32), or panels cannot
                                  hold it: ACT_GROUPS, or a group size that is no multiple of 32 */
     const float *values;      /* (rows, cols): what the packed codes stand for */
@@ -600,6 +817,7 @@ typedef struct cq_module {
     const cq_grid *grids;     /* (rows, groups) */
     cq_gptq_report report;    /* rounded to nearest: both losses are |W - Q|^2 / |W|^2, as if H were the identity */
     uint64_t tokens;          /* calibration tokens its Hessian saw */
+    bool starved;             /* an expert that saw too few tokens for a Hessian: rounded to nearest */
 } cq_module;
 
 typedef struct cq_quantize_desc {
@@ -609,7 +827,11 @@ typedef struct cq_quantize_desc {
     const cq_rotate_plan *plan;
     const int32_t *ids;   /* (samples, seq_len) calibration tokens; for diffusion models with their masks in place */
     size_t samples, seq_len;
-    /* Called for each linear in execution order; everything in *module is valid during the call. */
+    const float *text;    /* two streams: (samples, text_rows, input[0].w.cols) */
+    size_t text_rows;
+    const float *boxes;   /* (samples, input[1].w.cols), if the model takes a box */
+    /* Called for each linear in execution order, of experts one after the other; everything in *module is valid during
+       the call. Linears that stay as they are (routers, those marked) are not passed. */
     bool (*emit)(void *user, const cq_module *module);
     /* May be NULL; false cancels. */
     bool (*progress)(void *user, size_t done, size_t total);
@@ -691,6 +913,14 @@ CQUANT_DEF cq_status cq_generate_step(cq_generator *g, cq_error *err);
 CQUANT_DEF cq_status cq_generate_next(cq_session *s, const cq_generate_desc *desc, int32_t *ids, size_t n,
                                       size_t max_new, int32_t eos_id, size_t *count, cq_generate_stats *stats,
                                       cq_arena *arena, cq_error *err);
+/* DualStreamRoformer: exactly n tokens into ids, guided away from what an empty prompt gives: at token i of n the
+   logits are (1 + g) cond - g uncond with g = guidance (n - i) / n. cond and uncond: sessions of one model, each with
+   its text (cq_forward_text), max_tokens >= text + n. desc: top_p > 0 draws from the tokens whose probabilities add up
+   to no more than top_p (at least one), else the likeliest is taken; seed. The first input is bos, the id after the
+   codebook's. */
+CQUANT_DEF cq_status cq_generate_guided(cq_session *cond, cq_session *uncond, float guidance,
+                                        const cq_generate_desc *desc, int32_t *ids, size_t n, cq_generate_stats *stats,
+                                        cq_arena *arena, cq_error *err);
 /* Draws one token from logits (overwritten): temperature, then top_p, then top_k, as the reference orders them. A token
    over the threshold of top_p is the last one kept; equal values at the end of top_k are all kept. Ties: lowest id.
    Random numbers: cq_random(desc->seed, stream, counter). *confidence (may be NULL): what desc->alg takes as
@@ -4313,266 +4543,2911 @@ CQUANT_DEF cq_status cq_tokenizer_build(const unsigned char **blob, size_t *blob
 /* ===================================================================================================================
    [LESSON 4 describing a model]
    A description is a few lines of words. It says what the tensors are called and how they are wired; the numbers come
-   from config.json. Running, calibrating, rotating, quantising and exporting all read it; nothing else names a model.
+   from config.json, through expressions. Running, calibrating, rotating, quantising and exporting all read it; nothing
+   else names a model. "model llama" below, four lines, is the one to read first.
 
-       model   NAME                    the model_type of config.json
-       embed   PATH                    token embedding; tensors are PATH.weight
-       layers  PATH                    with # for the number of the layer
-       attn    PREFIX word ...         a block: attention, x += o(attention(norm(x)))
-       mlp     PREFIX word ...         a block: gated MLP,  x += down(act(gate(h)) * up(h)), h = norm(x)
-       norm    PATH                    the norm before the head
-       head    PATH                    lm_head; the embedding when config.json ties them
-       diffusion [shift]               a masked diffusion model [row p predicts token p + 1]
-       tie                             tie_word_embeddings is true unless config.json says otherwise
-       kv-heads-required               num_key_value_heads has no default
-       ignore  GLOB                    tensors without meaning
+   TO ADD A MODEL  Write its Python class down as such lines, beginning with `like` the nearest relative, in a file, and
+   give it with --arch FILE (cq_model_bind's arch_text): no C is needed. `cquant models --show NAME` prints what there
+   is, `cquant inspect` what came of it. An unknown word, a key without a value, a tensor that is missing, misshapen or
+   not described: each is an error that names it and its place. When it runs, put it into the table below and its tiny
+   checkpoint into tests/reference/arch_configs.py.
 
-   Words of a block:
-       pre=NAME                        the RMS norm before it, relative to the layer
-       q=NAME k= v= o= / gate= up= down=   its linears, relative to PREFIX. NAME+ has a bias; NAME+KEY has one if that
-                                       key of config.json is true
-       q_norm=NAME k_norm=NAME         RMS norms of each head of q and k, before rope
-       causal | full                   who sees whom
-       window=KEY window_if=KEY window_from=KEY   keys of config.json: a sliding window of that many tokens, if the
-                                       second is true, from the layer that the third names
+   STATEMENTS  one a line; a line that begins with a space goes on the one before it; # before a space is a comment
+       model    NAME ...        the model_types of config.json that it describes
+       like     NAME            begin as that description does; what follows replaces statements and changes blocks
+       blocked  TEXT            known by its names only, it cannot run; the text says what it needs (not passed on)
+       config   KEY ...         the text model's part of config.json: the first of these keys that is an object. Keys
+                                are looked up there first, and in the whole file after that
+       let      NAME EXPR       a value under a name in capital letters, evaluated where it is used; replaces an earlier
+       need     EXPR            must be true (in every layer, if it names i): else config.json asks for too much
+       root     PATH ...        what a path that begins with '.' begins with: the first under which there is an
+                                embedding; '-': nothing
+       embed    PATH [scale=EXPR] [norm=NORM] [in=LINEAR] [rows=EXPR]   token embedding; scale and norm come after it;
+                                in: a projection to the stream where the table is narrower
+       position PATH [offset=EXPR] [steps=EXPR]   learned positions, added; PATH sinusoid: computed, sines, then
+                                        cosines, of frequencies 10000^(-k/steps) (absent: half the hidden size - 1)
+       side     PATH width=EXPR [rows=EXPR] [scale=EXPR] [in=LINEAR] [in_scale=EXPR] [norm=NORM] [sum_scale=EXPR]
+                     [if=EXPR]  a second embedding: each layer has a row of so many numbers, which its mlp with `side`
+                                reads: (table[id] * scale + norm(in(x) * in_scale)) * sum_scale, x being the stream as
+                                it begins
+       input    LINEAR [width=EXPR] [if=EXPR]      two streams: rows of numbers that enter the text stream
+       codebook LINEAR [width=EXPR] [rows=EXPR]    rows of the embedding that come from a codebook
+       layers   PATH [count=EXPR]       with # for the number; count: LAYERS. A second such line begins a second list,
+                                to which the blocks after it belong
+       attn | mla | mlp | moe | mamba | mamba2 | conv | delta | lightning | opaque      PREFIX words
+                                a block of each layer, in this order. PREFIX: the path of its module in the layer; '-':
+                                none; '=': as it is. KIND:LABEL tells blocks of one kind apart
+       drop     KIND ...        takes away blocks that `like` brought
+       norm     NORM [if=EXPR]  the one before the head; '-': none
+       head     PATH [bias=EXPR] [scale=EXPR] [softcap=EXPR] [normalize=EXPR] [rows=EXPR] [out=LINEAR]
+                     [dense=LINEAR act=EXPR norm=NORM]    norm(act(dense(h))) first
+                                logits = head(h) * scale, capped; PATH|PATH: the first that is there
+       tie      EXPR            the head is the embedding; tie absent: if there is no tensor for it
+       norms    KIND[+]         what a NORM is unless it says otherwise
+       longest  EXPR            positions beyond are refused: there the description would not be exact
+       diffusion [shift]        a masked diffusion model [row p predicts token p + 1]
+       ignore   GLOB ...        tensors without meaning
+       carry    GLOB ...        tensors of a front end, which the text model does not use: copied as they are. In both
+                                '.' at the front is the root, # the number of layers (where token prediction stands)
 
-   Statements and words with a value stand once; a layer has one attn. To add a model: copy a row, fill in the names
-   from its Python class, run `make test`. An unknown word, a key without a value, a tensor that is missing, misshapen
-   or not described: each is an error that names it.
+   NAMES
+       LINEAR   NAME[^][!][+BIAS]|...   the tensor NAME.weight, (out, in); ^ it is stored as (in, out); ! it is never
+                                quantised (routers and shared gates are not anyway). '+' it has a bias, '+?' if there is
+                                one, '+EXPR' if that is true. Several apart by |: the first that is there. Of experts
+                                # stands for the number; without it, one tensor holds them all: (experts, out, in)
+       NORM     NAME[:KIND][@EPS][+BIAS]   NAME.weight, or NAME. KIND rms, rms1 (gain 1 + w), ln, ln1; NAME '-': without
+                                a gain. pre, post, after, joint are relative to the layer, the others to PREFIX
+       EXPR     no spaces; keys of config.json a.b, LETS, i (the layer), numbers, 'strings', true, false, null
+                a|b             keys that mean the same: the first that is there; all that are there must agree
+                a//b            a, or b if a is absent or null
+                c?a:b || && == != < <= > >= // + - * / % ! ^ (power)      from the loosest
+                x[i]            entry of a list or letter of a string, or of an object under that number; else null
+                x[i].a, LET.a   a key of an object that is a value
+                is(x,a,...) one of  has(list,x) contains  len(x)  given(key) is there, even if null
+                sqrt log exp int floor ceil min(a,b) max(a,b)
+
+   EVERY BLOCK
+       pre=NORM post=NORM after=NORM     x = after(x + post(f(pre(x))))
+       beside                            reads x as the block before it read it: in parallel
+       joint=NORM                        (the last of blocks beside each other) x = x + joint(the sum of all they add)
+       if=EXPR                           only in layers where it is true
+       scale=EXPR in_scale=EXPR keep=EXPR   x = x + scale * f(in_scale * pre(x)); with keep: keep * pre(x) + ...
+       late                              (moe) joins x at the end of the layer
+       stream=NAME[+EXPR]                (attn, mlp, moe) then x = x * that number
+       text own                          of the text stream; sees its own stream only
+   attn   q= k= v= | qk= v= | q= kv= | qkv=, o=     LINEARs; without v, values are keys before their norm
+          reuse=EXPR, q= o=     keys and values of the last layer before that has its own, and where EXPR is the same
+          layout= 'cat' | 'group' (of each key head its queries, key, value) | 'codegen'     of fused ones
+          causal | full     window= chunk= block=       tokens seen back; own chunk only; own block whole and all before
+          heads= kv_heads= head_dim= v_dim=             HEADS KV HEAD_DIM and head_dim if absent
+          scale_qk= softcap= sinks= clip= k_scale= temper=A,B[,C]  1/sqrt(head_dim); q * (1 + B log(1 + floor((p+C)/A)))
+          rope= 'half' | 'inter' | 'neg' | 'none'  theta= scaling= rope_dim=     THETA SCALING ROPE_DIM if absent
+          alibi= alibi_scale=
+          q_norm= k_norm= v_norm= qk_norm= 'head' | 'full' | 'heads' (each its own)  qk_late (after rope)  qk_if=
+          gate=LINEAR | q_gate (beside each q)  gate_act=  gate_head (one value a head)  sub_norm= (before o)
+   mla    q= | q_a= q_a_norm= q_b=, kv_a= kv_a_norm= kv_b= o=  q_rank= kv_rank= nope= rope_dim= v_dim= q_scale=
+          kv_scale=
+   mlp    gate= up= down= | gate_up= down= | up= down= | gate= side down= (up: the layer's row of the statement side)
+          inter= act= limit= gate_scale= sub_norm= act_p= act_n=
+   moe    router= experts= top_k= inter= act= limit=   score= 'softmax' | 'sigmoid' | 'topk_softmax' | 'sparsemixer'
+          choice_bias=NAME[+EXPR] groups= top_groups= group_score= 'max' | 'top2' renorm= routed_scale= score_in jitter=
+          e_gate= e_up= e_down= | e_gate_up= e_down=, e_pairs (gate and up take turns)   e_in= e_out= latent=
+          s_gate= s_up= s_down= | s_gate_up= s_down=, s_inter= s_mix= | mix2=     identity= (experts that do nothing)
+          router_norm=NORM (of x, in place of pre) router_scale= (of its scores) e_scale=NAME (a factor of each expert)
+   mamba2 in= conv= a_log= d= dt_bias= norm= out=  heads= head_dim= groups= state= kernel= dt_min= dt_max=
+          norm_first= mults=
+   mamba  in= conv= x= dt= a_log= d= out=  inner= state= rank= kernel= dt_norm= b_norm= c_norm=
+   conv   in= conv= out= kernel=
+   delta  qkvz= ba= | qkv= z= b= a=, conv= a_log= dt_bias= norm= out=  k_heads= v_heads= k_dim= v_dim= kernel=
+   lightning  qkv= gate= norm= out=  heads= head_dim=
+   opaque in=NAME,... mid= mid2= out=     only what its linears are called; the description must be blocked
    ================================================================================================================== */
-static const char *const cq__archs[] = {
-    "model llama\n"
-    "embed model.embed_tokens\n"
-    "layers model.layers.#\n"
-    "attn self_attn pre=input_layernorm causal q=q_proj+attention_bias k=k_proj+attention_bias "
-    "v=v_proj+attention_bias o=o_proj+attention_bias\n"
-    "mlp mlp pre=post_attention_layernorm gate=gate_proj+mlp_bias up=up_proj+mlp_bias down=down_proj+mlp_bias\n"
-    "norm model.norm\n"
+/* [DESCRIPTIONS] */
+/* What every description begins with, unless it is `like` another (which began with it). */
+static const char cq__prelude[] =
+    "let VOCAB    vocab_size|padded_vocab_size\n"
+    "let HIDDEN   hidden_size|n_embd|d_model\n"
+    "let LAYERS   num_hidden_layers|n_layer|n_layers|num_layers\n"
+    "let HEADS    num_attention_heads|n_head|n_heads|num_heads\n"
+    "let KV       num_key_value_heads|num_kv_heads|n_kv_heads//HEADS\n"
+    "let HEAD_DIM head_dim//HIDDEN/HEADS\n"
+    "let INTER    intermediate_size|ffn_dim|n_inner|ffn_hidden_size\n"
+    "let EPS      rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_eps|norm_epsilon|layernorm_epsilon//1e-6\n"
+    "let ACT      hidden_act|hidden_activation|activation_function//'silu'\n"
+    "let MASK     mask_token_id\n"
+    "let CONTEXT  max_position_embeddings|n_positions|max_sequence_length|seq_length\n"
+    "let THETA    rope_parameters.rope_theta|rope_theta|rotary_emb_base//10000\n"
+    "let SCALING  rope_parameters//rope_scaling\n"
+    "let PARTIAL  1\n"
+    "let ROPE_DIM int(HEAD_DIM*PARTIAL)\n"
+    "root model\n"
+    "embed .embed_tokens\n"
+    "layers .layers.#\n"
+    "norm .norm\n"
     "head lm_head\n"
-    "ignore *.rotary_emb.inv_freq\n",
+    "tie tie_word_embeddings//false\n"
+    "norms rms\n"
+    "ignore *.rotary_emb.inv_freq\n"
+    "need PARTIAL!=1||(rope_parameters.partial_rotary_factor|partial_rotary_factor|rotary_pct//1)==1\n";
+
+#ifndef CQUANT_NO_ARCHS /* .cq files bring their own */
+static const char *const cq__archs[] = {
+    "model llama yi Yi xverse\n"
+    "attn self_attn pre=input_layernorm causal q=q_proj+attention_bias k=k_proj+attention_bias\n"
+    "  v=v_proj+attention_bias o=o_proj+attention_bias\n"
+    "mlp mlp pre=post_attention_layernorm gate=gate_proj+mlp_bias up=up_proj+mlp_bias down=down_proj+mlp_bias\n",
+
+    "model longllama   # beyond its last window of tokens, its CONTEXT, some layers look into a memory\n"
+    "like llama\n"
+    "let CONTEXT last_context_length//1024\n"
+    "longest CONTEXT\n",
+
+    "model internlm\n"
+    "like llama\n"
+    "attn = q=q_proj+(bias//true) k=k_proj+(bias//true) v=v_proj+(bias//true) o=o_proj+(bias//true)\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n"
+    "let THETA rotary.base|rope_theta//10000\n"
+    "let SCALING rope_scaling|rotary\n",
 
     "model mistral\n"
-    "embed model.embed_tokens\n"
-    "layers model.layers.#\n"
-    "attn self_attn pre=input_layernorm causal window=sliding_window q=q_proj k=k_proj v=v_proj o=o_proj\n"
-    "mlp mlp pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
-    "norm model.norm\n"
-    "head lm_head\n"
-    "kv-heads-required\n"
-    "ignore *.rotary_emb.inv_freq\n",
+    "like llama\n"
+    "need given(num_key_value_heads)\n"
+    "attn = q=q_proj k=k_proj v=v_proj o=o_proj\n"
+    "  window=given(sliding_window)?sliding_window:4096\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model ministral\n"
+    "like mistral\n"
+    "attn = window=!layer_types||layer_types[i]=='sliding_attention'?sliding_window:null\n",
+
+    "model ministral3   # its first position is 0 where llama4's is 1: one position in A is scaled differently\n"
+    "like mistral\n"
+    "need given(rope_parameters)||given(rope_scaling)\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let THETA rope_parameters.rope_theta|rope_scaling.rope_theta|rope_theta//1000000\n"
+    "let BETA rope_parameters.llama_4_scaling_beta|rope_scaling.llama_4_scaling_beta\n"
+    "attn = window=sliding_window\n"
+    "  temper=rope_parameters.original_max_position_embeddings|rope_scaling.original_max_position_embeddings,BETA,0\n",
 
     "model qwen2\n"
-    "embed model.embed_tokens\n"
-    "layers model.layers.#\n"
-    "attn self_attn pre=input_layernorm causal window=sliding_window window_if=use_sliding_window "
-    "window_from=max_window_layers q=q_proj+ k=k_proj+ v=v_proj+ o=o_proj\n"
-    "mlp mlp pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
-    "norm model.norm\n"
-    "head lm_head\n"
-    "kv-heads-required\n"
-    "ignore *.rotary_emb.inv_freq\n",
+    "like llama\n"
+    "let KV given(num_key_value_heads)?num_key_value_heads//HEADS:32\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':i>=(max_window_layers//28)\n"
+    "attn = q=q_proj+ k=k_proj+ v=v_proj+ o=o_proj window=use_sliding_window&&SLIDING?sliding_window:null\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n",
 
-    "model qwen3\n"
-    "embed model.embed_tokens\n"
-    "layers model.layers.#\n"
-    "attn self_attn pre=input_layernorm causal window=sliding_window window_if=use_sliding_window "
-    "window_from=max_window_layers q=q_proj+attention_bias k=k_proj+attention_bias v=v_proj+attention_bias "
-    "o=o_proj+attention_bias q_norm=q_norm k_norm=k_norm\n"
-    "mlp mlp pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
-    "norm model.norm\n"
-    "head lm_head\n"
-    "kv-heads-required\n",
+    "model Dream dream\n"
+    "like qwen2\n"
+    "attn = -causal full -window\n"
+    "need !(use_sliding_window//false)\n"
+    "diffusion shift\n",
 
-    "model Dream\n"
-    "diffusion shift\n"
-    "embed model.embed_tokens\n"
-    "layers model.layers.#\n"
-    "attn self_attn pre=input_layernorm full q=q_proj+ k=k_proj+ v=v_proj+ o=o_proj\n"
-    "mlp mlp pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
-    "norm model.norm\n"
+    "model qwen3 marin\n"
+    "like qwen2\n"
+    "attn = q=q_proj+attention_bias k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+attention_bias\n"
+    "  q_norm=q_norm k_norm=k_norm\n"
+    "let HEAD_DIM head_dim//128\n",
+
+    "model smollm3\n"
+    "like llama\n"
+    "need given(num_key_value_heads)\n"
+    "let ROPED no_rope_layers?no_rope_layers[i]!=0:(i+1)%(no_rope_layer_interval//4)!=0\n"
+    "attn = rope=ROPED?'half':'none'\n"
+    "  window=use_sliding_window&&(layer_types?layer_types[i]=='sliding_attention':!ROPED)?sliding_window:null\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//2000000\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model seed_oss\n"
+    "like llama\n"
+    "need given(num_key_value_heads)\n"
+    "let HEAD_DIM head_dim//128\n"
+    "attn = q=q_proj+(attention_bias//true) k=k_proj+(attention_bias//true) v=v_proj+(attention_bias//true)\n"
+    "  o=o_proj+attention_out_bias\n",
+
+    "model granite\n"
+    "like llama\n"
+    "embed .embed_tokens scale=embedding_multiplier//1\n"
+    "head lm_head scale=1/(logits_scaling//1)\n"
+    "attn = scale=residual_multiplier//1 scale_qk=attention_multiplier//1\n"
+    "mlp = scale=residual_multiplier//1\n",
+
+    "model hyperclovax   # logits_scaling multiplies\n"
+    "like granite\n"
+    "head lm_head scale=logits_scaling//1\n"
+    "attn = scale_qk=attention_multiplier//1/sqrt(HEAD_DIM) post=post_norm1\n"
+    "mlp = post=post_norm2\n"
+    "need use_post_norm//true\n",
+
+    "model minicpm\n"
+    "like llama\n"
+    "embed .embed_tokens scale=scale_emb//1\n"
+    "head lm_head scale=(dim_model_base//1)/HIDDEN\n"
+    "attn = scale=(scale_depth//1)/sqrt(LAYERS)\n"
+    "mlp = scale=(scale_depth//1)/sqrt(LAYERS)\n"
+    "tie tie_word_embeddings//true\n"
+    "need !(num_experts//0)\n",
+
+    "model arcee\n"
+    "like llama\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let ACT hidden_act//'relu2'\n"
+    "mlp = -gate\n",
+
+    "model helium\n"
+    "like llama\n"
+    "need given(num_key_value_heads)\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let EPS rms_norm_eps//1e-8\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//100000\n"
+    "attn = rope='inter' o=o_proj\n",
+
+    "model internlm3\n"
+    "like llama\n"
+    "need given(num_key_value_heads)\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let QKV_BIAS qkv_bias|attention_bias\n"
+    "let BIAS bias|mlp_bias\n"
+    "attn = q=q_proj+QKV_BIAS k=k_proj+QKV_BIAS v=v_proj+QKV_BIAS o=o_proj+BIAS\n"
+    "mlp = gate=gate_proj+BIAS up=up_proj+BIAS down=down_proj+BIAS\n",
+
+    "model ernie4_5\n"
+    "like llama\n"
+    "need given(num_key_value_heads)\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//500000\n"
+    "attn = q=q_proj+use_bias k=k_proj+use_bias v=v_proj+use_bias o=o_proj+use_bias rope='inter'\n"
+    "mlp = gate=gate_proj+use_bias up=up_proj+use_bias down=down_proj+use_bias\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model hunyuan_v1_dense   # q and k are normed after rope; alpha stretches the base, whatever the length\n"
+    "like llama\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let ALPHA rope_parameters.alpha|rope_scaling.alpha\n"
+    "let BASE rope_parameters.rope_theta|rope_theta//10000\n"
+    "let THETA ALPHA?BASE*ALPHA^(HEAD_DIM/(HEAD_DIM-2)):BASE\n"
+    "let SCALING ALPHA?null:rope_parameters//rope_scaling\n"
+    "attn = q_norm=query_layernorm k_norm=key_layernorm qk_late\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model olmo\n"
+    "like llama\n"
+    "norms ln\n"
+    "norm -@1e-5\n"
+    "attn = pre=-@1e-5 clip=clip_qkv\n"
+    "mlp = pre=-@1e-5 gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model olmo2\n"
+    "like llama\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "attn = -pre post=post_attention_layernorm q_norm=q_norm k_norm=k_norm qk_norm='full'\n"
+    "mlp = -pre post=post_feedforward_layernorm gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model olmo3\n"
+    "like olmo2\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':(i+1)%4!=0\n"
+    "let ROPE SLIDING?rope_parameters.sliding_attention.rope_theta:rope_parameters.full_attention.rope_theta\n"
+    "attn = window=SLIDING?sliding_window//4096:null theta=ROPE//(rope_parameters.rope_theta|rope_theta//500000)\n"
+    "  scaling=SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention//rope_scaling\n",
+
+    "model exaone4   # layers that see everything have no rope, if any slides\n"
+    "like llama\n"
+    "need given(num_key_value_heads)&&given(sliding_window)\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let EVERY sliding_window_pattern//4\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':sliding_window&&(i+1)%EVERY!=0\n"
+    "attn = -pre post=post_attention_layernorm q=q_proj k=k_proj v=v_proj o=o_proj q_norm=q_norm k_norm=k_norm\n"
+    "  window=SLIDING?sliding_window:null rope=sliding_window&&!SLIDING?'none':'half'\n"
+    "mlp = -pre post=post_feedforward_layernorm gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model stablelm stablelm_epoch\n"
+    "like llama\n"
+    "norms ln+\n"
+    "need given(num_key_value_heads)\n"
+    "let EPS layer_norm_eps|norm_eps//1e-5\n"
+    "let PARALLEL use_parallel_residual//false\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor|rope_pct//0.25\n"
+    "attn = q=q_proj+use_qkv_bias k=k_proj+use_qkv_bias v=v_proj+use_qkv_bias o=o_proj\n"
+    "  qk_if=qk_layernorm//false qk_norm='heads' q_norm=q_layernorm.norms.#:ln k_norm=k_layernorm.norms.#:ln\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj if=!PARALLEL\n"
+    "mlp:parallel mlp pre=input_layernorm beside gate=gate_proj up=up_proj down=down_proj if=PARALLEL\n",
+
+    "model starcoder2\n"
+    "like llama\n"
+    "norms ln+\n"
+    "need given(num_key_value_heads)\n"
+    "let EPS norm_epsilon//1e-5\n"
+    "let ACT hidden_act//'gelu_pytorch_tanh'\n"
+    "let BIAS use_bias//true\n"
+    "attn = q=q_proj+BIAS k=k_proj+BIAS v=v_proj+BIAS o=o_proj+BIAS window=sliding_window\n"
+    "mlp = -gate up=c_fc+BIAS down=c_proj+BIAS\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model nemotron\n"
+    "like llama\n"
+    "norms ln1+\n"
+    "let EPS norm_eps//1e-5\n"
+    "let ACT hidden_act//'relu2'\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//0.5\n"
+    "mlp = -gate\n",
+
+    "model cohere\n"
+    "like llama\n"
+    "norms ln\n"
+    "let EPS layer_norm_eps//1e-5\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//500000\n"
+    "attn = rope='inter' qk_if=use_qk_norm//false qk_norm='heads' q_norm=q_norm k_norm=k_norm\n"
+    "mlp = pre=input_layernorm beside gate=gate_proj up=up_proj down=down_proj\n"
+    "head lm_head scale=logit_scale//1/16\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model cohere2   # layers that see everything have no rope\n"
+    "like cohere\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//10000\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':(i+1)%(sliding_window_pattern//4)!=0\n"
+    "attn = -qk_if -qk_norm -q_norm -k_norm window=SLIDING?sliding_window//4096:null rope=SLIDING?'inter':'none'\n",
+
+    "model glm\n"
+    "like llama\n"
+    "need given(num_key_value_heads)\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let EPS rms_norm_eps//1.5625e-7\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//0.5\n"
+    "let BIAS attention_bias//true\n"
+    "attn = q=q_proj+BIAS k=k_proj+BIAS v=v_proj+BIAS o=o_proj rope='inter'\n"
+    "mlp = -gate -up gate_up=gate_up_proj down=down_proj\n",
+
+    "model glm4\n"
+    "like glm\n"
+    "attn = post=post_self_attn_layernorm\n"
+    "mlp = post=post_mlp_layernorm\n",
+
+    "model gemma\n"
+    "like llama\n"
+    "norms rms1\n"
+    "need !use_bidirectional_attention\n"
+    "let KV num_key_value_heads//16\n"
+    "embed .embed_tokens scale=sqrt(HIDDEN)\n"
+    "let HEAD_DIM head_dim//256\n"
+    "let ACT hidden_activation//((hidden_act//'gelu')=='gelu'?'gelu_pytorch_tanh':hidden_act)\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model gemma2\n"
+    "like gemma\n"
+    "let KV num_key_value_heads//4\n"
+    "let ACT hidden_activation//'gelu_pytorch_tanh'\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':i%2==0\n"
+    "attn = post=post_attention_layernorm window=SLIDING?sliding_window//4096:null\n"
+    "  scale_qk=1/sqrt(query_pre_attn_scalar//256) softcap=given(attn_logit_softcapping)?attn_logit_softcapping:50\n"
+    "mlp = pre=pre_feedforward_layernorm post=post_feedforward_layernorm\n"
+    "head lm_head softcap=given(final_logit_softcapping)?final_logit_softcapping:30\n",
+
+    "model vaultgemma\n"
+    "like gemma2\n"
+    "attn = -post\n"
+    "mlp = -post\n",
+
+    "model gemma3_text   # published files leave much to the class's defaults\n"
+    "like gemma2\n"
+    "let VOCAB vocab_size//262208\n"
+    "let HEADS num_attention_heads//8\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':(i+1)%(sliding_window_pattern//6)!=0\n"
+    "let LOCAL rope_parameters.sliding_attention.rope_theta|rope_local_base_freq//10000\n"
+    "let GLOBAL rope_parameters.full_attention.rope_theta|rope_theta//1000000\n"
+    "attn = q_norm=q_norm k_norm=k_norm -softcap theta=SLIDING?LOCAL:GLOBAL\n"
+    "  scaling=SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention//rope_scaling\n"
+    "head lm_head softcap=final_logit_softcapping\n",
+
+    "model phi\n"
+    "like llama\n"
+    "norms ln+\n"
+    "let EPS layer_norm_eps//1e-5\n"
+    "let ACT hidden_act//'gelu_new'\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//0.5\n"
+    "attn = q=q_proj+ k=k_proj+ v=v_proj+ o=dense+ qk_if=qk_layernorm//false q_norm=q_layernorm k_norm=k_layernorm\n"
+    "mlp = pre=input_layernorm beside -gate up=fc1+ down=fc2+\n"
+    "norm .final_layernorm\n"
+    "head lm_head bias=true\n",
+
+    "model persimmon\n"
+    "like phi\n"
+    "let ACT hidden_act//'relu2'\n"
+    "attn = -q -k -v qkv=query_key_value+ layout='group' qk_if=qk_layernorm//true\n"
+    "mlp = pre=post_attention_layernorm -beside up=dense_h_to_4h+ down=dense_4h_to_h+\n"
+    "head lm_head\n",
+
+    "model phi3\n"
+    "like llama\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "attn = -q -k -v qkv=qkv_proj o=o_proj window=sliding_window\n"
+    "mlp = -gate -up gate_up=gate_up_proj down=down_proj\n",
+
+    "model apertus\n"
+    "like llama\n"
+    "need is(hidden_act//'xielu','xielu')&&(rope_parameters||rope_scaling)\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let ACT hidden_act//'xielu'\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//12000000\n"
+    "attn = pre=attention_layernorm q_norm=q_norm k_norm=k_norm\n"
+    "mlp = pre=feedforward_layernorm -gate up=up_proj down=down_proj act_p=act_fn.alpha_p act_n=act_fn.alpha_n\n"
+    "ignore *.act_fn.beta *.act_fn.eps\n",
+
+    "model bitnet   # as trained: the linears are not made ternary here\n"
+    "like llama\n"
+    "need given(num_key_value_heads)&&!quantization_config\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let ACT hidden_act//'relu2'\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//500000\n"
+    "attn = sub_norm=attn_sub_norm\n"
+    "mlp = sub_norm=ffn_sub_norm gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model nanochat\n"
+    "like llama\n"
+    "let ACT hidden_act//'relu2'\n"
+    "embed .embed_tokens norm=-\n"
+    "attn = pre=- rope='neg' q_norm=- k_norm=- qk_late\n"
+    "mlp = pre=- -gate up=fc1 down=fc2\n"
+    "norm -@EPS\n"
+    "head lm_head softcap=given(final_logit_softcapping)?final_logit_softcapping:15\n",
+
+    "model internlm2\n"
+    "like llama\n"
+    "embed .tok_embeddings\n"
+    "head output\n"
+    "attn attention pre=attention_norm -q -k -v qkv=wqkv+(bias//true) layout='group' o=wo+(bias//true)\n"
+    "mlp feed_forward pre=ffn_norm gate=w1 up=w3 down=w2\n",
+
+    "model baichuan   # version 2 scales the head's rows to length 1; 13B has alibi in place of rope\n"
+    "like llama\n"
+    "let NEW given(z_loss_weight)||vocab_size==125696\n"
+    "let ALIBI !given(max_position_embeddings)||num_attention_heads==40\n"
+    "let CONTEXT max_position_embeddings//model_max_length\n"
+    "attn = -q -k -v qkv=W_pack o=o_proj rope=ALIBI?'none':'half' alibi=ALIBI\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n"
+    "head lm_head normalize=NEW\n",
+
+    "model qwen   # beyond seq_length, its CONTEXT, the base and the queries grow\n"
+    "like llama\n"
+    "root transformer -\n"
+    "embed .wte\n"
+    "layers .h.#\n"
+    "norm .ln_f\n"
+    "let CONTEXT seq_length\n"
+    "let EPS layer_norm_epsilon//1e-6\n"
+    "let HEAD_DIM kv_channels//128\n"
+    "let PARTIAL rotary_pct//1\n"
+    "let BIAS !(no_bias//true)\n"
+    "attn attn pre=ln_1 -q -k -v qkv=c_attn+ o=c_proj+BIAS\n"
+    "mlp mlp pre=ln_2 gate=w2+BIAS up=w1+BIAS down=c_proj+BIAS inter=intermediate_size/2 act='silu'\n"
+    "longest CONTEXT\n",
+
+    "model exaone\n"
+    "like llama\n"
+    "root transformer\n"
+    "embed .wte\n"
+    "layers .h.#\n"
+    "norm .ln_f\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "attn attn.attention pre=ln_1 q=q_proj k=k_proj v=v_proj o=out_proj\n"
+    "mlp mlp pre=ln_2 gate=c_fc_0 up=c_fc_1 down=c_proj\n",
+
+    "model chatglm   # the second and third, and the first glm-4\n"
+    "like llama\n"
+    "root transformer\n"
+    "embed .embedding.word_embeddings\n"
+    "layers .encoder.layers.#\n"
+    "norm .encoder.final_layernorm\n"
+    "head .output_layer\n"
+    "need (rmsnorm//true)&&(post_layer_norm//true)&&!apply_residual_connection_post_layernorm&&!pre_seq_len\n"
+    "need given(padded_vocab_size)\n"
+    "let VOCAB padded_vocab_size\n"
+    "let KV multi_query_attention?multi_query_group_num:HEADS\n"
+    "let HEAD_DIM kv_channels\n"
+    "let INTER ffn_hidden_size\n"
+    "let EPS layernorm_epsilon//1e-5\n"
+    "let THETA 10000*(rope_ratio//1)\n"
+    "let BIAS add_bias_linear\n"
+    "attn self_attention -q -k -v qkv=query_key_value+(add_qkv_bias||BIAS) o=dense+BIAS rope='inter'\n"
+    "  rope_dim=HEAD_DIM/2\n"
+    "mlp = -gate -up gate_up=dense_h_to_4h+BIAS down=dense_4h_to_h+BIAS act='silu'\n"
+    "ignore transformer.rotary_pos_emb.inv_freq\n"
+    "carry transformer.vision.*\n",
+
+    "model llada   # masked diffusion\n"
+    "like llama\n"
+    "need is(block_type//'sequential','llama')&&is(layer_norm_type//'default','rms')&&(rope//false)&&!alibi\n"
+    "need !attention_layer_norm&&!scale_logits&&!input_emb_norm\n"
+    "root model.transformer\n"
+    "embed .wte\n"
+    "layers .blocks.#\n"
+    "norm .ln_f\n"
+    "head .ff_out\n"
+    "let VOCAB embedding_size//vocab_size\n"
+    "let KV n_kv_heads//HEADS\n"
+    "let INTER mlp_hidden_size\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let ACT activation_type//'silu'\n"
+    "let BIAS include_bias//false\n"
+    "let QKV_BIAS BIAS||include_qkv_bias\n"
+    "attn - pre=attn_norm -causal full q=q_proj+QKV_BIAS k=k_proj+QKV_BIAS v=v_proj+QKV_BIAS o=attn_out+BIAS\n"
+    "mlp - pre=ff_norm gate=ff_proj+BIAS up=up_proj+BIAS down=ff_out+BIAS\n"
+    "tie weight_tying//true\n"
+    "diffusion\n",
+
+    "model gpt2\n"
+    "norms ln+\n"
+    "root transformer -\n"
+    "embed .wte\n"
+    "position .wpe\n"
+    "layers .h.#\n"
+    "norm .ln_f\n"
+    "need !add_cross_attention\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "let ACT activation_function//'gelu_new'\n"
+    "attn attn pre=ln_1 causal qkv=c_attn^+ o=c_proj^+ rope='none'\n"
+    "  scale_qk=((scale_attn_weights//true)?1/sqrt(HEAD_DIM):1)/(scale_attn_by_inverse_layer_idx?i+1:1)\n"
+    "mlp mlp pre=ln_2 up=c_fc^+ down=c_proj^+ inter=n_inner//4*HIDDEN\n"
+    "tie tie_word_embeddings//true\n"
+    "ignore *.attn.bias *.attn.masked_bias\n",
+
+    "model gpt_bigcode\n"
+    "like gpt2\n"
+    "let KV (multi_query//true)?1:HEADS\n"
+    "let ACT activation_function//'gelu_pytorch_tanh'\n"
+    "attn = qkv=c_attn+ o=c_proj+ layout='group' scale_qk=(scale_attn_weights//true)?1/sqrt(HEAD_DIM):1\n"
+    "mlp = up=c_fc+ down=c_proj+\n",
+
+    "model gpt_neo\n"
+    "like gpt2\n"
+    "need attention_layers||len(attention_types)==1\n"
+    "let WAY attention_layers?attention_layers[i]:attention_types[0][0][i%len(attention_types[0][0])]\n"
+    "attn attn.attention -qkv q=q_proj k=k_proj v=v_proj o=out_proj+ scale_qk=1\n"
+    "  window=WAY=='local'?window_size//256:null\n"
+    "mlp = up=c_fc+ down=c_proj+ inter=intermediate_size//4*HIDDEN\n"
+    "ignore *.attention.bias *.attention.masked_bias\n",
+
+    "model gptj\n"
+    "norms ln+\n"
+    "root transformer -\n"
+    "embed .wte\n"
+    "layers .h.#\n"
+    "norm .ln_f\n"
+    "head lm_head bias=true\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "let ACT activation_function//'gelu_new'\n"
+    "attn attn pre=ln_1 causal q=q_proj k=k_proj v=v_proj o=out_proj rope='inter' rope_dim=rotary_dim//64\n"
+    "mlp mlp pre=ln_1 beside up=fc_in+ down=fc_out+ inter=n_inner//4*HIDDEN\n"
+    "ignore *.attn.bias *.attn.masked_bias\n",
+
+    "model codegen moss   # the fused tensor is in four blocks, values before keys\n"
+    "like gptj\n"
+    "attn = -q -k -v qkv=qkv_proj layout='codegen'\n"
+    "ignore *.attn.causal_mask\n",
+
+    "model gpt_neox\n"
+    "norms ln+\n"
+    "root gpt_neox\n"
+    "embed .embed_in\n"
+    "layers .layers.#\n"
+    "norm .final_layer_norm\n"
+    "head embed_out\n"
+    "let EPS layer_norm_eps//1e-5\n"
+    "let ACT hidden_act//'gelu'\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor|rotary_pct//0.25\n"
+    "let THETA rope_parameters.rope_theta|rope_theta|rotary_emb_base//10000\n"
+    "let BIAS attention_bias//true\n"
+    "let PARALLEL use_parallel_residual//true\n"
+    "attn attention pre=input_layernorm causal qkv=query_key_value+BIAS layout='group' o=dense+BIAS\n"
+    "mlp mlp pre=post_attention_layernorm up=dense_h_to_4h+ down=dense_4h_to_h+ if=!PARALLEL\n"
+    "mlp:parallel mlp pre=post_attention_layernorm beside up=dense_h_to_4h+ down=dense_4h_to_h+ if=PARALLEL\n"
+    "ignore *.attention.bias *.attention.masked_bias\n",
+
+    "model opt\n"
+    "norms ln+\n"
+    "root model.decoder decoder\n"
+    "embed .embed_tokens in=.project_in\n"
+    "position .embed_positions offset=2\n"
+    "layers .layers.#\n"
+    "norm .final_layer_norm if=BEFORE\n"
+    "head lm_head out=.project_out\n"
+    "need layer_norm_elementwise_affine//true\n"
+    "let BEFORE do_layer_norm_before//true\n"
+    "let ACT activation_function//'relu'\n"
+    "let BIAS enable_bias//true\n"
+    "let EPS 1e-5\n"
+    "attn self_attn pre=self_attn_layer_norm causal q=q_proj+BIAS k=k_proj+BIAS v=v_proj+BIAS o=out_proj+BIAS\n"
+    "  rope='none' if=BEFORE\n"
+    "attn:post self_attn after=self_attn_layer_norm causal q=q_proj+BIAS k=k_proj+BIAS v=v_proj+BIAS\n"
+    "  o=out_proj+BIAS rope='none' if=!BEFORE\n"
+    "mlp - pre=final_layer_norm up=fc1+BIAS down=fc2+BIAS inter=ffn_dim if=BEFORE\n"
+    "mlp:post - after=final_layer_norm up=fc1+BIAS down=fc2+BIAS inter=ffn_dim if=!BEFORE\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model bloom\n"
+    "norms ln+\n"
+    "root transformer -\n"
+    "embed .word_embeddings norm=.word_embeddings_layernorm\n"
+    "layers .h.#\n"
+    "norm .ln_f\n"
+    "need !apply_residual_connection_post_layernorm\n"
+    "let HIDDEN hidden_size|n_embed\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "attn self_attention pre=input_layernorm causal qkv=query_key_value+ layout='group' o=dense+\n"
+    "  rope='none' alibi=true\n"
+    "mlp mlp pre=post_attention_layernorm up=dense_h_to_4h+ down=dense_4h_to_h+ inter=4*HIDDEN act='gelu_tanh'\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model falcon refinedWeb refinedWebModel RefinedWeb RefinedWebModel\n"
+    "norms ln+\n"
+    "root transformer\n"
+    "embed .word_embeddings\n"
+    "layers .h.#\n"
+    "norm .ln_f\n"
+    "let HIDDEN hidden_size|n_embed\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "let NEW new_decoder_architecture//given(n_head_kv)\n"
+    "let KV NEW?num_kv_heads|n_head_kv//HEADS:(multi_query//true)?1:HEADS\n"
+    "let BESIDE NEW||(parallel_attn//true)\n"
+    "let TWO NEW&&(num_ln_in_parallel_attn//2)==2\n"
+    "need !NEW||(parallel_attn//true)\n"
+    "attn self_attention pre=input_layernorm causal qkv=query_key_value+bias layout='group' o=dense+bias\n"
+    "  rope=alibi?'none':'half' alibi=alibi//false alibi_scale=1/sqrt(HEAD_DIM) if=!TWO\n"
+    "attn:two self_attention pre=ln_attn causal qkv=query_key_value+bias layout='group' o=dense+bias\n"
+    "  rope=alibi?'none':'half' alibi=alibi//false alibi_scale=1/sqrt(HEAD_DIM) if=TWO\n"
+    "mlp mlp pre=post_attention_layernorm up=dense_h_to_4h+bias down=dense_4h_to_h+bias\n"
+    "  inter=ffn_hidden_size//4*HIDDEN act=activation//'gelu' if=!BESIDE\n"
+    "mlp:one mlp pre=input_layernorm beside up=dense_h_to_4h+bias down=dense_4h_to_h+bias\n"
+    "  inter=ffn_hidden_size//4*HIDDEN act=activation//'gelu' if=BESIDE&&!TWO\n"
+    "mlp:two mlp pre=ln_mlp beside up=dense_h_to_4h+bias down=dense_4h_to_h+bias\n"
+    "  inter=ffn_hidden_size//4*HIDDEN act=activation//'gelu' if=TWO\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model mpt\n"
+    "norms ln\n"
+    "root transformer\n"
+    "embed .wte\n"
+    "layers .blocks.#\n"
+    "norm .norm_f\n"
+    "need (no_bias//true)&&!logit_scale&&(attn_config.alibi//true)&&(attn_config.alibi_bias_max//8)==8\n"
+    "need !attn_config.qk_ln&&!attn_config.prefix_lm\n"
+    "need is(attn_config.attn_type//'multihead_attention','multihead_attention')\n"
+    "let CONTEXT max_seq_len\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "attn attn pre=norm_1 causal qkv=Wqkv o=out_proj clip=attn_config.clip_qkv rope='none' alibi=true\n"
+    "  scale_qk=attn_config.softmax_scale//1/sqrt(HEAD_DIM)\n"
+    "mlp ffn pre=norm_2 up=up_proj down=down_proj inter=4*HIDDEN act='gelu'\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model xglm\n"
+    "norms ln+\n"
+    "embed .embed_tokens scale=(scale_embedding//true)?sqrt(HIDDEN):1\n"
+    "position sinusoid offset=2\n"
+    "norm .layer_norm\n"
+    "let HEADS attention_heads|num_attention_heads\n"
+    "let EPS 1e-5\n"
+    "let ACT activation_function//'gelu'\n"
+    "attn self_attn pre=self_attn_layer_norm causal q=q_proj+ k=k_proj+ v=v_proj+ o=out_proj+ rope='none'\n"
+    "mlp - pre=final_layer_norm up=fc1+ down=fc2+ inter=ffn_dim\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model biogpt   # layer_norm_eps is not what its norms use\n"
+    "like xglm\n"
+    "root biogpt\n"
+    "position .embed_positions offset=2\n"
+    "head output_projection\n"
+    "let HEADS num_attention_heads\n"
+    "let ACT hidden_act//'gelu'\n"
+    "mlp = inter=intermediate_size\n",
+
+    "model iquestcoder\n"
+    "like llama\n"
+    "need given(num_key_value_heads)&&!clip_qkv&&!use_sliding_window\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let EPS rms_norm_eps//1e-5\n",
+
+    "model cwm\n"
+    "like llama\n"
+    "need given(num_key_value_heads)&&(rope_parameters||rope_scaling)\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//1000000\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':i%4!=0\n"
+    "attn = q=q_proj k=k_proj v=v_proj o=o_proj window=SLIDING?sliding_window//8192:null\n",
+
+    "model jais2\n"
+    "like llama\n"
+    "norms ln+\n"
+    "let EPS layer_norm_eps//1e-5\n"
+    "let ACT hidden_act//'relu2'\n"
+    "let ATTN attention_bias//true\n"
+    "let MLP mlp_bias//true\n"
+    "attn = q=q_proj+ATTN k=k_proj+ATTN v=v_proj+ATTN o=o_proj+ATTN\n"
+    "mlp = -gate up=up_proj+MLP down=down_proj+MLP\n",
+
+    "model granite_swa\n"
+    "like granite\n"
+    "need given(num_key_value_heads)\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':i%4!=0\n"
+    "let BASE layer_rope_theta?layer_rope_theta[i]:THETA\n"
+    "attn = sinks=sinks window=SLIDING?sliding_window//128:null theta=BASE rope=BASE?'half':'none'\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model openai-gpt   # norms after the sums, none before the head\n"
+    "norms ln+\n"
+    "root transformer -\n"
+    "embed .tokens_embed\n"
+    "position .positions_embed\n"
+    "layers .h.#\n"
+    "norm -\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "let ACT (afn//'gelu')=='gelu'?'gelu_new':afn\n"
+    "attn attn after=ln_1 causal qkv=c_attn^+ o=c_proj^+ rope='none'\n"
+    "mlp mlp after=ln_2 up=c_fc^+ down=c_proj^+ inter=4*HIDDEN\n"
+    "tie tie_word_embeddings//true\n"
+    "ignore *.attn.bias\n",
+
+    "model mobilellm\n"
+    "like llama\n"
+    "need !layer_sharing\n"
+    "tie share_embedding//tie_word_embeddings//false\n",
+
+    "model nanbeige   # its later versions run the layers several times\n"
+    "like llama\n"
+    "need (num_loops|total_ut_steps//1)==1&&!enable_hyper_connection&&!moe\n",
+
+    "model instella\n"
+    "like llama\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "attn = pre=pre_attention_layernorm q_norm=q_norm k_norm=k_norm qk_norm='full'\n"
+    "mlp = pre=pre_feedforward_layernorm gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model mimo\n"
+    "like qwen2\n"
+    "carry model.mtp_layers.*\n",
+
+    "model deci\n"
+    "like llama\n"
+    "need !block_configs\n"
+    "attn = kv_heads=num_key_value_heads_per_layer?num_key_value_heads_per_layer[i]:KV\n",
+
+    "model nemotron-nas   # block_configs[i] says of each layer what its attention and its mlp are\n"
+    "like llama\n"
+    "blocked layers that block_configs describes\n"
+    "carry *.self_attn.linear_attn.* *.mlp.linear_mlp.*\n",
+
+    "model telechat   # beyond base_seqlen, its CONTEXT, the base grows\n"
+    "like llama\n"
+    "root transformer\n"
+    "embed .word_embeddings\n"
+    "layers .h.#\n"
+    "norm .ln_f\n"
+    "need !embed_layernorm&&!apply_residual_connection_post_layernorm\n"
+    "let CONTEXT base_seqlen//8192\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "attn self_attention -k -v q=query kv=key_value layout='group' o=dense+\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj+ act='silu'\n"
+    "longest CONTEXT\n",
+
+    "model phi4mm   # as for text: without its adapters\n"
+    "like phi3\n"
+    "attn = qkv=qkv_proj.base_layer o=o_proj.base_layer\n"
+    "mlp = gate_up=gate_up_proj.base_layer down=down_proj.base_layer\n"
+    "carry *.lora_A.* *.lora_B.* model.embed_tokens_extend.*\n",
+
+    "model llava_qwen2\n"
+    "like qwen2\n"
+    "carry model.vision_tower.* model.mm_projector.* model.image_newline\n",
+
+    "model minicpmo minicpmv   # on top of minicpm, llama, qwen2 or qwen3: told by what is there\n"
+    "like llama\n"
+    "root llm.model\n"
+    "embed .embed_tokens scale=scale_emb//1\n"
+    "head llm.lm_head scale=dim_model_base?dim_model_base/HIDDEN:1\n"
+    "let DEPTH scale_depth?scale_depth/sqrt(LAYERS):1\n"
+    "attn = q=q_proj+? k=k_proj+? v=v_proj+? o=o_proj+? scale=DEPTH qk_if=is(version//0,4.5,'4.5')\n"
+    "  q_norm=q_norm k_norm=k_norm\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj scale=DEPTH\n"
+    "tie tie_word_embeddings//given(scale_emb)\n"
+    "carry vpm.* resampler.* apm.* audio_projection_layer.* audio_avg_pooler.* tts.* merger.* llm.model.mtp.*\n",
+
+    "model llava   # the text model is llama (whose defaults files rely on), mistral or qwen2\n"
+    "like llama\n"
+    "config text_config\n"
+    "need is(text_config.model_type//'llama','llama','mistral','qwen2')\n"
+    "root language_model.model model.language_model model.language_model.model\n"
+    "head language_model.lm_head|lm_head\n"
+    "let TEXT text_config.model_type//'llama'\n"
+    "let VOCAB vocab_size//32000\n"
+    "let HIDDEN hidden_size//4096\n"
+    "let LAYERS num_hidden_layers//32\n"
+    "let HEADS num_attention_heads//32\n"
+    "let KV given(num_key_value_heads)?num_key_value_heads//HEADS:TEXT=='mistral'?8:TEXT=='qwen2'?32:HEADS\n"
+    "let INTER intermediate_size//(TEXT=='mistral'?14336:TEXT=='qwen2'?22016:11008)\n"
+    "let WINDOW TEXT=='mistral'?(given(sliding_window)?sliding_window:4096):null\n"
+    "need !use_sliding_window\n"
+    "attn = q=q_proj+? k=k_proj+? v=v_proj+? o=o_proj+? window=WINDOW\n"
+    "tie absent\n"
+    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n"
+    "carry image_newline model.image_newline\n",
+
+    "model openvla\n"
+    "like llava\n"
+    "carry vision_backbone.* projector.*\n",
+
+    "model deepseek_vl\n"
+    "like llava\n"
+    "config text_config language_config\n"
+    "need is(text_config.model_type//language_config.model_type//'llama','llama')\n"
+    "let TEXT 'llama'\n"
+    "carry vision_model.* aligner.* model.vision_model.* model.aligner.*\n",
+
+    "model smolvlm\n"
+    "like llama\n"
+    "config text_config\n"
+    "root model.text_model\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "need is(text_config.model_type//'llama','llama')\n"
+    "tie absent\n"
+    "carry model.vision_model.* model.connector.*\n",
+
+    "model glmasr\n"
+    "like llama\n"
+    "config text_config\n"
+    "root language_model.model model.language_model\n"
+    "head language_model.lm_head|lm_head\n"
+    "need is(text_config.model_type//'llama','llama')\n"
+    "let KV num_key_value_heads//4\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "tie absent\n"
+    "carry audio_tower.* multi_modal_projector.* model.audio_tower.* model.multi_modal_projector.*\n",
+
+    "model voxtral\n"
+    "like glmasr\n"
+    "let KV num_key_value_heads//8\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//100000000\n",
+
+    "model mistral3   # the text model is mistral, ministral3 or mistral4\n"
+    "like mistral\n"
+    "config text_config\n"
+    "let TEXT text_config.model_type//'mistral'\n"
+    "let FOUR TEXT=='mistral4'\n"
+    "let PARTIAL FOUR?rope_parameters.partial_rotary_factor|partial_rotary_factor//1:1   # of no meaning there\n"
+    "let THETA rope_parameters.rope_theta|rope_scaling.rope_theta|rope_theta//10000\n"
+    "need is(TEXT,'mistral','ministral3','mistral4')\n"
+    "let ORIGINAL rope_parameters.original_max_position_embeddings|rope_scaling.original_max_position_embeddings\n"
+    "let BETA rope_parameters.llama_4_scaling_beta|rope_scaling.llama_4_scaling_beta//0\n"
+    "let MALL rope_parameters.mscale_all_dim|rope_scaling.mscale_all_dim//0\n"
+    "let FACTOR rope_parameters.factor|rope_scaling.factor//1\n"
+    "let MSCALE MALL!=0&&FACTOR>1?0.1*MALL*log(FACTOR)+1:1\n"
+    "let SPARSE FOUR&&i>=(first_k_dense_replace//0)\n"
+    "attn = if=!FOUR temper=ORIGINAL//1,BETA,0\n"
+    "drop mlp\n"
+    "mla self_attn if=FOUR pre=input_layernorm causal q=q_proj q_a=q_a_proj+attention_bias\n"
+    "  q_a_norm=q_a_layernorm@1e-6\n"
+    "  q_b=q_b_proj kv_a=kv_a_proj_with_mqa+attention_bias kv_a_norm=kv_a_layernorm@1e-6 kv_b=kv_b_proj\n"
+    "  o=o_proj+attention_bias q_rank=q_lora_rank kv_rank=kv_lora_rank nope=qk_nope_head_dim\n"
+    "  rope_dim=qk_rope_head_dim\n"
+    "  v_dim=v_head_dim rope=(rope_interleave//true)?'inter':'half' temper=ORIGINAL//1,BETA,0\n"
+    "  scale_qk=MSCALE^2/sqrt(qk_nope_head_dim+qk_rope_head_dim)\n"
+    "mlp mlp if=!SPARSE pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "moe mlp if=SPARSE pre=post_attention_layernorm router=gate experts=n_routed_experts|num_local_experts\n"
+    "  top_k=num_experts_per_tok inter=moe_intermediate_size score='softmax' groups=n_group//1\n"
+    "  top_groups=topk_group//1\n"
+    "  group_score='top2' renorm=norm_topk_prob//true routed_scale=routed_scaling_factor//1\n"
+    "  e_gate=experts.#.gate_proj e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj\n"
+    "  e_gate_up=experts.gate_up_proj s_gate=shared_experts.gate_proj s_up=shared_experts.up_proj\n"
+    "  s_down=shared_experts.down_proj s_inter=(n_shared_experts//1)*moe_intermediate_size\n"
+    "root language_model.model model.language_model\n"
+    "head language_model.lm_head|lm_head\n"
+    "tie absent\n"
+    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+
+    "model gemma3\n"
+    "like gemma3_text\n"
+    "config text_config\n"
+    "root language_model.model model.language_model\n"
+    "head language_model.lm_head|lm_head softcap=final_logit_softcapping\n"
+    "tie absent\n"
+    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+
+    "model qwen2_audio\n"
+    "like qwen2\n"
+    "config text_config\n"
+    "root language_model.model model.language_model\n"
+    "head language_model.lm_head|lm_head\n"
+    "let HIDDEN hidden_size//4096\n"
+    "let LAYERS num_hidden_layers//32\n"
+    "let HEADS num_attention_heads//32\n"
+    "let INTER intermediate_size//22016\n"
+    "tie absent\n"
+    "carry audio_tower.* multi_modal_projector.* model.audio_tower.* model.multi_modal_projector.*\n",
+
+    "model qwen2_vl qwen2_vl_text qwen2_5_vl qwen2_5_vl_text\n"
+    "like qwen2\n"
+    "config text_config\n"
+    "root model.language_model language_model.model language_model model\n"
+    "let KIND rope_parameters.type//rope_scaling.type//rope_parameters.rope_type//rope_scaling.rope_type\n"
+    "let SCALING KIND=='mrope'?null:rope_parameters//rope_scaling\n"
+    "tie absent\n"
+    "carry visual.* model.visual.*\n",
+
+    "model qwen2_5_omni\n"
+    "like qwen2_vl\n"
+    "config thinker_config.text_config text_config\n"
+    "root thinker.model\n"
+    "head thinker.lm_head\n"
+    "carry thinker.audio_tower.* thinker.visual.* talker.* token2wav.*\n",
+
+    "model qwen2_5_omni_thinker\n"
+    "like qwen2_5_omni\n"
+    "config text_config\n"
+    "root model\n"
     "head lm_head\n"
-    "kv-heads-required\n"
-    "ignore *.rotary_emb.inv_freq\n"};
+    "carry audio_tower.* visual.*\n",
+
+    "model qwen3_vl\n"
+    "like qwen3\n"
+    "config text_config\n"
+    "root model.language_model language_model\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//500000\n"
+    "tie absent\n"
+    "carry visual.* model.visual.*\n",
+
+    "model internvl   # the text model is qwen2, qwen3, llama or qwen3_moe\n"
+    "like qwen2\n"
+    "config text_config\n"
+    "let TEXT text_config.model_type//'qwen2'\n"
+    "need is(TEXT,'qwen2','qwen3','llama','qwen3_moe')\n"
+    "need TEXT!='qwen3_moe'||!(use_sliding_window//false)\n"
+    "let EXPERTS TEXT=='qwen3_moe'?num_experts|num_local_experts//0:0\n"
+    "let SPARSE EXPERTS>0&&!has(mlp_only_layers//'',i)&&(i+1)%(decoder_sparse_step//1)==0\n"
+    "root language_model.model model.language_model\n"
+    "head language_model.lm_head|lm_head\n"
+    "attn = q=q_proj+? k=k_proj+? v=v_proj+? o=o_proj+? qk_if=is(TEXT,'qwen3','qwen3_moe') q_norm=q_norm\n"
+    "  k_norm=k_norm\n"
+    "mlp = if=!SPARSE\n"
+    "moe mlp pre=post_attention_layernorm if=SPARSE router=gate experts=EXPERTS top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='softmax' renorm=norm_topk_prob//false e_gate=experts.#.gate_proj\n"
+    "  e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj\n"
+    "tie absent\n"
+    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+
+    "model internvl_chat\n"
+    "like internvl\n"
+    "config llm_config\n"
+    "let TEXT llm_config.model_type\n"
+    "root language_model.model\n"
+    "head language_model.lm_head\n"
+    "carry vision_model.* mlp1.*\n",
+
+    "model ovis ovis2_5   # the text model is qwen2, qwen3 or llama\n"
+    "like qwen2\n"
+    "config llm_config\n"
+    "need is(llm_config.model_type,'qwen2','qwen3','llama')\n"
+    "root llm.model\n"
+    "head llm.lm_head\n"
+    "attn = q=q_proj+? k=k_proj+? v=v_proj+? o=o_proj+? qk_if=llm_config.model_type=='qwen3'\n"
+    "  q_norm=q_norm k_norm=k_norm\n"
+    "tie absent\n"
+    "carry visual_tokenizer.* vte.*\n",
+
+    "model ovis2\n"
+    "like qwen2\n"
+    "config text_config\n"
+    "need is(text_config.model_type//'qwen2','qwen2')\n"
+    "root model.language_model language_model.model\n"
+    "head lm_head|language_model.lm_head\n"
+    "tie absent\n"
+    "carry model.vision_tower.* model.visual_embeddings_table.* vision_tower.* visual_embeddings_table.*\n",
+
+    "model glm4v\n"
+    "like glm4\n"
+    "config text_config\n"
+    "root model.language_model language_model.model\n"
+    "let HEAD_DIM head_dim//HIDDEN/HEADS\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1\n"
+    "attn = q=q_proj+ k=k_proj+ v=v_proj+ o=o_proj\n"
+    "tie absent\n"
+    "carry visual.* model.visual.*\n",
+
+    "model glm_ocr\n"
+    "like glm4v\n"
+    "attn = q=q_proj k=k_proj v=v_proj o=o_proj\n"
+    "carry model.language_model.layers.16.*\n",
+
+    "model exaone4_5 exaone4_5_text\n"
+    "like exaone4\n"
+    "config text_config\n"
+    "root model.language_model language_model.model model\n"
+    "tie absent\n"
+    "carry model.visual.* visual.* mtp.*\n",
+
+    "model hunyuan_vl\n"
+    "like hunyuan_v1_dense\n"
+    "config text_config\n"
+    "root model.language_model model\n"
+    "let HEAD_DIM head_dim|attention_head_dim//HIDDEN/HEADS\n"
+    "let KIND rope_parameters.type//rope_scaling.type//rope_parameters.rope_type//rope_scaling.rope_type\n"
+    "let SCALING ALPHA||KIND=='xdrope'?null:rope_parameters//rope_scaling\n"
+    "tie absent\n"
+    "carry vit.* model.vit.* model.vision_tower.*\n",
+
+    "model apertus1p5 apertus1p5_text   # the embedding has rows for tokens that are never said\n"
+    "like apertus\n"
+    "head lm_head rows=output_vocab_size//VOCAB\n"
+    "config text_config\n"
+    "root model.language_model model\n"
+    "need !post_norm&&(qk_norm//true)\n"
+    "tie absent\n"
+    "carry model.vision_tokenizer.* model.audio_tokenizer.* model.visual.* model.vision_model.* model.audio_model.*\n",
+
+    "model muse_glimmer\n"
+    "like llama\n"
+    "config text_config\n"
+    "root model.language_model\n"
+    "embed .embed_tokens norm=-\n"
+    "need given(num_key_value_heads)\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let POST post_norm_eps//1e-8\n"
+    "let LAST LAYERS-1-i\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':LAST%4!=0\n"
+    "let ROPED layer_rope_theta?layer_rope_theta[i]:LAST%4!=0\n"
+    "attn = pre=input_layernorm:rms1 post=post_attention_layernorm:rms1@POST gate=gate_proj q_norm=- k_norm=-\n"
+    "  scale_qk=(qk_scale_factor//3.87)/sqrt(HEAD_DIM) window=SLIDING?sliding_window//2048:null\n"
+    "  rope=ROPED?'half':'none'\n"
+    "mlp = pre=pre_feedforward_layernorm:rms1 post=post_feedforward_layernorm:rms1@POST gate=gate_proj up=up_proj\n"
+    "  down=down_proj\n"
+    "head lm_head scale=output_multiplier//0.19611613513818404 softcap=final_logit_softcapping//20\n"
+    "tie absent\n"
+    "carry model.vision_tower.* model.vision_adapter.* model.vision_projection.*\n",
+
+    "model gemma4_unified gemma4_unified_text   # full layers have heads of another size, and may have no values\n"
+    "config text_config\n"
+    "root model.language_model model\n"
+    "embed .embed_tokens scale=sqrt(HIDDEN)\n"
+    "need is(use_bidirectional_attention//'vision','vision')\n"
+    "let ACT hidden_activation//'gelu_pytorch_tanh'\n"
+    "let SLIDING i<LAYERS-1&&(layer_types?layer_types[i]=='sliding_attention':(i+1)%6!=0)\n"
+    "let REUSED i>=LAYERS-(num_kv_shared_layers//0)   # keys and values of the last layer before of the same kind\n"
+    "let SAME (attention_k_eq_v//false)&&!SLIDING\n"
+    "let OWN per_layer_config[i]   # what transformers makes of global_head_dim and num_global_key_value_heads\n"
+    "need OWN?len(OWN)==(OWN.head_dim?1:0)+(OWN.num_key_value_heads?1:0):true\n"
+    "let HEAD_DIM per_layer_config?OWN.head_dim//head_dim//256:SLIDING?head_dim//256:global_head_dim//512\n"
+    "let GLOBAL_KV SAME?num_global_key_value_heads//num_key_value_heads:num_key_value_heads\n"
+    "let KV (per_layer_config?OWN.num_key_value_heads//num_key_value_heads:GLOBAL_KV)//4\n"
+    "let ROPE SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention\n"
+    "need ROPE\n"
+    "let THETA ROPE.rope_theta//(SLIDING?10000:1000000)\n"
+    "let SCALING ROPE\n"
+    "let ROPE_DIM HEAD_DIM\n"
+    "let WINDOW sliding_window//1024\n"
+    "let WIDE INTER*((use_double_wide_mlp//false)&&REUSED?2:1)\n"
+    "attn self_attn if=!REUSED&&!SAME pre=input_layernorm post=post_attention_layernorm causal\n"
+    "  q=q_proj+attention_bias k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+attention_bias q_norm=q_norm\n"
+    "  k_norm=k_norm v_norm=- scale_qk=1 window=SLIDING?WINDOW:null\n"
+    "attn:same self_attn if=!REUSED&&SAME pre=input_layernorm post=post_attention_layernorm causal\n"
+    "  q=q_proj+attention_bias k=k_proj+attention_bias o=o_proj+attention_bias q_norm=q_norm k_norm=k_norm v_norm=-\n"
+    "  scale_qk=1\n"
+    "attn:reuse self_attn if=REUSED reuse=SLIDING pre=input_layernorm post=post_attention_layernorm causal\n"
+    "  q=q_proj+attention_bias o=o_proj+attention_bias q_norm=q_norm scale_qk=1 window=SLIDING?WINDOW:null\n"
+    "mlp mlp stream=layer_scalar pre=pre_feedforward_layernorm post=post_feedforward_layernorm gate=gate_proj\n"
+    "  up=up_proj down=down_proj inter=WIDE\n"
+    "head lm_head softcap=final_logit_softcapping\n"
+    "tie absent\n"
+    "carry vision_embedder.* model.vision_embedder.* embed_vision.* embed_audio.*\n"
+    "  model.embed_vision.* model.embed_audio.*\n",
+
+    "model diffllama\n"
+    "like llama\n"
+    "blocked differential attention\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n"
+    "carry *.self_attn.lambda_*\n",
+
+    "model doge\n"
+    "like llama\n"
+    "blocked a mask that depends on the values, weighted residuals\n"
+    "need !is_moe\n"
+    "attn = q_norm=q_norm k_norm=k_norm\n"
+    "carry *.self_attn.A *.self_attn.dt_proj.* *.input_residual *.post_attention_residual\n",
+
+    "model modernbert-decoder\n"
+    "norms ln\n"
+    "root model\n"
+    "embed .embeddings.tok_embeddings norm=.embeddings.norm\n"
+    "norm .final_norm\n"
+    "head decoder bias=true dense=lm_head.dense+classifier_bias act=classifier_activation//'gelu' norm=lm_head.norm\n"
+    "let EPS norm_eps//1e-5\n"
+    "let ACT hidden_activation//'gelu'\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':i%(global_attn_every_n_layers//3)!=0\n"
+    "let LOCAL rope_parameters.sliding_attention.rope_theta|local_rope_theta//10000\n"
+    "let GLOBAL rope_parameters.full_attention.rope_theta|global_rope_theta//160000\n"
+    "attn attn causal q=q_proj+attention_bias k=k_proj+attention_bias v=v_proj+attention_bias o=Wo+attention_bias\n"
+    "  theta=SLIDING?LOCAL:GLOBAL scaling=SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention\n"
+    "  if=i==0\n"
+    "attn:rest attn pre=attn_norm causal q=q_proj+attention_bias k=k_proj+attention_bias v=v_proj+attention_bias\n"
+    "  o=Wo+attention_bias theta=SLIDING?LOCAL:GLOBAL if=i!=0\n"
+    "  scaling=SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention\n"
+    "  window=SLIDING?int((local_attention//128)/2):null\n"
+    "mlp mlp pre=mlp_norm gate_up=Wi+mlp_bias down=Wo+mlp_bias\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model aya_vision\n"
+    "like cohere2\n"
+    "config text_config\n"
+    "need is(text_config.model_type//'cohere2','cohere2')\n"
+    "root language_model.model model.language_model\n"
+    "head language_model.lm_head|lm_head\n"
+    "tie absent\n"
+    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+
+    "model glm46v\n"
+    "like glm4v\n"
+    "need is(text_config.model_type//'glm4v_text','glm4v_text')\n",
+
+    "model idefics2   # published files leave much to the class's defaults\n"
+    "like llama\n"
+    "config text_config\n"
+    "root model.text_model\n"
+    "let TEXT 'mistral'\n"
+    "need is(text_config.model_type//TEXT,TEXT)\n"
+    "let VOCAB vocab_size//32000\n"
+    "let HIDDEN hidden_size//4096\n"
+    "let LAYERS num_hidden_layers//32\n"
+    "let HEADS num_attention_heads//32\n"
+    "let KV num_key_value_heads//8\n"
+    "let INTER intermediate_size//14336\n"
+    "attn = q=q_proj k=k_proj v=v_proj o=o_proj window=given(sliding_window)?sliding_window:4096\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n"
+    "tie absent\n"
+    "carry model.vision_model.* model.connector.*\n",
+
+    "model idefics3\n"
+    "like idefics2\n"
+    "let TEXT 'llama'\n"
+    "let KV num_key_value_heads//HEADS\n"
+    "let INTER intermediate_size//11008\n"
+    "attn = q=q_proj+attention_bias k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+attention_bias -window\n"
+    "mlp = gate=gate_proj+mlp_bias up=up_proj+mlp_bias down=down_proj+mlp_bias\n",
+
+    "model paligemma\n"
+    "like llama\n"
+    "config text_config\n"
+    "norms rms1\n"
+    "let TEXT text_config.model_type//'gemma'\n"
+    "let TWO TEXT=='gemma2'\n"
+    "need is(TEXT,'gemma','gemma2')&&given(num_key_value_heads)\n"
+    "root language_model.model model.language_model\n"
+    "embed .embed_tokens scale=sqrt(HIDDEN)\n"
+    "head language_model.lm_head|lm_head\n"
+    "  softcap=TWO?(given(final_logit_softcapping)?final_logit_softcapping:30):null\n"
+    "let HEAD_DIM head_dim//256\n"
+    "let ACT hidden_activation//(TWO||(hidden_act//'gelu')=='gelu'?'gelu_pytorch_tanh':hidden_act)\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':i%2==0\n"
+    "drop attn mlp\n"
+    "attn self_attn if=!TWO pre=input_layernorm causal q=q_proj+attention_bias k=k_proj+attention_bias\n"
+    "  v=v_proj+attention_bias o=o_proj+attention_bias\n"
+    "attn:two self_attn if=TWO pre=input_layernorm post=post_attention_layernorm causal q=q_proj+attention_bias\n"
+    "  k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+attention_bias\n"
+    "  window=SLIDING?sliding_window//4096:null\n"
+    "  scale_qk=1/sqrt(query_pre_attn_scalar//256) softcap=given(attn_logit_softcapping)?attn_logit_softcapping:50\n"
+    "mlp mlp if=!TWO pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "mlp:two mlp if=TWO pre=pre_feedforward_layernorm post=post_feedforward_layernorm gate=gate_proj up=up_proj\n"
+    "  down=down_proj\n"
+    "tie absent\n"
+    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+
+    "model lfm3\n"
+    "need layer_types==null||is(layer_types[i],'full_attention','sliding_attention','conv')\n"
+    "norm .embedding_norm\n"
+    "tie tie_word_embeddings//true\n"
+    "let EPS norm_eps|rms_norm_eps//1e-5\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let PERIODIC i%4==2?'full_attention':i%4==0&&i>0?'sliding_attention':'conv'\n"
+    "let KIND layer_types?layer_types[i]:PERIODIC\n"
+    "let SLIDING KIND=='sliding_attention'\n"
+    "let LOCAL rope_parameters.sliding_attention.rope_theta//10000\n"
+    "let GLOBAL rope_parameters.full_attention.rope_theta//1e6\n"
+    "need given(rope_parameters)\n"
+    "need use_sandwich_norm//true\n"
+    "conv conv pre=operator_norm post=post_operator_norm if=KIND=='conv' in=in_proj+conv_bias conv=conv+conv_bias\n"
+    "  out=out_proj+conv_bias kernel=conv_L_cache//7\n"
+    "attn self_attn pre=operator_norm post=post_operator_norm if=KIND!='conv' causal q=q_proj+attention_bias\n"
+    "  k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+attention_bias q_norm=q_norm k_norm=k_norm\n"
+    "  gate=gate_proj!|g_proj! gate_head window=SLIDING?sliding_window//256:null theta=SLIDING?LOCAL:GLOBAL\n"
+    "  scaling=SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention\n"
+    "mlp feed_forward pre=ffn_norm post=post_ffn_norm gate=w1 up=w3 down=w2 act='silu'\n",
+
+    "model gpt_neox_japanese   # the last layer's attention has a bias, dense_bias\n"
+    "norms ln+\n"
+    "root gpt_neox_japanese\n"
+    "embed .embed_in\n"
+    "norm .final_layer_norm\n"
+    "head embed_out\n"
+    "let EPS layer_norm_eps//1e-5\n"
+    "let ACT hidden_act//'gelu'\n"
+    "let THETA rope_parameters.rope_theta|rope_theta|rotary_emb_base//10000\n"
+    "attn attention pre=input_layernorm causal qkv=query_key_value layout='group' o=dense+(i==LAYERS-1)\n"
+    "mlp mlp pre=post_attention_layernorm up=dense_h_to_4h down=dense_4h_to_h\n"
+    "  inter=int(HIDDEN*(intermediate_multiple_size//4))\n"
+    "tie tie_word_embeddings//true\n"
+    "ignore *.attention.bias *.attention.masked_bias\n",
+
+    "model ctrl\n"
+    "norms ln+\n"
+    "root transformer\n"
+    "embed .w scale=sqrt(HIDDEN)\n"
+    "position sinusoid steps=HIDDEN/2\n"
+    "layers .h.#\n"
+    "norm .layernorm@(layer_norm_epsilon//1e-6)\n"
+    "head lm_head bias=true\n"
+    "let EPS 1e-6\n"
+    "let INTER dff\n"
+    "attn multi_head_attention pre=layernorm1 causal q=Wq+ k=Wk+ v=Wv+ o=dense+ rope='none'\n"
+    "mlp ffn pre=layernorm2 up=0+ down=2+ act='relu'\n"
+    "tie tie_word_embeddings//true\n"
+    "ignore *.pos_encoding\n",
+
+    "model mixtral\n"
+    "like llama\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//1e6\n"
+    "attn = q=q_proj k=k_proj v=v_proj o=o_proj window=sliding_window\n"
+    "drop mlp\n"
+    "moe - pre=post_attention_layernorm router=block_sparse_moe.gate|mlp.gate experts=num_local_experts|num_experts\n"
+    "  top_k=num_experts_per_tok score='softmax' renorm=true\n"
+    "  e_gate=block_sparse_moe.experts.#.w1|mlp.experts.#.gate_proj\n"
+    "  e_up=block_sparse_moe.experts.#.w3|mlp.experts.#.up_proj\n"
+    "  e_down=block_sparse_moe.experts.#.w2|mlp.experts.#.down_proj|mlp.experts.down_proj\n"
+    "  e_gate_up=mlp.experts.gate_up_proj\n",
+
+    "model qwen2_moe\n"
+    "like qwen2\n"
+    "need !use_sliding_window||given(layer_types)\n"
+    "let EXPERTS num_experts|num_local_experts//0\n"
+    "let SPARSE EXPERTS>0&&!has(mlp_only_layers//'',i)&&(i+1)%(decoder_sparse_step//1)==0\n"
+    "attn = q=q_proj+(qkv_bias//true) k=k_proj+(qkv_bias//true) v=v_proj+(qkv_bias//true)\n"
+    "mlp = if=!SPARSE\n"
+    "moe mlp pre=post_attention_layernorm if=SPARSE router=gate experts=num_experts|num_local_experts\n"
+    "  top_k=num_experts_per_tok inter=moe_intermediate_size score='softmax' renorm=norm_topk_prob//false\n"
+    "  e_gate=experts.#.gate_proj e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj\n"
+    "  e_gate_up=experts.gate_up_proj s_gate=shared_expert.gate_proj s_up=shared_expert.up_proj\n"
+    "  s_down=shared_expert.down_proj s_inter=shared_expert_intermediate_size s_mix=shared_expert_gate\n",
+
+    "model qwen3_moe\n"
+    "like qwen2_moe\n"
+    "attn = q=q_proj+attention_bias k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+attention_bias\n"
+    "  q_norm=q_norm k_norm=k_norm window=use_sliding_window?sliding_window:null\n"
+    "moe = -s_gate -s_up -s_down -s_inter -s_mix\n",
+
+    "model qwen3_vl_moe\n"
+    "like qwen3_moe\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model model\n"
+    "moe = renorm=true e_gate_up=experts.gate_up_proj^ e_down=experts.#.down_proj|experts.down_proj^\n"
+    "carry model.visual.* visual.*\n",
+
+    "model qwen3_omni_moe\n"
+    "like qwen3_moe\n"
+    "config thinker_config.text_config\n"
+    "tie absent\n"
+    "root thinker.model\n"
+    "head thinker.lm_head\n"
+    "moe = renorm=norm_topk_prob//true\n"
+    "carry thinker.visual.* thinker.audio_tower.* talker.* code2wav.*\n",
+
+    "model qwen3_omni_moe_thinker\n"
+    "like qwen3_omni_moe\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model\n"
+    "head lm_head\n"
+    "carry visual.* audio_tower.*\n",
+
+    "model interns1\n"
+    "like qwen3_moe\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model language_model.model\n"
+    "head lm_head|language_model.lm_head\n"
+    "let HEAD_DIM head_dim//128\n"
+    "carry model.vision_tower.* model.multi_modal_projector.* vision_tower.* multi_modal_projector.*\n",
+
+    "model ovis2_6_moe\n"
+    "like qwen3_moe\n"
+    "config llm_config\n"
+    "tie absent\n"
+    "root llm.model\n"
+    "head llm.lm_head\n"
+    "carry visual_tokenizer.* vte.*\n",
+
+    "model mage_vl\n"
+    "like qwen3\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model language_model\n"
+    "carry model.vis* visual.*\n",
+
+    "model locateanything\n"
+    "like qwen2\n"
+    "config text_config llm_config\n"
+    "tie absent\n"
+    "root language_model.model\n"
+    "head language_model.lm_head\n"
+    "carry vision_model.* mlp1.*\n",
+
+    "model mllama_text_model\n"
+    "like llama\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//500000\n"
+    "# without an image the layers of cross attention do nothing; the embedding has eight more rows\n"
+    "embed .embed_tokens rows=VOCAB+8\n"
+    "let SELF !(cross_attention_layers?has(cross_attention_layers,i):i%5==3)\n"
+    "attn = if=SELF q=q_proj k=k_proj v=v_proj o=o_proj\n"
+    "mlp = if=SELF gate=gate_proj up=up_proj down=down_proj\n"
+    "root model language_model.model\n"
+    "head lm_head|language_model.lm_head\n"
+    "carry *.cross_attn.* *.cross_attn_attn_gate *.cross_attn_mlp_gate *.layers.*.mlp.*\n"
+    "  *.layers.*.input_layernorm.weight *.layers.*.post_attention_layernorm.weight\n",
+
+    "model mllama\n"
+    "like mllama_text_model\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root language_model.model model.language_model\n"
+    "carry *.cross_attn.* *.cross_attn_attn_gate *.cross_attn_mlp_gate *.layers.*.mlp.*\n"
+    "  *.layers.*.input_layernorm.weight *.layers.*.post_attention_layernorm.weight vision_model.*\n"
+    "  multi_modal_projector.* model.vision_model.* model.multi_modal_projector.*\n",
+
+    "model olmoe\n"
+    "like llama\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "attn = q_norm=q_norm k_norm=k_norm qk_norm='full' clip=clip_qkv   # clipped after the norm, before rope\n"
+    "drop mlp\n"
+    "moe mlp pre=post_attention_layernorm router=gate experts=num_experts|num_local_experts\n"
+    "  top_k=num_experts_per_tok score='softmax' renorm=norm_topk_prob//false e_gate=experts.#.gate_proj\n"
+    "  e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj\n",
+
+    "model flex_olmo\n"
+    "like olmoe\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//5e5\n"
+    "let EPS rms_norm_eps//1e-6\n"
+    "attn = -pre post=post_attention_layernorm -clip\n"
+    "moe = -pre post=post_feedforward_layernorm\n",
+
+    "model deepseek\n"
+    "like llama\n"
+    "let SCORE_OK is(scoring_func,null,'softmax')\n"
+    "need SCORE_OK\n"
+    "let SPARSE (n_routed_experts//0)>0&&i>=(first_k_dense_replace//0)&&i%(moe_layer_freq//1)==0\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj if=!SPARSE\n"
+    "moe mlp pre=post_attention_layernorm if=SPARSE router=gate experts=n_routed_experts top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='softmax' renorm=norm_topk_prob&&num_experts_per_tok>1\n"
+    "  e_gate=experts.#.gate_proj e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj\n"
+    "  e_gate_up=experts.gate_up_proj s_gate=shared_experts.gate_proj s_up=shared_experts.up_proj\n"
+    "  s_down=shared_experts.down_proj s_inter=(n_shared_experts//0)*moe_intermediate_size   # 0: none\n",
+
+    "model deepseek_v2\n"
+    "like deepseek\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1   # of no meaning beside rope_dim\n"
+    "let METHOD_OK is(topk_method,null,'greedy','gready','group_limited_greedy')\n"
+    "need METHOD_OK\n"
+    "let MALL rope_parameters.mscale_all_dim|rope_scaling.mscale_all_dim//0\n"
+    "let FACTOR rope_parameters.factor|rope_scaling.factor//1\n"
+    "let MSCALE MALL!=0&&FACTOR>1?0.1*MALL*log(FACTOR)+1:1\n"
+    "let USE_MLA use_mla//true\n"
+    "drop mlp moe\n"
+    "attn = if=!USE_MLA\n"
+    "# q_a, q_b and q all stand: q if q_lora_rank is null (V2-Lite), else q_a and q_b\n"
+    "mla self_attn if=USE_MLA pre=input_layernorm causal q=q_proj q_a=q_a_proj+attention_bias\n"
+    "  q_a_norm=q_a_layernorm@1e-6 q_b=q_b_proj kv_a=kv_a_proj_with_mqa+attention_bias\n"
+    "  kv_a_norm=kv_a_layernorm@1e-6 kv_b=kv_b_proj o=o_proj+attention_bias q_rank=q_lora_rank kv_rank=kv_lora_rank\n"
+    "  nope=qk_nope_head_dim rope_dim=qk_rope_head_dim v_dim=v_head_dim rope='inter'\n"
+    "  scale_qk=MSCALE^2/sqrt(qk_nope_head_dim+qk_rope_head_dim)\n"
+    "mlp mlp pre=post_attention_layernorm if=!SPARSE gate=gate_proj+mlp_bias up=up_proj+mlp_bias\n"
+    "  down=down_proj+mlp_bias\n"
+    "# the published code scales or renormalises\n"
+    "moe mlp pre=post_attention_layernorm if=SPARSE router=gate experts=n_routed_experts top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='softmax' renorm=norm_topk_prob&&num_experts_per_tok>1\n"
+    "  groups=topk_method=='group_limited_greedy'?n_group:1 top_groups=topk_group//1 group_score='max'\n"
+    "  routed_scale=norm_topk_prob?1:(routed_scaling_factor//1) e_gate=experts.#.gate_proj e_up=experts.#.up_proj\n"
+    "  e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj\n"
+    "  s_gate=shared_experts.gate_proj+mlp_bias s_up=shared_experts.up_proj+mlp_bias\n"
+    "  s_down=shared_experts.down_proj+mlp_bias s_inter=(n_shared_experts//0)*moe_intermediate_size\n",
+
+    "model deepseek_v3 kimi_k2\n"
+    "like deepseek_v2\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1   # of no meaning beside rope_dim\n"
+    "let SCORE_OK is(scoring_func,null,'sigmoid')\n"
+    "let METHOD_OK is(topk_method,null,'noaux_tc')\n"
+    "drop attn\n"
+    "mla = -if rope=(rope_interleave//true)?'inter':'half'\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n"
+    "moe = score='sigmoid' choice_bias=gate.e_score_correction_bias groups=n_group//1 top_groups=topk_group//1\n"
+    "  group_score='top2' renorm=norm_topk_prob//true routed_scale=routed_scaling_factor//1\n"
+    "  s_gate=shared_experts.gate_proj s_up=shared_experts.up_proj s_down=shared_experts.down_proj\n",
+
+    "model kimi_k25\n"
+    "like kimi_k2\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root language_model.model model.language_model\n"
+    "head language_model.lm_head|lm_head\n"
+    "carry vision_tower.* mm_projector.* model.vision_tower.* model.mm_projector.*\n",
+
+    "model deepseek_v32\n"
+    "like deepseek_v3\n"
+    "need !layer_types||is(layer_types[i],'full_attention','indexed_attention')\n"
+    "let DENSE_FIRST i<(first_k_dense_replace//3)||i%(moe_layer_freq//1)!=0\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':!DENSE_FIRST\n"
+    "let CONTEXT min(index_topk//2048,max_position_embeddings)\n"
+    "carry *.self_attn.indexer.*\n"
+    "longest CONTEXT\n",
+
+    "model glm_moe_dsa\n"
+    "like deepseek_v32\n"
+    "let EPS rms_norm_eps//1e-5\n",
+
+    "model deepseek_vl_v2\n"
+    "like deepseek_v2\n"
+    "config language_config text_config\n"
+    "tie absent\n"
+    "root language.model model\n"
+    "head language.lm_head|lm_head\n"
+    "let SCORE_OK is(scoring_func,null,'softmax','sigmoid')\n"
+    "let METHOD_OK is(topk_method,null,'greedy','gready','group_limited_greedy','noaux_tc')\n"
+    "moe = score=scoring_func//'softmax' choice_bias=gate.e_score_correction_bias+topk_method=='noaux_tc'\n"
+    "  groups=is(topk_method,'group_limited_greedy','noaux_tc')?n_group//1:1\n"
+    "  group_score=topk_method=='noaux_tc'?'top2':'max' routed_scale=routed_scaling_factor//1\n"
+    "carry vision.* projector.* image_newline view_seperator tile_indicators model.vision_model.* model.sam_model.*\n"
+    "  model.projector.* model.image_newline model.view_seperator\n",
+
+    "model deepseek_ocr2\n"
+    "like deepseek_v2\n"
+    "config text_config language_config\n"
+    "tie absent\n"
+    "drop mla\n"
+    "attn = -if\n"
+    "let DENSE_FIRST i<(first_k_dense_replace//0)||i%(moe_layer_freq//1)!=0\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':!DENSE_FIRST\n"
+    "root model model.language_model\n"
+    "carry model.sam_model.* model.qwen2_model.* model.vision_model.* model.projector.* model.view_seperator\n"
+    "  model.image_newline model.vision_tower.* model.multi_modal_projector.* model.view_separator\n",
+
+    "model unlimited-ocr unlimited_ocr\n"
+    "like deepseek_ocr2\n"
+    "blocked a window over the generated tokens only, the prompt stays in sight\n",
+
+    "model glm4_moe_lite\n"
+    "like deepseek_v3\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':i>=(first_k_dense_replace//1)\n"
+    "let EPS rms_norm_eps//1e-5\n",
+
+    "model gpt_oss\n"
+    "like llama\n"
+    "need (swiglu_alpha//1.702)==1.702\n"
+    "let HEAD_DIM head_dim//64\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//150000\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let BIAS attention_bias//true\n"
+    "attn = q=q_proj+BIAS k=k_proj+BIAS v=v_proj+BIAS o=o_proj+BIAS sinks=sinks\n"
+    "  window=(layer_types?layer_types[i]=='sliding_attention':i%2==0)?sliding_window:null\n"
+    "drop mlp\n"
+    "moe mlp pre=post_attention_layernorm router=router+ experts=num_local_experts|num_experts\n"
+    "  top_k=num_experts_per_tok|experts_per_token score='topk_softmax' limit=swiglu_limit//7\n"
+    "  e_gate_up=experts.gate_up_proj^+ e_pairs e_down=experts.down_proj^+\n",
+
+    "model granitemoe\n"
+    "like granite\n"
+    "drop mlp\n"
+    "moe block_sparse_moe pre=post_attention_layernorm scale=residual_multiplier//1 router=router.layer\n"
+    "  experts=num_local_experts top_k=num_experts_per_tok score='topk_softmax' e_gate_up=input_linear\n"
+    "  e_down=output_linear\n",
+
+    "model granitemoeshared\n"
+    "like granitemoe\n"
+    "let SHARED shared_intermediate_size//0\n"
+    "moe - router=block_sparse_moe.router.layer e_gate_up=block_sparse_moe.input_linear\n"
+    "  e_down=block_sparse_moe.output_linear s_gate_up=shared_mlp.input_linear s_down=shared_mlp.output_linear\n"
+    "  s_inter=SHARED\n",
+
+    "model granitemoehybrid\n"
+    "like granitemoeshared\n"
+    "need is(ACT,'silu','swish')   # in the convolution as well, which knows no other\n"
+    "let SHARED shared_intermediate_size//1024\n"
+    "let SSM is((layers_block_type|layer_types)[i],'mamba','linear_attention')\n"
+    "drop moe\n"
+    "attn = if=!SSM rope=position_embedding_type=='rope'?'half':'none'\n"
+    "mamba2 mamba if=SSM pre=input_layernorm scale=residual_multiplier//1 in=in_proj+mamba_proj_bias\n"
+    "  conv=conv1d+(mamba_conv_bias//true) a_log=A_log d=D dt_bias=dt_bias norm=norm out=out_proj+mamba_proj_bias\n"
+    "  heads=mamba_n_heads\n"
+    "  head_dim=is(mamba_d_head//'auto','auto')?(mamba_expand//2)*HIDDEN/mamba_n_heads:mamba_d_head\n"
+    "  groups=mamba_n_groups state=mamba_d_state kernel=mamba_d_conv//4 dt_min=time_step_limit[0]\n"
+    "  dt_max=time_step_limit[1]\n"
+    "mlp shared_mlp if=num_local_experts==0 pre=post_attention_layernorm scale=residual_multiplier//1\n"
+    "  gate_up=input_linear down=output_linear inter=SHARED\n"
+    "moe - if=num_local_experts>0 pre=post_attention_layernorm scale=residual_multiplier//1\n"
+    "  router=block_sparse_moe.router.layer experts=num_local_experts top_k=num_experts_per_tok\n"
+    "  score='topk_softmax' e_gate_up=block_sparse_moe.input_linear e_down=block_sparse_moe.output_linear\n"
+    "  s_gate_up=shared_mlp.input_linear s_down=shared_mlp.output_linear s_inter=SHARED\n",
+
+    "model llama4_text\n"
+    "like llama\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//500000\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "# no_rope_layers: 1 where there IS rope\n"
+    "let ROPED no_rope_layers&&len(no_rope_layers)>0?no_rope_layers[i]!=0:(i+1)%(no_rope_layer_interval//4)!=0\n"
+    "let SPARSE moe_layers?has(moe_layers,i):(i+1)%(interleave_moe_layer_step//1)==0\n"
+    "attn = rope=ROPED?'inter':'none' q_norm=- k_norm=- qk_late qk_if=ROPED&&(use_qk_norm//true)\n"
+    "  chunk=(layer_types?layer_types[i]=='chunked_attention':ROPED)?attention_chunk_size:null\n"
+    "  temper=floor_scale//8192,ROPED||!(attn_temperature_tuning//true)?0:attn_scale//0.1\n"
+    "mlp feed_forward gate=gate_proj up=up_proj down=down_proj if=!SPARSE inter=intermediate_size_mlp\n"
+    "moe feed_forward pre=post_attention_layernorm if=SPARSE router=router experts=num_local_experts\n"
+    "  top_k=num_experts_per_tok score='sigmoid' renorm=false score_in e_gate=experts.#.gate_proj\n"
+    "  e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj^ e_gate_up=experts.gate_up_proj^\n"
+    "  s_gate=shared_expert.gate_proj s_up=shared_expert.up_proj s_down=shared_expert.down_proj s_inter=INTER\n",
+
+    "model llama4\n"
+    "like llama4_text\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root language_model.model model.language_model model\n"
+    "head language_model.lm_head|lm_head\n"
+    "carry vision_model.* multi_modal_projector.* model.vision_model.* model.multi_modal_projector.*\n",
+
+    "model glm4_moe\n"
+    "like deepseek\n"
+    "let SCORE_OK is(scoring_func,null,'sigmoid','noaux_tc')\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//0.5\n"
+    "let SPARSE i>=(first_k_dense_replace//1)\n"
+    "attn = o=o_proj q_norm=q_norm k_norm=k_norm qk_if=use_qk_norm//false\n"
+    "moe = score='sigmoid' choice_bias=gate.e_score_correction_bias groups=n_group//1 top_groups=topk_group//1\n"
+    "  group_score='top2' renorm=norm_topk_prob//true routed_scale=routed_scaling_factor//1\n",
+
+    "model glm4v_moe_text\n"
+    "like glm4_moe\n"
+    "let QKV_BIAS attention_bias//true\n"
+    "attn = q=q_proj+QKV_BIAS k=k_proj+QKV_BIAS v=v_proj+QKV_BIAS -q_norm -k_norm -qk_if\n",
+
+    "model glm4v_moe\n"
+    "like glm4v_moe_text\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model language_model.model\n"
+    "carry model.visual.* visual.*\n",
+
+    "model hy_v3\n"
+    "like glm4_moe\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//11158840\n"
+    "let PARTIAL 1\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':i>=(first_k_dense_replace//1)\n"
+    "need qk_norm//true\n"
+    "let HEAD_DIM head_dim//128\n"
+    "attn = o=o_proj+attention_bias -qk_if\n"
+    "mlp = gate=gate_proj+mlp_bias up=up_proj+mlp_bias down=down_proj+mlp_bias\n"
+    "moe = router=router.gate experts=num_experts|num_local_experts choice_bias=expert_bias groups=1 top_groups=1\n"
+    "  renorm=true routed_scale=router_scaling_factor//2.826 s_gate=shared_mlp.gate_proj+mlp_bias\n"
+    "  s_up=shared_mlp.up_proj+mlp_bias s_down=shared_mlp.down_proj+mlp_bias\n"
+    "  s_inter=(num_shared_experts//1)*moe_intermediate_size\n",
+
+    "model mimo_v2_flash\n"
+    "like glm4_moe\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':hybrid_layer_pattern[i]==1\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':moe_layer_freq[i]==1\n"
+    "let PARTIAL rope_parameters.full_attention.partial_rotary_factor|partial_rotary_factor//0.334\n"
+    "let HEAD_DIM head_dim//192\n"
+    "let V_SCALE attention_value_scale//1\n"
+    "let FULL_THETA rope_parameters.full_attention.rope_theta|rope_theta//5e6\n"
+    "let SWA_THETA rope_parameters.sliding_attention.rope_theta|swa_rope_theta//10000\n"
+    "let WINDOW sliding_window_size?sliding_window_size+1:sliding_window\n"
+    "need (n_shared_experts//0)==0\n"
+    "need (swa_head_dim//HEAD_DIM)==HEAD_DIM&&(swa_v_head_dim//v_head_dim)==v_head_dim\n"
+    "need (swa_num_attention_heads//HEADS)==HEADS\n"
+    "need !(add_full_attention_sink_bias//false)&&(add_swa_attention_sink_bias//true)\n"
+    "drop mlp moe\n"
+    "attn = if=!SLIDING -q_norm -k_norm -qk_if v_dim=v_head_dim scale=V_SCALE theta=FULL_THETA\n"
+    "  scaling=rope_parameters?rope_parameters.full_attention:rope_scaling\n"
+    "attn:swa self_attn if=SLIDING pre=input_layernorm causal q=q_proj+attention_bias k=k_proj+attention_bias\n"
+    "  v=v_proj+attention_bias o=o_proj v_dim=v_head_dim scale=V_SCALE theta=SWA_THETA window=WINDOW\n"
+    "  scaling=rope_parameters?rope_parameters.sliding_attention:rope_scaling\n"
+    "  kv_heads=swa_num_key_value_heads//2*KV sinks=attention_sink_bias|sinks\n"
+    "mlp mlp if=!SPARSE pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "moe mlp if=SPARSE pre=post_attention_layernorm router=gate experts=n_routed_experts top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='sigmoid' choice_bias=gate.e_score_correction_bias groups=n_group//1\n"
+    "  top_groups=topk_group//1 group_score='top2' renorm=norm_topk_prob//true\n"
+    "  routed_scale=routed_scaling_factor//1 e_gate=experts.#.gate_proj e_up=experts.#.up_proj\n"
+    "  e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj\n"
+    "carry model.mtp.*\n",
+
+    "model mimo_v2\n"
+    "like mimo_v2_flash\n"
+    "blocked the front ends and the fused tensor of this version are not known\n"
+    "carry model.mtp.* visual.* audio_encoder.* speech_embeddings.*\n",
+
+    "model laguna\n"
+    "like deepseek\n"
+    "let EPS rms_norm_eps//1e-6\n"
+    "let SLIDING layer_types[i]=='sliding_attention'\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':i>0\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let SWA_PART rope_parameters.sliding_attention.partial_rotary_factor\n"
+    "let FULL_PART rope_parameters.full_attention.partial_rotary_factor\n"
+    "let PARTIAL (SLIDING?SWA_PART:FULL_PART)//1\n"
+    "attn = heads=num_attention_heads_per_layer[i]//HEADS q_norm=q_norm k_norm=k_norm gate=g_proj!\n"
+    "  gate_act='softplus' gate_head window=SLIDING?sliding_window:null\n"
+    "  theta=SLIDING?rope_parameters.sliding_attention.rope_theta:rope_parameters.full_attention.rope_theta\n"
+    "  scaling=SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention\n"
+    "need (moe_router_logit_softcapping//0)==0\n"
+    "need !moe_apply_router_weight_on_input\n"
+    "moe = experts=num_experts score='sigmoid' choice_bias=experts.e_score_correction_bias renorm=true\n"
+    "  routed_scale=moe_routed_scaling_factor//1 s_gate=shared_expert.gate_proj s_up=shared_expert.up_proj\n"
+    "  s_down=shared_expert.down_proj s_inter=shared_expert_intermediate_size\n",
+
+    "model solar_open\n"
+    "like glm4_moe\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//1e6\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let SPARSE true\n"
+    "attn = -q_norm -k_norm -qk_if\n"
+    "drop mlp\n",
+
+    "model dots1\n"
+    "like glm4_moe\n"
+    "let EPS rms_norm_eps//1e-6\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1\n"
+    "let SPARSE (n_routed_experts//0)>0&&i>=(first_k_dense_replace//0)\n"
+    "attn = o=o_proj+attention_bias -qk_if\n"
+    "  window=(layer_types?layer_types[i]=='sliding_attention':i>=(max_window_layers//62))?sliding_window:null\n"
+    "moe = renorm=norm_topk_prob//false\n",
+
+    "model exaone_moe\n"
+    "like exaone4\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':i>=(first_k_dense_replace//1)\n"
+    "attn = -post pre=input_layernorm\n"
+    "mlp = -post pre=post_attention_layernorm if=!SPARSE\n"
+    "moe mlp pre=post_attention_layernorm if=SPARSE router=gate experts=num_experts top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='sigmoid' choice_bias=e_score_correction_bias groups=n_group//1\n"
+    "  top_groups=topk_group//1 group_score='top2' renorm=norm_topk_prob//true\n"
+    "  routed_scale=routed_scaling_factor//2.5 e_gate=experts.#.gate_proj e_up=experts.#.up_proj\n"
+    "  e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj s_gate=shared_experts.gate_proj\n"
+    "  s_up=shared_experts.up_proj s_down=shared_experts.down_proj\n"
+    "  s_inter=(num_shared_experts//1)*moe_intermediate_size\n"
+    "carry mtp.*\n",
+
+    "model afmoe\n"
+    "like exaone_moe\n"
+    "embed .embed_tokens scale=mup_enabled?sqrt(HIDDEN):1\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':(i+1)%(global_attn_every_n_layers//4)!=0\n"
+    "let SPARSE i>=(num_dense_layers//1)\n"
+    "attn = post=post_attention_layernorm gate=gate_proj rope=SLIDING?'half':'none' q=q_proj+attention_bias\n"
+    "  k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+attention_bias\n"
+    "mlp = pre=pre_mlp_layernorm post=post_mlp_layernorm\n"
+    "moe = pre=pre_mlp_layernorm post=post_mlp_layernorm router=router.gate choice_bias=expert_bias groups=1\n"
+    "  top_groups=1 renorm=true routed_scale=route_scale//1\n",
+
+    "model hunyuan_v1_moe\n"
+    "like hunyuan_v1_dense\n"
+    "need (moe_intermediate_size[i]//moe_intermediate_size//INTER)==INTER\n"
+    "drop mlp\n"
+    "moe mlp pre=post_attention_layernorm router=gate.wg experts=num_experts[i]//num_experts\n"
+    "  top_k=moe_topk[i]//moe_topk score='softmax' renorm=true e_gate=experts.#.gate_proj e_up=experts.#.up_proj\n"
+    "  e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj s_gate=shared_mlp.gate_proj\n"
+    "  s_up=shared_mlp.up_proj s_down=shared_mlp.down_proj s_inter=INTER\n",
+
+    "model ernie4_5_moe\n"
+    "like ernie4_5\n"
+    "head lm_head bias=use_bias\n"
+    "let HEAD_DIM head_dim//HIDDEN/HEADS\n"
+    "let LAST moe_layer_end_index//-1\n"
+    "let FIRST moe_layer_start_index//1\n"
+    "let SPARSE (i+1)%(moe_layer_interval//1)==0&&i>=FIRST&&i<=(LAST<0?LAYERS-1:LAST)\n"
+    "mlp = if=!SPARSE\n"
+    "moe mlp pre=post_attention_layernorm if=SPARSE router=gate\n"
+    "  experts=moe_num_experts|num_experts|num_local_experts top_k=moe_k|num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='softmax' choice_bias=moe_statics.e_score_correction_bias renorm=true\n"
+    "  e_gate=experts.#.gate_proj e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj\n"
+    "  e_gate_up=experts.gate_up_proj s_gate=shared_experts.gate_proj+use_bias s_up=shared_experts.up_proj+use_bias\n"
+    "  s_down=shared_experts.down_proj+use_bias s_inter=(moe_num_shared_experts//0)*moe_intermediate_size\n"
+    "carry model.mtp_*\n",
+
+    "model phimoe\n"
+    "like llama\n"
+    "norms ln+\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//1e6\n"
+    "attn = window=sliding_window\n"
+    "drop mlp\n"
+    "# sparsemixer: the experts within 2 * router_jitter_noise (0.01 if absent) of the best\n"
+    "moe block_sparse_moe pre=post_attention_layernorm router=gate experts=num_local_experts\n"
+    "  top_k=num_experts_per_tok score='sparsemixer' jitter=router_jitter_noise//0.01 e_gate=experts.#.w1\n"
+    "  e_up=experts.#.w3 e_down=experts.#.w2\n"
+    "head lm_head bias=lm_head_bias\n",
+
+    "model grinmoe\n"
+    "like phimoe\n",
+
+    "model dbrx\n"
+    "norms ln\n"
+    "let THETA rope_parameters.rope_theta//attn_config.rope_theta//10000\n"
+    "let KV attn_config.kv_n_heads|num_key_value_heads\n"
+    "let EPS 1e-5\n"
+    "let ACT ffn_config.ffn_act_fn.name//'silu'\n"
+    "let INTER ffn_config.ffn_hidden_size\n"
+    "let CONTEXT max_seq_len\n"
+    "need is(ffn_config.moe_normalize_expert_weights,1,null)\n"
+    "root transformer\n"
+    "embed .wte\n"
+    "layers .blocks.#\n"
+    "norm .norm_f\n"
+    "attn norm_attn_norm.attn pre=norm_attn_norm.norm_1 causal qkv=Wqkv o=out_proj clip=attn_config.clip_qkv\n"
+    "moe ffn pre=norm_attn_norm.norm_2 router=router.layer experts=ffn_config.moe_num_experts\n"
+    "  top_k=ffn_config.moe_top_k score='softmax'\n"
+    "  renorm=given(ffn_config.moe_normalize_expert_weights)&&ffn_config.moe_normalize_expert_weights==1\n"
+    "  e_gate=experts.mlp.w1 e_up=experts.mlp.v1 e_down=experts.mlp.w2^\n",
+
+    "model dbrx_converted\n"
+    "like dbrx\n"
+    "attn = -qkv q=q_proj k=k_proj v=v_proj\n"
+    "moe = e_gate=experts.mlp.#.w1 e_up=experts.mlp.#.v1 e_down=experts.mlp.#.w2\n",
+
+    "model minicpm3\n"
+    "like minicpm\n"
+    "let RESIDUAL scale_depth?scale_depth/sqrt(LAYERS):1\n"
+    "embed .embed_tokens scale=scale_emb//12\n"
+    "head lm_head scale=dim_model_base?dim_model_base/HIDDEN:1\n"
+    "drop attn mlp\n"
+    "mla self_attn pre=input_layernorm causal q_a=q_a_proj+attention_bias q_a_norm=q_a_layernorm@1e-6 q_b=q_b_proj\n"
+    "  kv_a=kv_a_proj_with_mqa+attention_bias kv_a_norm=kv_a_layernorm@1e-6 kv_b=kv_b_proj o=o_proj+attention_bias\n"
+    "  q_rank=q_lora_rank kv_rank=kv_lora_rank nope=qk_nope_head_dim rope_dim=qk_rope_head_dim\n"
+    "  v_dim=v_head_dim//HIDDEN/HEADS scale_qk=1/sqrt(qk_nope_head_dim+qk_rope_head_dim) scale=RESIDUAL\n"
+    "mlp mlp pre=post_attention_layernorm gate=gate_proj+mlp_bias up=up_proj+mlp_bias down=down_proj+mlp_bias\n"
+    "  scale=RESIDUAL\n",
+
+    "model youtu\n"
+    "like deepseek_v3\n"
+    "tie tie_word_embeddings//true\n"
+    "drop moe\n"
+    "mlp = -if\n",
+
+    "model jamba\n"
+    "like llama\n"
+    "need is(ACT,'silu','swish')   # in the convolution as well, which knows no other\n"
+    "let DT_RANK is(mamba_dt_rank//'auto','auto')?ceil(HIDDEN/16):mamba_dt_rank\n"
+    "let SSM i%(attn_layer_period//8)!=(attn_layer_offset//4)\n"
+    "let SPARSE (num_experts//16)>1&&i%(expert_layer_period//2)==(expert_layer_offset//1)\n"
+    "norm .final_layernorm\n"
+    "drop mlp\n"
+    "attn = if=!SSM rope='none' q=q_proj k=k_proj v=v_proj o=o_proj\n"
+    "mamba mamba if=SSM pre=input_layernorm in=in_proj+mamba_proj_bias conv=conv1d+(mamba_conv_bias//true)\n"
+    "  x=x_proj! dt=dt_proj!+ a_log=A_log d=D out=out_proj+mamba_proj_bias inner=int((mamba_expand//2)*HIDDEN)\n"
+    "  state=mamba_d_state//16 rank=DT_RANK kernel=mamba_d_conv//4 dt_norm=dt_layernorm b_norm=b_layernorm\n"
+    "  c_norm=c_layernorm\n"
+    "mlp feed_forward if=!SPARSE pre=pre_ff_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "moe feed_forward if=SPARSE pre=pre_ff_layernorm router=router experts=num_experts//16\n"
+    "  top_k=num_experts_per_tok score='softmax' renorm=false e_gate=experts.#.gate_proj e_up=experts.#.up_proj\n"
+    "  e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj\n",
+
+    "model mamba\n"
+    "need is(ACT,'silu','swish')   # in the convolution as well, which knows no other\n"
+    "root backbone model\n"
+    "embed .embeddings\n"
+    "norm .norm_f\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "tie tie_word_embeddings//true\n"
+    "mamba mixer pre=norm in=in_proj+use_bias conv=conv1d+(use_conv_bias//true) x=x_proj dt=dt_proj!+ a_log=A_log\n"
+    "  d=D out=out_proj+use_bias inner=intermediate_size//int((expand//2)*HIDDEN) state=state_size\n"
+    "  rank=is(time_step_rank//'auto','auto')?ceil(HIDDEN/16):time_step_rank kernel=conv_kernel\n",
+
+    "model falcon_mamba   # dt, B and C are normed without a gain\n"
+    "like mamba\n"
+    "mamba = dt_norm=-@mixer_rms_eps//1e-6 b_norm=-@mixer_rms_eps//1e-6 c_norm=-@mixer_rms_eps//1e-6\n",
+
+    "model mamba2\n"
+    "like mamba\n"
+    "need is(ACT,'silu','swish')   # in the convolution as well, which knows no other\n"
+    "tie tie_word_embeddings//false\n"
+    "drop mamba\n"
+    "mamba2 mixer pre=norm in=in_proj+use_bias conv=conv1d+(use_conv_bias//true) a_log=A_log d=D dt_bias=dt_bias\n"
+    "  norm=norm out=out_proj+use_bias heads=num_heads head_dim=head_dim groups=n_groups state=state_size\n"
+    "  kernel=conv_kernel dt_min=time_step_limit[0] dt_max=time_step_limit[1]\n",
+
+    "model nemotron_h\n"
+    "root backbone model\n"
+    "embed .embeddings\n"
+    "norm .norm_f\n"
+    "let LAYERS num_hidden_layers//len(layers_block_type)\n"
+    "let KIND (layers_block_type//hybrid_override_pattern)[i]\n"
+    "let EPS layer_norm_epsilon//rms_norm_eps//1e-5\n"
+    "let ACT mlp_hidden_act//'relu2'\n"
+    "let HEAD_DIM head_dim|attention_head_dim//128\n"
+    "need is(mamba_hidden_act//'silu','silu')\n"
+    "need !sliding_window\n"
+    "attn mixer if=is(KIND,'*','attention','full_attention') pre=norm causal q=q_proj+? k=k_proj+? v=v_proj+?\n"
+    "  o=o_proj+? rope='none'\n"
+    "mamba2 mixer if=is(KIND,'M','mamba','linear_attention') pre=norm in=in_proj+use_bias\n"
+    "  conv=conv1d+(use_conv_bias//true) a_log=A_log d=D dt_bias=dt_bias norm=norm out=out_proj+use_bias\n"
+    "  heads=mamba_num_heads head_dim=mamba_head_dim groups=n_groups|mamba_n_groups state=ssm_state_size\n"
+    "  kernel=conv_kernel|mamba_d_conv//4 dt_min=time_step_min|mamba_dt_min//0.001\n"
+    "mlp mixer if=is(KIND,'-','mlp') pre=norm up=up_proj+mlp_bias down=down_proj+mlp_bias\n"
+    "moe mixer if=is(KIND,'E','moe')&&!moe_latent_size pre=norm router=gate experts=n_routed_experts\n"
+    "  top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='sigmoid' choice_bias=gate.e_score_correction_bias groups=n_group//1\n"
+    "  top_groups=topk_group//1 group_score='top2' renorm=norm_topk_prob//true\n"
+    "  routed_scale=routed_scaling_factor//1 e_up=experts.#.up_proj|experts.up_proj\n"
+    "  e_down=experts.#.down_proj|experts.down_proj s_up=shared_experts.up_proj+mlp_bias\n"
+    "  s_down=shared_experts.down_proj+mlp_bias s_inter=moe_shared_expert_intermediate_size\n"
+    "moe:latent mixer if=is(KIND,'E','moe')&&moe_latent_size pre=norm e_in=fc1_latent_proj!+mlp_bias\n"
+    "  e_out=fc2_latent_proj!+mlp_bias latent=moe_latent_size router=gate experts=n_routed_experts\n"
+    "  top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='sigmoid' choice_bias=gate.e_score_correction_bias groups=n_group//1\n"
+    "  top_groups=topk_group//1 group_score='top2' renorm=norm_topk_prob//true\n"
+    "  routed_scale=routed_scaling_factor//1 e_up=experts.#.up_proj|experts.up_proj\n"
+    "  e_down=experts.#.down_proj|experts.down_proj s_up=shared_experts.up_proj+mlp_bias\n"
+    "  s_down=shared_experts.down_proj+mlp_bias s_inter=moe_shared_expert_intermediate_size\n"
+    "carry mtp.*\n",
+
+    "model bamba\n"
+    "like llama\n"
+    "need is(ACT,'silu','swish')   # in the convolution as well, which knows no other\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let PARTIAL 1/2\n"
+    "let SSM attn_layer_indices?!has(attn_layer_indices,i):is(layers_block_type[i],null,'mamba','linear_attention')\n"
+    "norm .final_layernorm\n"
+    "drop mlp\n"
+    "attn = if=!SSM\n"
+    "mamba2 mamba if=SSM pre=input_layernorm in=in_proj+mamba_proj_bias conv=conv1d+(mamba_conv_bias//true)\n"
+    "  a_log=A_log d=D dt_bias=dt_bias norm=norm out=out_proj+mamba_proj_bias heads=mamba_n_heads\n"
+    "  groups=mamba_n_groups state=mamba_d_state\n"
+    "  head_dim=is(mamba_d_head//'auto','auto')?(mamba_expand//2)*HIDDEN/mamba_n_heads:mamba_d_head\n"
+    "  kernel=mamba_d_conv//4 dt_min=time_step_limit[0] dt_max=time_step_limit[1]\n"
+    "mlp feed_forward pre=pre_ff_layernorm gate=gate_proj+mlp_bias up=up_proj+mlp_bias down=down_proj+mlp_bias\n",
+
+    "model falcon_h1\n"
+    "need is(ACT,'silu','swish')   # in the convolution as well, which knows no other\n"
+    "embed .embed_tokens scale=embedding_multiplier//1\n"
+    "norm .final_layernorm\n"
+    "head lm_head scale=lm_head_multiplier//1\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let INNER mamba_d_ssm//int((mamba_expand//2)*HIDDEN)\n"
+    "mamba2 mamba pre=input_layernorm if=mamba_rms_norm in=in_proj+mamba_proj_bias\n"
+    "  conv=conv1d+(mamba_conv_bias//true) a_log=A_log d=D dt_bias=dt_bias norm=norm\n"
+    "  norm_first=mamba_norm_before_gate//true out=out_proj+projectors_bias heads=mamba_n_heads\n"
+    "  head_dim=INNER/mamba_n_heads groups=mamba_n_groups state=mamba_d_state kernel=mamba_d_conv//4\n"
+    "  in_scale=ssm_in_multiplier//1 mults=ssm_multipliers scale=ssm_out_multiplier//1 dt_min=time_step_limit[0]\n"
+    "  dt_max=time_step_limit[1]\n"
+    "mamba2:plain mamba pre=input_layernorm if=!mamba_rms_norm in=in_proj+mamba_proj_bias\n"
+    "  conv=conv1d+(mamba_conv_bias//true) a_log=A_log d=D dt_bias=dt_bias out=out_proj+projectors_bias\n"
+    "  heads=mamba_n_heads head_dim=INNER/mamba_n_heads groups=mamba_n_groups state=mamba_d_state\n"
+    "  kernel=mamba_d_conv//4 in_scale=ssm_in_multiplier//1 mults=ssm_multipliers scale=ssm_out_multiplier//1\n"
+    "  dt_min=time_step_limit[0] dt_max=time_step_limit[1]\n"
+    "attn self_attn beside pre=input_layernorm causal q=q_proj+attention_bias k=k_proj+attention_bias\n"
+    "  v=v_proj+attention_bias o=o_proj+attention_bias in_scale=attention_in_multiplier//1\n"
+    "  scale=attention_out_multiplier//1 k_scale=key_multiplier//1\n"
+    "mlp feed_forward pre=pre_ff_layernorm gate=gate_proj+mlp_bias up=up_proj+mlp_bias down=down_proj+mlp_bias\n"
+    "  gate_scale=mlp_multipliers[0]//1 scale=mlp_multipliers[1]//1\n",
+
+    "model lfm2\n"
+    "need !layer_types||is(layer_types[i],'full_attention','conv')\n"
+    "norm .embedding_norm\n"
+    "tie tie_embedding//tie_word_embeddings//true\n"
+    "let EPS norm_eps//block_norm_eps//1e-5\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//1e6\n"
+    "let FULL layer_types?layer_types[i]=='full_attention':!full_attn_idxs||has(full_attn_idxs,i)\n"
+    "let FF block_ff_dim//intermediate_size\n"
+    "let MULTIPLE block_multiple_of//256\n"
+    "let TWO_THIRDS int((block_ffn_dim_multiplier//1)*int(2*FF/3))\n"
+    "let INTER (block_auto_adjust_ff_dim//true)?MULTIPLE*ceil(TWO_THIRDS/MULTIPLE):FF\n"
+    "conv conv pre=operator_norm if=!FULL in=in_proj+conv_bias conv=conv+conv_bias out=out_proj+conv_bias\n"
+    "  kernel=conv_L_cache\n"
+    "attn self_attn pre=operator_norm if=FULL causal q=q_proj k=k_proj v=v_proj o=out_proj q_norm=q_layernorm\n"
+    "  k_norm=k_layernorm\n"
+    "mlp feed_forward pre=ffn_norm gate=w1 up=w3 down=w2 act='silu'\n",
+
+    "model lfm2_moe\n"
+    "like lfm2\n"
+    "let INTER intermediate_size\n"
+    "let SPARSE i>=(num_dense_layers//2)\n"
+    "mlp = if=!SPARSE\n"
+    "moe feed_forward pre=ffn_norm if=SPARSE router=gate experts=num_experts top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size act='silu' score='sigmoid' choice_bias=expert_bias+use_expert_bias//true\n"
+    "  renorm=norm_topk_prob//true\n"
+    "  routed_scale=routed_scaling_factor//1 e_gate=experts.#.w1 e_up=experts.#.w3\n"
+    "  e_down=experts.#.w2|experts.down_proj e_gate_up=experts.gate_up_proj\n",
+
+    "model lfm2_vl\n"
+    "like lfm2\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model language_model.model\n"
+    "head lm_head|language_model.lm_head\n"
+    "carry model.vision_tower.* model.multi_modal_projector.* vision_tower.* multi_modal_projector.*\n",
+
+    "model qwen3_next\n"
+    "like qwen3_moe\n"
+    "need is(ACT,'silu','swish')   # in the convolution as well, which knows no other\n"
+    "norms rms1\n"
+    "let HEAD_DIM head_dim//256\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//0.25\n"
+    "let LINEAR layer_types?layer_types[i]=='linear_attention':(i+1)%(full_attention_interval//4)!=0\n"
+    "need attn_output_gate//true\n"
+    "drop mlp moe\n"
+    "attn = q_gate if=!LINEAR -window\n"
+    "delta linear_attn pre=input_layernorm if=LINEAR qkvz=in_proj_qkvz ba=in_proj_ba! conv=conv1d a_log=A_log\n"
+    "  dt_bias=dt_bias norm=norm:rms out=out_proj k_heads=linear_num_key_heads v_heads=linear_num_value_heads\n"
+    "  k_dim=linear_key_head_dim v_dim=linear_value_head_dim kernel=linear_conv_kernel_dim//4\n"
+    "mlp mlp pre=post_attention_layernorm if=!SPARSE gate=gate_proj up=up_proj down=down_proj\n"
+    "moe mlp pre=post_attention_layernorm if=SPARSE router=gate experts=num_experts|num_local_experts\n"
+    "  top_k=num_experts_per_tok inter=moe_intermediate_size score='softmax' renorm=norm_topk_prob//true\n"
+    "  e_gate=experts.#.gate_proj e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj\n"
+    "  e_gate_up=experts.gate_up_proj s_gate=shared_expert.gate_proj s_up=shared_expert.up_proj\n"
+    "  s_down=shared_expert.down_proj s_inter=shared_expert_intermediate_size s_mix=shared_expert_gate\n"
+    "carry mtp.*\n",
+
+    "model qwen3_5_moe_text\n"
+    "like qwen3_next\n"
+    "let SPARSE true\n"
+    "drop mlp\n"
+    "delta = -qkvz -ba qkv=in_proj_qkv z=in_proj_z b=in_proj_b! a=in_proj_a!\n"
+    "moe = renorm=true\n",
+
+    "model qwen3_5_text\n"
+    "like qwen3_5_moe_text\n"
+    "drop moe\n"
+    "mlp mlp pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model qwen3_5\n"
+    "like qwen3_5_text\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model model\n"
+    "carry model.visual.* visual.* mtp.*\n",
+
+    "model qwen3_5_moe\n"
+    "like qwen3_5_moe_text\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model model\n"
+    "carry model.visual.* visual.* mtp.*\n",
+
+    "model intern_s2_preview\n"
+    "like qwen3_5_moe\n"
+    "carry model.visual.* model.vision_tower.* model.multi_modal_projector.* mtp.* model.time_series.* model.ts_*\n",
+
+    "model minicpmv4_6\n"
+    "like qwen3_5\n"
+    "carry model.vision_tower.* model.merger.* model.vpm.* model.resampler.* mtp.*\n",
+
+    "model qwen_drive\n"
+    "like qwen3_5_text\n"
+    "config vlm_config.text_config text_config\n"
+    "tie absent\n"
+    "root vlm.model.language_model\n"
+    "head vlm.lm_head\n"
+    "carry vlm.model.visual.* mtp.* vlm.mtp.*\n",
+
+    "model zdtaichu5_0\n"
+    "like qwen3_5_text\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root language_model.model\n"
+    "head language_model.lm_head\n"
+    "carry visual.* vision_tower.* vision_model.* mlp1.* multi_modal_projector.* mtp.* language_model.mtp.*\n",
+
+    "model ovis2_6_next\n"
+    "like qwen3_next\n"
+    "config llm_config\n"
+    "tie absent\n"
+    "root llm.model\n"
+    "head llm.lm_head\n"
+    "carry visual_tokenizer.* vte.* mtp.* llm.mtp.*\n",
+
+    "model minimax\n"
+    "like mixtral\n"
+    "need is(ACT,'silu','swish')   # in the attention that is linear as well\n"
+    "need !layer_types||is(layer_types[i],'full_attention','linear_attention')\n"
+    "let FULL layer_types?layer_types[i]=='full_attention':i%2==0\n"
+    "drop moe\n"
+    "attn = if=FULL keep=full_attn_alpha_factor//1 scale=full_attn_beta_factor//1\n"
+    "lightning self_attn if=!FULL pre=input_layernorm keep=linear_attn_alpha_factor//1\n"
+    "  scale=linear_attn_beta_factor//1 qkv=qkv_proj gate=output_gate norm=norm@1e-6 out=out_proj\n"
+    "moe - pre=post_attention_layernorm keep=mlp_alpha_factor//1 scale=mlp_beta_factor//1\n"
+    "  router=block_sparse_moe.gate|mlp.gate experts=num_local_experts|num_experts top_k=num_experts_per_tok\n"
+    "  score='softmax' renorm=true e_gate=block_sparse_moe.experts.#.w1|mlp.experts.#.gate_proj\n"
+    "  e_up=block_sparse_moe.experts.#.w3|mlp.experts.#.up_proj\n"
+    "  e_down=block_sparse_moe.experts.#.w2|mlp.experts.#.down_proj|mlp.experts.down_proj\n"
+    "  e_gate_up=mlp.experts.gate_up_proj\n"
+    "ignore *.self_attn.slope_rate *.self_attn.query_decay *.self_attn.key_decay *.self_attn.diagonal_decay\n",
+
+    "model minimax_m2\n"
+    "like mixtral\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1\n"
+    "need is(scoring_func,null,'sigmoid')\n"
+    "need use_qk_norm//true\n"
+    "need (shared_intermediate_size//0)==0\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//5e6\n"
+    "let ROPE_DIM rotary_dim//int(HEAD_DIM*PARTIAL)\n"
+    "attn = q_norm=q_norm k_norm=k_norm qk_norm='full' -window\n"
+    "moe = score='sigmoid' choice_bias=block_sparse_moe.e_score_correction_bias\n",
+
+    "model minimax_m3_vl\n"
+    "config text_config\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1\n"
+    "tie absent\n"
+    "root language_model.model model.language_model\n"
+    "head language_model.lm_head|lm_head\n"
+    "norms rms1\n"
+    "need\n"
+    "  (use_gemma_norm//true)&&(use_qk_norm//true)&&!attention_output_gate&&is(qk_norm_type//'per_head','per_head')\n"
+    "need is(scoring_func//'sigmoid','sigmoid')&&(swiglu_alpha//1.702)==1.702&&(swiglu_beta//1)==1\n"
+    "need (n_shared_experts//1)==1&&(!layer_types||is(layer_types[i],'full_attention','minimax_m3_sparse'))\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let ACT 'silu'\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//5e6\n"
+    "# published files give the factor beside rotary_dim; transformers reads only it\n"
+    "let ROPE_DIM int(HEAD_DIM*PARTIAL)\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':moe_layer_freq?moe_layer_freq[i]!=0:true\n"
+    "# below so many tokens every block of keys is chosen\n"
+    "let BLOCKS index_topk_blocks|sparse_attention_config.sparse_topk_blocks//16\n"
+    "let BLOCK index_block_size|sparse_attention_config.sparse_block_size//128\n"
+    "let CONTEXT min(BLOCKS*BLOCK,max_position_embeddings)\n"
+    "attn self_attn pre=input_layernorm causal q=q_proj k=k_proj v=v_proj o=o_proj q_norm=q_norm k_norm=k_norm\n"
+    "mlp mlp if=!SPARSE pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "  inter=dense_intermediate_size limit=swiglu_limit//7\n"
+    "moe block_sparse_moe if=SPARSE pre=post_attention_layernorm router=gate experts=num_local_experts\n"
+    "  top_k=num_experts_per_tok score='sigmoid' choice_bias=e_score_correction_bias renorm=true\n"
+    "  routed_scale=routed_scaling_factor//2 limit=swiglu_limit//7 e_gate=experts.#.w1 e_up=experts.#.w3\n"
+    "  e_down=experts.#.w2 s_gate=shared_experts.gate_proj s_up=shared_experts.up_proj\n"
+    "  s_down=shared_experts.down_proj s_inter=shared_intermediate_size\n"
+    "carry *.self_attn.index_* *.self_attn.indexer.* vision_tower.* multi_modal_projector.* patch_merge_mlp.*\n"
+    "  model.vision_tower.* model.multi_modal_projector.* mtp.* language_model.mtp.* .mtp* .layers.#.*\n"
+    "longest CONTEXT\n",
+
+    "model cohere2_moe\n"
+    "like cohere2\n"
+    "need rms_norm_eps==null\n"
+    "need is(shared_expert_combination_strategy//'average','average','sum')\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let DENSE first_k_dense_replace//0\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':i>=DENSE\n"
+    "let PREFIX_PATTERN prefix_dense_sliding_window_pattern//1\n"
+    "let PATTERN sliding_window_pattern//4\n"
+    "let LOCAL i<DENSE?(i+1)%PREFIX_PATTERN!=0:(i-DENSE+1)%PATTERN!=0\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':LOCAL\n"
+    "let SIGMOID expert_selection_fn=='sigmoid'\n"
+    "let SHARED num_shared_experts//0\n"
+    "attn = rope=SLIDING||!SPARSE&&PREFIX_PATTERN==1?'inter':'none'\n"
+    "mlp = if=!SPARSE inter=prefix_dense_intermediate_size//INTER\n"
+    "moe mlp if=SPARSE pre=input_layernorm beside router=gate experts=num_experts top_k=num_experts_per_tok\n"
+    "  score=SIGMOID?'sigmoid':'topk_softmax' renorm=SIGMOID&&(norm_topk_prob//true)\n"
+    "  scale=SHARED>0&&(shared_expert_combination_strategy//'average')=='average'?1/2:1 e_gate=experts.#.gate_proj\n"
+    "  e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj\n"
+    "  s_gate=shared_experts.gate_proj s_up=shared_experts.up_proj s_down=shared_experts.down_proj\n"
+    "  s_inter=SHARED*INTER\n",
+
+    "model cohere_compass_text\n"
+    "like cohere2\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':false\n"
+    "let ROPE SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention\n"
+    "let SWA_THETA rope_parameters.sliding_attention.rope_theta\n"
+    "let FULL_THETA rope_parameters.full_attention.rope_theta\n"
+    "let THETA_HERE SLIDING?SWA_THETA:FULL_THETA\n"
+    "attn = theta=THETA_HERE//10000 scaling=ROPE rope=ROPE!=null?'half':'none'\n"
+    "head lm_head scale=logit_scale//1\n",
+
+    "model cohere_compass\n"
+    "like cohere_compass_text\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model\n"
+    "carry model.visual.* visual.*\n",
+
+    "model bailing_moe\n"
+    "like llama\n"
+    "need !(norm_head//false)   # it would norm the head's columns\n"
+    "need !(norm_softmax//false)\n"
+    "need !(multi_gate//false)\n"
+    "embed .word_embeddings\n"
+    "let SPARSE (num_experts//0)>0&&i>=(first_k_dense_replace//0)\n"
+    "attn attention -q -k -v qkv=query_key_value+use_qkv_bias o=dense+use_bias\n"
+    "mlp = if=!SPARSE gate=gate_proj+use_bias up=up_proj+use_bias down=down_proj+use_bias\n"
+    "moe mlp if=SPARSE pre=post_attention_layernorm router=gate experts=num_experts top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='softmax' renorm=norm_topk_prob&&num_experts_per_tok>1\n"
+    "  e_gate=experts.#.gate_proj+use_bias e_up=experts.#.up_proj+use_bias e_down=experts.#.down_proj+use_bias\n"
+    "  s_gate=shared_experts.gate_proj+use_bias s_up=shared_experts.up_proj+use_bias\n"
+    "  s_down=shared_experts.down_proj+use_bias s_inter=(num_shared_experts//0)*moe_intermediate_size\n",
+
+    "model bailing_moe_v2\n"
+    "like bailing_moe\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1\n"
+    "need use_qk_norm//true\n"
+    "attn = q_norm=query_layernorm k_norm=key_layernorm\n"
+    "moe = score='sigmoid' choice_bias=gate.expert_bias groups=n_group//1 top_groups=topk_group//1\n"
+    "  group_score='top2' renorm=num_experts_per_tok>1 routed_scale=routed_scaling_factor//1\n",
+
+    "model llada2_moe\n"
+    "like bailing_moe_v2\n"
+    "attn = -causal full block=32\n"
+    "diffusion\n"
+    "let MASK mask_token_id//156895   # published files leave it to the class that generates\n",
+
+    "model klear Klear\n"
+    "like qwen3_moe\n"
+    "need !use_sliding_window\n"
+    "moe = score='sigmoid' choice_bias=expert_bias s_gate=shared_experts.gate_proj s_up=shared_experts.up_proj\n"
+    "  s_down=shared_experts.down_proj s_inter=(n_shared_experts//1)*moe_intermediate_size mix2=coefficient+\n",
+
+    "model longcat_flash\n"
+    "# two attentions and two mlps a layer; the experts read with the first mlp and are added with the second\n"
+    "# (word late); zero_expert_num experts give their input back (word identity); q and the latent are scaled\n"
+    "let INTER ffn_hidden_size\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let THETA rope_parameters.rope_theta|rope_theta//1e7\n"
+    "mla:0 self_attn.0 pre=input_layernorm.0 causal q_a=q_a_proj+attention_bias q_a_norm=q_a_layernorm@1e-6\n"
+    "  q_b=q_b_proj kv_a=kv_a_proj_with_mqa+attention_bias kv_a_norm=kv_a_layernorm@1e-6 kv_b=kv_b_proj\n"
+    "  o=o_proj+attention_bias q_rank=q_lora_rank kv_rank=kv_lora_rank nope=qk_nope_head_dim\n"
+    "  rope_dim=qk_rope_head_dim v_dim=v_head_dim rope='inter'\n"
+    "  q_scale=(mla_scale_q_lora//true)?sqrt(HIDDEN/q_lora_rank):1\n"
+    "  kv_scale=(mla_scale_kv_lora//true)?sqrt(HIDDEN/kv_lora_rank):1\n"
+    "moe mlp pre=post_attention_layernorm.0 late router=router.classifier+router_bias experts=n_routed_experts\n"
+    "  identity=zero_expert_num top_k=moe_topk|num_experts_per_tok inter=expert_ffn_hidden_size score='softmax'\n"
+    "  renorm=false choice_bias=router.e_score_correction_bias routed_scale=routed_scaling_factor//1\n"
+    "  e_gate=experts.#.gate_proj e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj\n"
+    "  e_gate_up=experts.gate_up_proj\n"
+    "mlp:0 mlps.0 pre=post_attention_layernorm.0 beside gate=gate_proj up=up_proj down=down_proj\n"
+    "mla:1 self_attn.1 pre=input_layernorm.1 causal q_a=q_a_proj+attention_bias q_a_norm=q_a_layernorm@1e-6\n"
+    "  q_b=q_b_proj kv_a=kv_a_proj_with_mqa+attention_bias kv_a_norm=kv_a_layernorm@1e-6 kv_b=kv_b_proj\n"
+    "  o=o_proj+attention_bias q_rank=q_lora_rank kv_rank=kv_lora_rank nope=qk_nope_head_dim\n"
+    "  rope_dim=qk_rope_head_dim v_dim=v_head_dim rope='inter'\n"
+    "  q_scale=(mla_scale_q_lora//true)?sqrt(HIDDEN/q_lora_rank):1\n"
+    "  kv_scale=(mla_scale_kv_lora//true)?sqrt(HIDDEN/kv_lora_rank):1\n"
+    "mlp:1 mlps.1 pre=post_attention_layernorm.1 gate=gate_proj up=up_proj down=down_proj\n"
+    "carry model.mtp.*\n"
+    "ignore *.mlp.experts.*   # the experts that do nothing have halves of linears on disk\n",
+
+    "model gemma4_text\n"
+    "like gemma4_unified\n"
+    "config text_config\n"
+    "root model\n"
+    "let WINDOW sliding_window//512\n"
+    "let SIDE hidden_size_per_layer_input//256\n"
+    "let MOE enable_moe_block//false\n"
+    "side .embed_tokens_per_layer if=SIDE>0 width=SIDE rows=vocab_size_per_layer_input//262144 scale=sqrt(SIDE)\n"
+    "  in=.per_layer_model_projection! in_scale=1/sqrt(HIDDEN) norm=.per_layer_projection_norm sum_scale=1/sqrt(2)\n"
+    "mlp = if=!MOE stream=layer_scalar+(SIDE==0)\n"
+    "mlp:moe mlp if=MOE pre=pre_feedforward_layernorm post=post_feedforward_layernorm_1 gate=gate_proj up=up_proj\n"
+    "  down=down_proj inter=WIDE\n"
+    "moe - if=MOE beside pre=pre_feedforward_layernorm_2 post=post_feedforward_layernorm_2\n"
+    "  joint=post_feedforward_layernorm router=router.proj router_norm=router.scale router_scale=1/sqrt(HIDDEN)\n"
+    "  e_scale=router.per_expert_scale experts=num_experts top_k=top_k_experts inter=moe_intermediate_size\n"
+    "  renorm=true e_gate_up=experts.gate_up_proj e_down=experts.down_proj stream=layer_scalar+(SIDE==0)\n"
+    "mlp:side - if=SIDE>0 side post=post_per_layer_input_norm gate=per_layer_input_gate down=per_layer_projection\n"
+    "  inter=SIDE stream=layer_scalar\n"
+    "tie tie_word_embeddings//true\n",
+
+    "model gemma4\n"
+    "like gemma4_text\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model\n"
+    "carry model.vision_tower.* model.audio_tower.* model.embed_vision.* model.embed_audio.*\n",
+
+    "model gemma3n_text\n"
+    "blocked altup, laurel\n"
+    "let ACT hidden_activation//'gelu_pytorch_tanh'\n"
+    "let HEAD_DIM head_dim//256\n"
+    "let REUSED i>=LAYERS-(num_kv_shared_layers//15)\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':(i+1)%5!=0\n"
+    "let ROPE SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention//rope_scaling\n"
+    "let SWA_THETA rope_parameters.sliding_attention.rope_theta|rope_local_base_freq//10000\n"
+    "let FULL_THETA rope_parameters.full_attention.rope_theta|rope_theta//1e6\n"
+    "embed .embed_tokens scale=sqrt(HIDDEN)\n"
+    "head lm_head softcap=final_logit_softcapping\n"
+    "tie tie_word_embeddings//true\n"
+    "attn self_attn if=!REUSED pre=input_layernorm post=post_attention_layernorm causal q=q_proj+attention_bias\n"
+    "  k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+attention_bias q_norm=q_norm k_norm=k_norm\n"
+    "  scale_qk=1 window=SLIDING?sliding_window:null theta=SLIDING?SWA_THETA:FULL_THETA scaling=ROPE\n"
+    "attn:reuse self_attn if=REUSED pre=input_layernorm post=post_attention_layernorm causal\n"
+    "  q=q_proj+attention_bias o=o_proj+attention_bias q_norm=q_norm scale_qk=1 window=SLIDING?sliding_window:null\n"
+    "  theta=SLIDING?SWA_THETA:FULL_THETA scaling=ROPE\n"
+    "mlp mlp pre=pre_feedforward_layernorm post=post_feedforward_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "  inter=intermediate_size[i]//intermediate_size\n"
+    "opaque - in=per_layer_input_gate out=per_layer_projection\n"
+    "carry *.altup.* *.laurel.* *.post_per_layer_input_norm.* *.embed_tokens_per_layer.*\n"
+    "  *.per_layer_model_projection.* *.per_layer_projection_norm.* *.altup_projections.*\n"
+    "  *.altup_unembed_projections.* *.self_attn.k_* *.self_attn.v_*\n",
+
+    "model gemma3n\n"
+    "like gemma3n_text\n"
+    "blocked altup, laurel\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model\n"
+    "carry model.vision_tower.* model.audio_tower.* model.embed_vision.* model.embed_audio.*\n",
+
+    "model diffusion_gemma\n"
+    "like gemma4_text\n"
+    "blocked an encoder and a decoder of block diffusion\n"
+    "config text_config\n"
+    "tie absent\n"
+    "embed model.decoder.embed_tokens scale=sqrt(HIDDEN)\n"
+    "norm model.decoder.norm\n"
+    "layers model.encoder.language_model.layers.#\n"
+    "drop mlp:side\n"
+    "let SIDE 0\n"
+    "carry model.*\n",
+
+    "model hrm_text\n"
+    "blocked two stacks that run many times\n"
+    "norm -\n"
+    "embed .embed_tokens scale=embedding_scale//50\n"
+    "norms rms\n"
+    "let LAYERS num_layers_per_stack//num_hidden_layers\n"
+    "layers .L_module.layers.#\n"
+    "opaque attn in=gqkv_proj out=o_proj\n"
+    "mlp mlp pre=- gate_up=gate_up_proj down=down_proj\n"
+    "layers .H_module.layers.#\n"
+    "opaque attn in=gqkv_proj out=o_proj\n"
+    "mlp mlp pre=- gate_up=gate_up_proj down=down_proj\n"
+    "carry model.z_L_init\n",
+
+    "model ouro\n"
+    "like llama\n"
+    "blocked the layers run total_ut_steps times\n"
+    "attn = q=q_proj k=k_proj v=v_proj o=o_proj post=input_layernorm_2\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj post=post_attention_layernorm_2\n"
+    "carry model.early_exit_gate.*\n",
+
+    "model brumby\n"
+    "like qwen3\n"
+    "blocked power retention in place of attention\n"
+    "attn = gate=g_proj!\n",
+
+    "model gpt_pangu\n"
+    "blocked a query of learned positions in the last layer\n"
+    "norms ln+\n"
+    "root transformer\n"
+    "embed .wte\n"
+    "position .wpe\n"
+    "layers .h.#\n"
+    "norm .ln_f\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "let INTER n_inner|intermediate_size//4*HIDDEN\n"
+    "attn attn pre=ln_1 causal q=q_proj+ k=k_proj+ v=v_proj+ o=c_proj+ rope='none'\n"
+    "mlp mlp pre=ln_2 up=c_fc+ down=c_proj+ act=activation_function//'gelu'\n"
+    "ignore *.attn.bias *.attn.masked_bias\n"
+    "carry transformer.wqe.*\n",
+
+    "model nemotron_h_puzzle\n"
+    "like nemotron_h\n"
+    "blocked experts of their own size in each layer\n"
+    "root model backbone\n"
+    "carry *.fc1_latent_proj.* *.fc2_latent_proj.* mtp.*\n",
+
+    "model nemotronh_nano_omni_reasoning_v3 NemotronH_Nano_Omni_Reasoning_V3\n"
+    "like nemotron_h\n"
+    "config llm_config text_config\n"
+    "tie absent\n"
+    "root language_model.backbone language_model.model\n"
+    "head language_model.lm_head\n"
+    "carry vision_model.* mlp1.* sound_encoder.* sound_projection.* mtp.* language_model.mtp.*\n",
+
+    "model nemotron_labs_diffusion\n"
+    "like mistral\n"
+    "blocked its attention is not known\n"
+    "root encoder\n"
+    "head diffusion_head\n",
+
+    "model bailing_hybrid\n"
+    "like deepseek_v3\n"
+    "blocked kimi delta attention\n"
+    "embed .word_embeddings\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':i>=(first_k_dense_replace//2)\n"
+    "let FULL layer_types?layer_types[i]=='full_attention':(i+1)%(layer_group_size//6)==0\n"
+    "drop mla mlp moe\n"
+    "opaque:kda attention if=!FULL in=q_proj,k_proj,v_proj out=o_proj|dense\n"
+    "opaque:mla attention if=FULL in=q_proj,kv_a_proj_with_mqa mid=kv_b_proj out=dense\n"
+    "mlp mlp if=!SPARSE pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "moe mlp if=SPARSE pre=post_attention_layernorm router=gate experts=num_experts\n"
+    "  top_k=num_experts_per_token|num_experts_per_tok inter=moe_intermediate_size score='sigmoid'\n"
+    "  choice_bias=gate.expert_bias groups=num_expert_group|n_group//1 top_groups=topk_group//1 group_score='top2'\n"
+    "  renorm=moe_renormalize|norm_topk_prob//true routed_scale=routed_scaling_factor//1 e_gate=experts.#.gate_proj\n"
+    "  e_up=experts.#.up_proj e_down=experts.#.down_proj s_gate=shared_experts.gate_proj\n"
+    "  s_up=shared_experts.up_proj s_down=shared_experts.down_proj\n"
+    "  s_inter=(num_shared_experts|n_shared_experts//1)*moe_intermediate_size\n"
+    "carry *.attention.* *.input_layernorm.weight\n",
+
+    "model solar_open2\n"
+    "like solar_open\n"
+    "blocked kimi delta attention\n"
+    "drop attn moe\n"
+    "opaque:full self_attn in=q_proj,k_proj,v_proj,g_proj out=o_proj\n"
+    "mlp mlp if=i<(first_k_dense_replace//0) pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "moe mlp if=i>=(first_k_dense_replace//0) pre=post_attention_layernorm router=gate experts=n_routed_experts\n"
+    "  top_k=num_experts_per_tok inter=moe_intermediate_size score='sigmoid'\n"
+    "  choice_bias=gate.e_score_correction_bias groups=n_group//1 top_groups=topk_group//1 group_score='top2'\n"
+    "  renorm=norm_topk_prob//true routed_scale=routed_scaling_factor//1 e_gate=experts.#.gate_proj\n"
+    "  e_up=experts.#.up_proj e_down=experts.#.down_proj s_gate=shared_experts.gate_proj\n"
+    "  s_up=shared_experts.up_proj s_down=shared_experts.down_proj\n"
+    "  s_inter=(n_shared_experts//1)*moe_intermediate_size\n"
+    "carry *.self_attn.* *.input_layernorm.*\n",
+
+    "model axk2\n"
+    "like deepseek_v32\n"
+    "blocked gated norms, an output gate within q_b\n"
+    "drop mla mlp moe\n"
+    "opaque self_attn in=q_a_proj,kv_a_proj_with_mqa mid=q_b_proj mid2=kv_b_proj out=o_proj\n"
+    "mlp mlp if=!SPARSE pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "moe mlp if=SPARSE router=gate experts=n_routed_experts top_k=num_experts_per_tok inter=moe_intermediate_size\n"
+    "  score='sigmoid' choice_bias=gate.e_score_correction_bias groups=n_group//1 top_groups=topk_group//1\n"
+    "  group_score='top2' renorm=norm_topk_prob//true routed_scale=routed_scaling_factor//1\n"
+    "  e_gate=experts.#.gate_proj e_up=experts.#.up_proj e_down=experts.#.down_proj s_gate=shared_experts.gate_proj\n"
+    "  s_up=shared_experts.up_proj s_down=shared_experts.down_proj\n"
+    "  s_inter=(n_shared_experts//1)*moe_intermediate_size\n"
+    "carry *.self_attn.* *.input_layernorm.* *.post_attention_layernorm.*\n",
+
+    "model xing4_0\n"
+    "like deepseek_v3\n"
+    "blocked hyper-connections\n"
+    "carry *.attn_hc.* *.ffn_hc.*\n",
+
+    "model glm5_next\n"
+    "like deepseek_v3\n"
+    "blocked hyper-connections, kimi delta attention\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':i>=(first_k_dense_replace//1)\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let LINEAR layer_types[i]=='linear_attention'\n"
+    "drop mla mlp moe\n"
+    "opaque:kda self_attn if=LINEAR in=q_proj,k_proj,v_proj out=o_proj\n"
+    "opaque:mla self_attn if=!LINEAR in=q_a_proj,kv_a_proj_with_mqa mid=q_b_proj mid2=kv_b_proj out=o_proj\n"
+    "mlp mlp if=!SPARSE pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "moe mlp if=SPARSE pre=post_attention_layernorm router=gate experts=n_routed_experts top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='sigmoid' choice_bias=gate.e_score_correction_bias groups=n_group//1\n"
+    "  top_groups=topk_group//1 group_score='top2' renorm=norm_topk_prob//true\n"
+    "  routed_scale=routed_scaling_factor//1 e_gate=experts.#.gate_proj e_up=experts.#.up_proj\n"
+    "  e_down=experts.#.down_proj s_gate=shared_experts.gate_proj s_up=shared_experts.up_proj\n"
+    "  s_down=shared_experts.down_proj s_inter=(n_shared_experts//1)*moe_intermediate_size\n"
+    "carry model.visual.* *.self_attn.* *.input_layernorm.* *.hc_* model.language_model.hc_head.*\n",
+
+    "model qwen4_exp_text\n"
+    "like qwen3_5_moe_text\n"
+    "blocked hyper-connections, n-gram embeddings, indexed attention\n"
+    "norm -\n"
+    "let LINEAR layer_types[i]=='linear_attention'\n"
+    "drop attn delta moe\n"
+    "opaque:full self_attn if=!LINEAR in=q_proj,k_proj,v_proj out=o_proj\n"
+    "opaque:delta linear_attn if=LINEAR in=in_proj_qkv,in_proj_z out=out_proj\n"
+    "moe mlp router=gate experts=num_experts top_k=num_experts_per_tok inter=moe_intermediate_size score='softmax'\n"
+    "  renorm=true e_gate=experts.#.gate_proj e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj\n"
+    "  e_gate_up=experts.gate_up_proj s_gate=shared_expert.gate_proj s_up=shared_expert.up_proj\n"
+    "  s_down=shared_expert.down_proj s_inter=shared_expert_intermediate_size s_mix=shared_expert_gate\n"
+    "carry *.self_attn.* *.linear_attn.* *.layers.*norm* *hyper_connection* *ngram_embedding* mtp.*\n",
+
+    "model qwen4_exp\n"
+    "like qwen4_exp_text\n"
+    "blocked hyper-connections, n-gram embeddings, indexed attention\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.language_model\n"
+    "carry model.visual.*\n",
+
+    "model deepseek_v4\n"
+    "blocked hyper-connections, compressed attention\n"
+    "root -\n"
+    "embed .embed\n"
+    "norm .norm\n"
+    "head head\n"
+    "let INTER moe_intermediate_size\n"
+    "opaque attn in=wq_a,wkv mid=wq_b mid2=wo_a! out=wo_b\n"
+    "moe ffn pre=ffn_norm router=gate experts=n_routed_experts top_k=num_experts_per_tok\n"
+    "  inter=moe_intermediate_size score='sqrtsoftplus' e_gate=experts.#.w1 e_up=experts.#.w3 e_down=experts.#.w2\n"
+    "  s_gate=shared_experts.w1 s_up=shared_experts.w3 s_down=shared_experts.w2\n"
+    "  s_inter=(n_shared_experts//1)*moe_intermediate_size\n"
+    "carry layers.* hc_* mtp.*\n",
+
+    "model inkling_mm_model\n"
+    "blocked short convolutions in and after attention, relative positions\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model.llm model.language_model\n"
+    "embed .embed norm=embed_norm\n"
+    "norm .norm\n"
+    "head model.llm.unembed|lm_head\n"
+    "let SPARSE i>=(first_k_dense_replace//0)\n"
+    "opaque attn in=wq_du,wk_dv,wv_dv,wr_du out=wo_ud\n"
+    "opaque:dense mlp if=!SPARSE in=w13_dn out=w2_md\n"
+    "opaque:experts mlp if=SPARSE in=experts.w13_weight,shared_w13_weight out=experts.w2_weight,shared_w2_weight\n"
+    "carry model.*\n",
+
+    "model agnes\n"
+    "like qwen3_5\n"
+    "blocked delta attention and a second mlp beside the first\n"
+    "drop attn delta mlp\n"
+    "opaque:delta delta_attn in=in_proj_qkv,in_proj_z out=out_proj\n"
+    "opaque:full global_attn in=q_proj,k_proj,v_proj out=o_proj\n"
+    "mlp mlp pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "mlp:beside mlp.parallel_ffn pre=post_attention_layernorm beside gate=gate_proj up=up_proj down=down_proj\n"
+    "carry model.* mtp.*\n",
+
+    "model k2_horizon\n"
+    "like qwen3_moe\n"
+    "blocked values of routed experts\n"
+    "attn = gate=gate_proj\n"
+    "opaque self_attn in=v_experts.#\n"
+    "moe = s_gate=shared_experts.gate_proj s_up=shared_experts.up_proj s_down=shared_experts.down_proj\n"
+    "  s_inter=(n_shared_experts//1)*moe_intermediate_size\n"
+    "carry *.self_attn.v_router.*\n",
+
+    "model spark2_5\n"
+    "like llama\n"
+    "blocked a reference to compare with: its words are all here\n"
+    "attn = -q -k -v qkv=q_k_v_proj o=out_proj gate=g_proj! gate_head\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n",
+
+    "model ernie4_5_vl_moe ernie4_5_moe_vl\n"
+    "# the vision experts have the numbers after those of text; the router is stored (in, out)\n"
+    "like ernie4_5_moe\n"
+    "config text_config\n"
+    "tie absent\n"
+    "root model model.language_model\n"
+    "let LAST moe_layer_end_index[0]//moe_layer_end_index//-1\n"
+    "let FIRST moe_layer_start_index[0]//moe_layer_start_index//1\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':i>=FIRST&&i<=(LAST<0?LAYERS-1:LAST)\n"
+    "moe = router=gate^ experts=moe_num_experts[0]//moe_num_experts\n"
+    "  inter=moe_intermediate_size[0]//moe_intermediate_size\n"
+    "  s_inter=(moe_num_shared_experts//0)*(moe_intermediate_size[0]//moe_intermediate_size)\n"
+    "carry *.mlp.experts.* *.mlp.gate.weight_1 vision_model.* model.vision_model.* model.resampler_model.*\n"
+    "  model.vision_tower.*\n",
+
+    "model hymba\n"
+    "blocked mamba and attention heads side by side in one module\n"
+    "norm .final_layernorm\n"
+    "opaque mamba in=in_proj out=out_proj\n"
+    "mlp moe.experts.0 pre=post_attention_layernorm gate=gate_proj up=up_proj down=down_proj\n"
+    "carry model.memory_tokens *.mamba.* *.input_layernorm.* *.pre_*\n",
+
+    "model zamba\n"
+    "blocked a shared block that reads the embedding again\n"
+    "norm .final_layernorm\n"
+    "tie tie_word_embeddings//true\n"
+    "let EPS rms_norm_eps//1e-5\n"
+    "let PERIODIC i==2||i>2&&(i-3)%(attn_layer_period//6)==(attn_layer_offset//4)\n"
+    "let HYBRID layers_block_type?layers_block_type[i]=='hybrid':PERIODIC\n"
+    "opaque mamba if=!HYBRID in=in_proj out=out_proj\n"
+    "opaque:linear - if=HYBRID in=linear\n"
+    "opaque:hybrid mamba_decoder.mamba if=HYBRID in=in_proj out=out_proj\n"
+    "carry model.layers.*\n",
+
+    "model zamba2\n"
+    "like zamba\n"
+    "blocked a shared block that reads the embedding again\n"
+    "let HYBRID layers_block_type?layers_block_type[i]=='hybrid':has(hybrid_layer_ids,i)\n",
+
+    "model jetmoe\n"
+    "blocked experts in attention\n"
+    "let EPS rms_norm_eps//1e-6\n"
+    "tie tie_word_embeddings//true\n"
+    "let ACT activation_function//'silu'\n"
+    "opaque self_attention in=kv_proj,experts.input_linear out=experts.output_linear\n"
+    "moe mlp pre=post_attention_layernorm router=router.layer experts=num_local_experts top_k=num_experts_per_tok\n"
+    "  score='topk_softmax' e_gate_up=input_linear e_down=output_linear\n"
+    "carry *.bias *.self_attention.experts.router.* *.input_layernorm.weight\n",
+
+    "model recurrent_gemma\n"
+    "blocked gated linear recurrence\n"
+    "norms rms1\n"
+    "norm .final_norm\n"
+    "let ACT hidden_activation//'gelu_pytorch_tanh'\n"
+    "let KIND (block_types//_block_types)[i%len(block_types//_block_types)]\n"
+    "embed .embed_tokens scale=sqrt(HIDDEN)\n"
+    "head lm_head softcap=logits_soft_cap//30\n"
+    "tie tie_word_embeddings//true\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//0.5\n"
+    "opaque temporal_block if=KIND=='recurrent' in=linear_x,linear_y out=linear_out\n"
+    "attn temporal_block if=KIND=='attention' pre=temporal_pre_norm causal q=q_proj+attention_bias\n"
+    "  k=k_proj+attention_bias v=v_proj+attention_bias o=o_proj+ window=attention_window_size\n"
+    "mlp mlp_block pre=channel_pre_norm gate=gate_proj+ up=up_proj+ down=down_proj+ inter=intermediate_size/2\n"
+    "carry *.temporal_block.* *.temporal_pre_norm.weight\n",
+
+    "model rwkv\n"
+    "blocked a recurrence of its own\n"
+    "norms ln+\n"
+    "root rwkv\n"
+    "embed .embeddings\n"
+    "layers .blocks.#\n"
+    "norm .ln_out\n"
+    "head head\n"
+    "let EPS layer_norm_epsilon//1e-5\n"
+    "opaque attention in=key,value,receptance out=output\n"
+    "opaque:mlp feed_forward in=key,receptance out=value\n"
+    "carry rwkv.blocks.*\n",
+
+    "model mellum\n"
+    "like qwen3_moe\n"
+    "let PARTIAL rope_parameters.partial_rotary_factor|partial_rotary_factor//1\n"
+    "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':true\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':false\n"
+    "let ROPE SLIDING?rope_parameters.sliding_attention.rope_theta:rope_parameters.full_attention.rope_theta\n"
+    "let HEAD_DIM head_dim//128\n"
+    "attn = window=SLIDING?sliding_window//1024:null theta=ROPE//(SLIDING?10000:500000)\n"
+    "  scaling=SLIDING?rope_parameters.sliding_attention:rope_parameters.full_attention\n"
+    "moe = renorm=norm_topk_prob//true\n"
+    "carry mtp.*\n",
+
+    "model mistral4\n"
+    "like deepseek_v3\n"
+    "need given(rope_parameters)||given(rope_scaling)\n"
+    "let SCORE_OK true\n"
+    "let METHOD_OK true\n"
+    "let ORIGINAL rope_parameters.original_max_position_embeddings|rope_scaling.original_max_position_embeddings\n"
+    "let BETA rope_parameters.llama_4_scaling_beta|rope_scaling.llama_4_scaling_beta//0\n"
+    "let THETA rope_parameters.rope_theta|rope_scaling.rope_theta|rope_theta//10000\n"
+    "mla = temper=ORIGINAL//1,BETA,0\n"
+    "mlp = gate=gate_proj up=up_proj down=down_proj\n"
+    "moe = score='softmax' -choice_bias\n",
+
+    "model granitemoe_swa\n"
+    "like granite_swa\n"
+    "let EPS rms_norm_eps//1e-6\n"
+    "let SHARED shared_intermediate_size//0\n"
+    "drop mlp\n"
+    "moe - pre=post_attention_layernorm scale=residual_multiplier//1\n"
+    "  router=block_sparse_moe.router|block_sparse_moe.router.layer experts=num_local_experts\n"
+    "  top_k=num_experts_per_tok score='topk_softmax'\n"
+    "  e_gate_up=block_sparse_moe.experts.gate_up_proj|block_sparse_moe.input_linear\n"
+    "  e_down=block_sparse_moe.experts.down_proj|block_sparse_moe.output_linear\n"
+    "  s_gate_up=shared_mlp.input_linear s_down=shared_mlp.output_linear s_inter=SHARED\n"
+    "tie tie_word_embeddings//false\n",
+
+    "model flint   # rope only in layers that slide\n"
+    "like qwen3_moe\n"
+    "let KV num_key_value_heads//4\n"
+    "let HEAD_DIM head_dim//128\n"
+    "let DENSE mlp_only_layers==null?i<2:has(mlp_only_layers,i)\n"
+    "let SPARSE !DENSE&&(i+1)%(decoder_sparse_step//1)==0\n"
+    "let SLIDING layer_types?layer_types[i]=='sliding_attention':i>=2&&i%4!=1&&i!=LAYERS-1\n"
+    "attn = sinks=softmax_offset|sinks window=SLIDING?sliding_window//513:null rope=SLIDING?'half':'none'\n"
+    "moe = score='sigmoid' renorm=norm_topk_prob//true s_gate=shared_expert.gate_proj s_up=shared_expert.up_proj\n"
+    "  s_down=shared_expert.down_proj s_inter=shared_expert_intermediate_size//1024\n",
+
+    "model minimax_m3_vl_text   # by the names of its class\n"
+    "like minimax_m3_vl\n"
+    "root model\n"
+    "head lm_head\n"
+    "mlp = -gate -up gate_up=gate_up_proj\n"
+    "moe mlp if=SPARSE pre=post_attention_layernorm router=gate experts=num_local_experts top_k=num_experts_per_tok\n"
+    "  score='sigmoid' choice_bias=gate.e_score_correction_bias renorm=true routed_scale=routed_scaling_factor//2\n"
+    "  limit=swiglu_limit//7 e_gate_up=experts.gate_up_proj e_down=experts.down_proj\n"
+    "  -e_gate -e_up -s_gate -s_up s_gate_up=shared_experts.gate_up_proj s_down=shared_experts.down_proj\n"
+    "  s_inter=shared_intermediate_size\n",
+
+    "model axk1\n"
+    "like deepseek_v3\n"
+    "let SPARSE\n"
+    "  mlp_layer_types?mlp_layer_types[i]=='sparse':i>=(first_k_dense_replace//1)&&i%(moe_layer_freq//1)==0\n"
+    "let METHOD_OK is(topk_method,null,'noaux_tc','none')\n"
+    "moe = post=post_mlp_layernorm choice_bias=gate.e_score_correction_bias+(topk_method//'noaux_tc')=='noaux_tc'\n"
+    "  s_inter=(n_shared_experts//1)*moe_intermediate_size\n"
+    "ignore *.post_mlp_layernorm.weight\n",
+
+    "model dual_stream_roformer\n"
+    "config gpt_model\n"
+    "norms ln\n"
+    "root -\n"
+    "let EPS eps//1e-6\n"
+    "let HEADS n_head\n"
+    "let LAYERS n_layer\n"
+    "let VOCAB shape_model_vocab_size+3\n"
+    "let THETA rope_theta//1000\n"
+    "let BIAS bias//false\n"
+    "let MORE i<n_layer-1\n"
+    "let INTER 4*HIDDEN\n"
+    "let ACT 'silu'\n"
+    "need !(use_pooled_text_embed//false)\n"
+    "embed transformer.wte\n"
+    "input text_proj+BIAS width=text_model_embed_dim\n"
+    "input bbox_proj+ width=3 if=use_bbox//false\n"
+    "codebook shape_proj+ width=shape_model_embed_dim rows=shape_model_vocab_size\n"
+    "layers transformer.dual_blocks.#\n"
+    "attn:text - text if=MORE pre=- causal rope='inter' qk=attn.pre_c.c_qk v=attn.pre_c.c_v+BIAS\n"
+    "  o=post_2.c_proj+BIAS\n"
+    "  q_norm=attn.pre_c.q_norm:rms@1e-5 k_norm=attn.pre_c.k_norm:rms@1e-5\n"
+    "attn:last - text if=!MORE pre=- causal rope='inter' k=attn.pre_c.c_k+BIAS v=attn.pre_c.c_v+BIAS\n"
+    "  k_norm=attn.pre_c.k_norm:rms@1e-5\n"
+    "attn - pre=- causal rope='inter' qk=attn.pre_x.c_qk v=attn.pre_x.c_v+BIAS o=post_1.c_proj+BIAS\n"
+    "  q_norm=attn.pre_x.q_norm:rms@1e-5 k_norm=attn.pre_x.k_norm:rms@1e-5\n"
+    "mlp post_1.mlp pre=- gate=gate_proj+BIAS up=up_proj+BIAS down=down_proj+BIAS\n"
+    "mlp:text post_2.mlp text if=MORE pre=- gate=gate_proj+BIAS up=up_proj+BIAS down=down_proj+BIAS\n"
+    "layers transformer.single_blocks.# count=n_single_layer\n"
+    "attn:single attn own pre=- causal rope='inter' qk=c_qk v=c_v+BIAS o=c_proj+BIAS q_norm=q_norm:rms@1e-5\n"
+    "  k_norm=k_norm:rms@1e-5\n"
+    "mlp:single mlp pre=- gate=gate_proj+BIAS up=up_proj+BIAS down=down_proj+BIAS\n"
+    "norm -:ln\n"
+    "head lm_head\n"
+    "tie false\n"};
+#endif
+/* [END OF DESCRIPTIONS] */
 
 CQUANT_DEF const char *cq_arch_builtin(size_t index) {
+#ifdef CQUANT_NO_ARCHS
+    (void)index;
+    return NULL;
+#else
     return index < sizeof cq__archs / sizeof cq__archs[0] ? cq__archs[index] : NULL;
+#endif
 }
 
-/* The one table of linears. Everything that is done to a linear follows from its row:
-     group     linears of a block with one number share their input, and so one Hessian; groups run in order
-     in, out   what the dimensions are
+/* ---- the words ----
+   Kinds of block that may have a word; embed, position and head have words too, so they count as blocks here. */
+#define CQ__EMBED ((int)CQ_BLOCK_KINDS)
+#define CQ__POSITION (CQ__EMBED + 1)
+#define CQ__HEAD (CQ__EMBED + 2)
+#define CQ__FINAL (CQ__EMBED + 3)
+#define CQ__INPUT (CQ__EMBED + 4)
+#define CQ__CODEBOOK (CQ__INPUT + CQ_MAX_INPUTS)
+#define CQ__SIDE (CQ__CODEBOOK + 1)
+#define CQ__KIND(k) (1u << (unsigned)(k))
+#define CQ__ATTN CQ__KIND(CQ_BLOCK_ATTENTION)
+#define CQ__MLA CQ__KIND(CQ_BLOCK_MLA)
+#define CQ__MLP CQ__KIND(CQ_BLOCK_MLP)
+#define CQ__MOE CQ__KIND(CQ_BLOCK_MOE)
+#define CQ__MAMBA CQ__KIND(CQ_BLOCK_MAMBA)
+#define CQ__MAMBA2 CQ__KIND(CQ_BLOCK_MAMBA2)
+#define CQ__CONV CQ__KIND(CQ_BLOCK_CONV)
+#define CQ__DELTA CQ__KIND(CQ_BLOCK_DELTA)
+#define CQ__LIGHTNING CQ__KIND(CQ_BLOCK_LIGHTNING)
+#define CQ__OPAQUE CQ__KIND(CQ_BLOCK_OPAQUE)
+#define CQ__BLOCKS (CQ__KIND(CQ_BLOCK_KINDS) - 1u)
+#define CQ__ATTNS (CQ__ATTN | CQ__MLA)
+#define CQ__MIXERS (CQ__MAMBA | CQ__MAMBA2 | CQ__DELTA)
+
+typedef enum cq__word_type { CQ__FLAG, CQ__EXPR, CQ__NORM, CQ__LINEAR, CQ__PARAM, CQ__NAMES } cq__word_type;
+
+/* identifier, spelling, kinds of block, type, and of norms, linears and parameters their place in cq_block. The order
+   is that in which a block is printed, and linears are listed. */
+#define CQ__WORD_LIST(X)                                                                                               \
+    X(PRE, "pre", CQ__BLOCKS, NORM, CQ_NORM_PRE)                                                                       \
+    X(POST, "post", CQ__BLOCKS, NORM, CQ_NORM_POST)                                                                    \
+    X(AFTER, "after", CQ__BLOCKS, NORM, CQ_NORM_AFTER)                                                                 \
+    X(JOINT, "joint", CQ__BLOCKS, NORM, CQ_NORM_JOINT)                                                                 \
+    X(IF, "if", CQ__BLOCKS | CQ__KIND(CQ__FINAL) | CQ__KIND(CQ__INPUT) | CQ__KIND(CQ__SIDE), EXPR, 0)                  \
+    X(BESIDE, "beside", CQ__BLOCKS, FLAG, 0)                                                                           \
+    X(SCALE, "scale", CQ__BLOCKS | CQ__KIND(CQ__EMBED) | CQ__KIND(CQ__HEAD) | CQ__KIND(CQ__SIDE), EXPR, 0)             \
+    X(IN_SCALE, "in_scale", CQ__BLOCKS | CQ__KIND(CQ__SIDE), EXPR, 0)                                                  \
+    X(KEEP, "keep", CQ__BLOCKS, EXPR, 0)                                                                               \
+    X(LATE, "late", CQ__MOE, FLAG, 0)                                                                                  \
+    X(STREAM, "stream", CQ__ATTN | CQ__MLP | CQ__MOE, PARAM, CQ_PARAM_STREAM)                                          \
+    X(TEXT, "text", CQ__ATTN | CQ__MLP, FLAG, 0)                                                                       \
+    X(OWN, "own", CQ__ATTN, FLAG, 0)                                                                                   \
+    X(REUSE, "reuse", CQ__ATTN, EXPR, 0)                                                                               \
+    X(SIDE_ROW, "side", CQ__MLP, FLAG, 0)                                                                              \
+    X(Q, "q", CQ__ATTNS, LINEAR, CQ_ROLE_Q)                                                                            \
+    X(QK, "qk", CQ__ATTN, LINEAR, CQ_ROLE_QK)                                                                          \
+    X(QKV, "qkv", CQ__ATTN | CQ__DELTA | CQ__LIGHTNING, LINEAR, CQ_ROLE_QKV)                                           \
+    X(K, "k", CQ__ATTN, LINEAR, CQ_ROLE_K)                                                                             \
+    X(V, "v", CQ__ATTN, LINEAR, CQ_ROLE_V)                                                                             \
+    X(KV, "kv", CQ__ATTN, LINEAR, CQ_ROLE_KV)                                                                          \
+    X(QKVZ, "qkvz", CQ__DELTA, LINEAR, CQ_ROLE_QKVZ)                                                                   \
+    X(BA, "ba", CQ__DELTA, LINEAR, CQ_ROLE_BA)                                                                         \
+    X(Z, "z", CQ__DELTA, LINEAR, CQ_ROLE_Z)                                                                            \
+    X(B, "b", CQ__DELTA, LINEAR, CQ_ROLE_B)                                                                            \
+    X(A, "a", CQ__DELTA, LINEAR, CQ_ROLE_A)                                                                            \
+    X(OUT_GATE, "gate", CQ__ATTN | CQ__LIGHTNING, LINEAR, CQ_ROLE_OUT_GATE)                                            \
+    X(Q_A, "q_a", CQ__MLA, LINEAR, CQ_ROLE_Q_A)                                                                        \
+    X(KV_A, "kv_a", CQ__MLA, LINEAR, CQ_ROLE_KV_A)                                                                     \
+    X(Q_B, "q_b", CQ__MLA, LINEAR, CQ_ROLE_Q_B)                                                                        \
+    X(KV_B, "kv_b", CQ__MLA, LINEAR, CQ_ROLE_KV_B)                                                                     \
+    X(O, "o", CQ__ATTNS, LINEAR, CQ_ROLE_O)                                                                            \
+    X(GATE, "gate", CQ__MLP, LINEAR, CQ_ROLE_GATE)                                                                     \
+    X(UP, "up", CQ__MLP, LINEAR, CQ_ROLE_UP)                                                                           \
+    X(GATE_UP, "gate_up", CQ__MLP, LINEAR, CQ_ROLE_GATE_UP)                                                            \
+    X(DOWN, "down", CQ__MLP, LINEAR, CQ_ROLE_DOWN)                                                                     \
+    X(ROUTER, "router", CQ__MOE, LINEAR, CQ_ROLE_ROUTER)                                                               \
+    X(S_MIX, "s_mix", CQ__MOE, LINEAR, CQ_ROLE_SHARED_MIX)                                                             \
+    X(MIX2, "mix2", CQ__MOE, LINEAR, CQ_ROLE_MIX2)                                                                     \
+    X(E_IN, "e_in", CQ__MOE, LINEAR, CQ_ROLE_EXPERT_IN)                                                                \
+    X(E_OUT, "e_out", CQ__MOE, LINEAR, CQ_ROLE_EXPERT_OUT)                                                             \
+    X(S_GATE, "s_gate", CQ__MOE, LINEAR, CQ_ROLE_SHARED_GATE)                                                          \
+    X(S_UP, "s_up", CQ__MOE, LINEAR, CQ_ROLE_SHARED_UP)                                                                \
+    X(S_GATE_UP, "s_gate_up", CQ__MOE, LINEAR, CQ_ROLE_SHARED_GATE_UP)                                                 \
+    X(E_GATE, "e_gate", CQ__MOE, LINEAR, CQ_ROLE_EXPERT_GATE)                                                          \
+    X(E_UP, "e_up", CQ__MOE, LINEAR, CQ_ROLE_EXPERT_UP)                                                                \
+    X(E_GATE_UP, "e_gate_up", CQ__MOE, LINEAR, CQ_ROLE_EXPERT_GATE_UP)                                                 \
+    X(S_DOWN, "s_down", CQ__MOE, LINEAR, CQ_ROLE_SHARED_DOWN)                                                          \
+    X(E_DOWN, "e_down", CQ__MOE, LINEAR, CQ_ROLE_EXPERT_DOWN)                                                          \
+    X(IN, "in", CQ__MAMBA | CQ__MAMBA2 | CQ__CONV | CQ__KIND(CQ__EMBED) | CQ__KIND(CQ__SIDE), LINEAR, CQ_ROLE_IN)      \
+    X(X_PROJ, "x", CQ__MAMBA, LINEAR, CQ_ROLE_X)                                                                       \
+    X(DT, "dt", CQ__MAMBA, LINEAR, CQ_ROLE_DT)                                                                         \
+    X(OUT, "out", CQ__MIXERS | CQ__CONV | CQ__LIGHTNING | CQ__KIND(CQ__HEAD), LINEAR, CQ_ROLE_OUT)                     \
+    X(NAMES_IN, "in", CQ__OPAQUE, NAMES, CQ_ROLE_IN)                                                                   \
+    X(NAMES_MID, "mid", CQ__OPAQUE, NAMES, CQ_ROLE_MID)                                                                \
+    X(NAMES_MID2, "mid2", CQ__OPAQUE, NAMES, CQ_ROLE_MID2)                                                             \
+    X(NAMES_OUT, "out", CQ__OPAQUE, NAMES, CQ_ROLE_OUT)                                                                \
+    X(Q_NORM, "q_norm", CQ__ATTN, NORM, CQ_NORM_Q)                                                                     \
+    X(K_NORM, "k_norm", CQ__ATTN, NORM, CQ_NORM_K)                                                                     \
+    X(Q_A_NORM, "q_a_norm", CQ__MLA, NORM, CQ_NORM_Q)                                                                  \
+    X(ROUTER_NORM, "router_norm", CQ__MOE, NORM, CQ_NORM_ROUTER)                                                       \
+    X(KV_A_NORM, "kv_a_norm", CQ__MLA, NORM, CQ_NORM_K)                                                                \
+    X(V_NORM, "v_norm", CQ__ATTN, NORM, CQ_NORM_V)                                                                     \
+    X(SUB_NORM, "sub_norm", CQ__ATTN | CQ__MLP, NORM, CQ_NORM_SUB)                                                     \
+    X(DT_NORM, "dt_norm", CQ__MAMBA, NORM, CQ_NORM_DT)                                                                 \
+    X(B_NORM, "b_norm", CQ__MAMBA, NORM, CQ_NORM_B)                                                                    \
+    X(C_NORM, "c_norm", CQ__MAMBA, NORM, CQ_NORM_C)                                                                    \
+    X(NORM, "norm", CQ__MAMBA2 | CQ__DELTA | CQ__LIGHTNING | CQ__KIND(CQ__EMBED) | CQ__KIND(CQ__HEAD) |                \
+      CQ__KIND(CQ__SIDE), NORM, CQ_NORM_GATED)                                                                         \
+    X(SINKS, "sinks", CQ__ATTN, PARAM, CQ_PARAM_SINKS)                                                                 \
+    X(CHOICE_BIAS, "choice_bias", CQ__MOE, PARAM, CQ_PARAM_CHOICE_BIAS)                                                \
+    X(E_SCALE, "e_scale", CQ__MOE, PARAM, CQ_PARAM_EXPERT_SCALE)                                                       \
+    X(ACT_P, "act_p", CQ__MLP, PARAM, CQ_PARAM_ACT_P)                                                                  \
+    X(ACT_N, "act_n", CQ__MLP, PARAM, CQ_PARAM_ACT_N)                                                                  \
+    X(CONVOLUTION, "conv", CQ__MIXERS | CQ__CONV, PARAM, CQ_PARAM_CONV)                                                \
+    X(A_LOG, "a_log", CQ__MIXERS, PARAM, CQ_PARAM_A_LOG)                                                               \
+    X(D, "d", CQ__MAMBA | CQ__MAMBA2, PARAM, CQ_PARAM_D)                                                               \
+    X(DT_BIAS, "dt_bias", CQ__MAMBA2 | CQ__DELTA, PARAM, CQ_PARAM_DT_BIAS)                                             \
+    X(CAUSAL, "causal", CQ__ATTNS, FLAG, 0)                                                                            \
+    X(FULL, "full", CQ__ATTNS, FLAG, 0)                                                                                \
+    X(LAYOUT, "layout", CQ__ATTN, EXPR, 0)                                                                             \
+    X(Q_GATE, "q_gate", CQ__ATTN, FLAG, 0)                                                                             \
+    X(GATE_HEAD, "gate_head", CQ__ATTN, FLAG, 0)                                                                       \
+    X(GATE_ACT, "gate_act", CQ__ATTN, EXPR, 0)                                                                         \
+    X(WINDOW, "window", CQ__ATTNS, EXPR, 0)                                                                            \
+    X(CHUNK, "chunk", CQ__ATTN, EXPR, 0)                                                                               \
+    X(BLOCK, "block", CQ__ATTN, EXPR, 0)                                                                               \
+    X(HEADS, "heads", CQ__ATTNS | CQ__MAMBA2 | CQ__LIGHTNING, EXPR, 0)                                                 \
+    X(KV_HEADS, "kv_heads", CQ__ATTN, EXPR, 0)                                                                         \
+    X(HEAD_DIM, "head_dim", CQ__ATTN | CQ__MAMBA2 | CQ__LIGHTNING, EXPR, 0)                                            \
+    X(V_DIM, "v_dim", CQ__ATTNS | CQ__DELTA, EXPR, 0)                                                                  \
+    X(NOPE, "nope", CQ__MLA, EXPR, 0)                                                                                  \
+    X(Q_RANK, "q_rank", CQ__MLA, EXPR, 0)                                                                              \
+    X(KV_RANK, "kv_rank", CQ__MLA, EXPR, 0)                                                                            \
+    X(Q_SCALE, "q_scale", CQ__MLA, EXPR, 0)                                                                            \
+    X(KV_SCALE, "kv_scale", CQ__MLA, EXPR, 0)                                                                          \
+    X(SCALE_QK, "scale_qk", CQ__ATTNS, EXPR, 0)                                                                        \
+    X(SOFTCAP, "softcap", CQ__ATTNS | CQ__KIND(CQ__HEAD), EXPR, 0)                                                     \
+    X(CLIP, "clip", CQ__ATTN, EXPR, 0)                                                                                 \
+    X(ROPE, "rope", CQ__ATTNS, EXPR, 0)                                                                                \
+    X(THETA, "theta", CQ__ATTNS, EXPR, 0)                                                                              \
+    X(SCALING, "scaling", CQ__ATTNS, EXPR, 0)                                                                          \
+    X(ROPE_DIM, "rope_dim", CQ__ATTNS, EXPR, 0)                                                                        \
+    X(QK_NORM, "qk_norm", CQ__ATTN, EXPR, 0)                                                                           \
+    X(QK_IF, "qk_if", CQ__ATTN, EXPR, 0)                                                                               \
+    X(QK_LATE, "qk_late", CQ__ATTN, FLAG, 0)                                                                           \
+    X(ALIBI, "alibi", CQ__ATTN, EXPR, 0)                                                                               \
+    X(ALIBI_SCALE, "alibi_scale", CQ__ATTN, EXPR, 0)                                                                   \
+    X(K_SCALE, "k_scale", CQ__ATTN, EXPR, 0)                                                                           \
+    X(TEMPER, "temper", CQ__ATTNS, EXPR, 0)                                                                            \
+    X(INTER, "inter", CQ__MLP | CQ__MOE, EXPR, 0)                                                                      \
+    X(ACT, "act", CQ__MLP | CQ__MOE | CQ__KIND(CQ__HEAD), EXPR, 0)                                                     \
+    X(GATE_SCALE, "gate_scale", CQ__MLP, EXPR, 0)                                                                      \
+    X(LIMIT, "limit", CQ__MLP | CQ__MOE, EXPR, 0)                                                                      \
+    X(EXPERTS, "experts", CQ__MOE, EXPR, 0)                                                                            \
+    X(TOP_K, "top_k", CQ__MOE, EXPR, 0)                                                                                \
+    X(IDENTITY, "identity", CQ__MOE, EXPR, 0)                                                                          \
+    X(LATENT, "latent", CQ__MOE, EXPR, 0)                                                                              \
+    X(JITTER, "jitter", CQ__MOE, EXPR, 0)                                                                              \
+    X(SCORE, "score", CQ__MOE, EXPR, 0)                                                                                \
+    X(GROUPS, "groups", CQ__MOE | CQ__MAMBA2, EXPR, 0)                                                                 \
+    X(TOP_GROUPS, "top_groups", CQ__MOE, EXPR, 0)                                                                      \
+    X(GROUP_SCORE, "group_score", CQ__MOE, EXPR, 0)                                                                    \
+    X(RENORM, "renorm", CQ__MOE, EXPR, 0)                                                                              \
+    X(ROUTED_SCALE, "routed_scale", CQ__MOE, EXPR, 0)                                                                  \
+    X(ROUTER_SCALE, "router_scale", CQ__MOE, EXPR, 0)                                                                  \
+    X(SCORE_IN, "score_in", CQ__MOE, FLAG, 0)                                                                          \
+    X(PAIRS, "e_pairs", CQ__MOE, FLAG, 0)                                                                              \
+    X(S_INTER, "s_inter", CQ__MOE, EXPR, 0)                                                                            \
+    X(STATE, "state", CQ__MAMBA | CQ__MAMBA2, EXPR, 0)                                                                 \
+    X(KERNEL, "kernel", CQ__MIXERS | CQ__CONV, EXPR, 0)                                                                \
+    X(INNER, "inner", CQ__MAMBA, EXPR, 0)                                                                              \
+    X(RANK, "rank", CQ__MAMBA, EXPR, 0)                                                                                \
+    X(DT_MIN, "dt_min", CQ__MAMBA2, EXPR, 0)                                                                           \
+    X(DT_MAX, "dt_max", CQ__MAMBA2, EXPR, 0)                                                                           \
+    X(NORM_FIRST, "norm_first", CQ__MAMBA2, EXPR, 0)                                                                   \
+    X(MULTS, "mults", CQ__MAMBA2, EXPR, 0)                                                                             \
+    X(K_HEADS, "k_heads", CQ__DELTA, EXPR, 0)                                                                          \
+    X(V_HEADS, "v_heads", CQ__DELTA, EXPR, 0)                                                                          \
+    X(K_DIM, "k_dim", CQ__DELTA, EXPR, 0)                                                                              \
+    X(ROWS, "rows", CQ__KIND(CQ__EMBED) | CQ__KIND(CQ__HEAD) | CQ__KIND(CQ__CODEBOOK) | CQ__KIND(CQ__SIDE),            \
+      EXPR, 0)                                                                                                         \
+    X(WIDTH, "width", CQ__KIND(CQ__INPUT) | CQ__KIND(CQ__CODEBOOK) | CQ__KIND(CQ__SIDE), EXPR, 0)                      \
+    X(SUM_SCALE, "sum_scale", CQ__KIND(CQ__SIDE), EXPR, 0)                                                             \
+    X(OFFSET, "offset", CQ__KIND(CQ__POSITION), EXPR, 0)                                                               \
+    X(STEPS, "steps", CQ__KIND(CQ__POSITION), EXPR, 0)                                                                 \
+    X(DENSE, "dense", CQ__KIND(CQ__HEAD), LINEAR, CQ_ROLE_IN)                                                          \
+    X(HEAD_BIAS, "bias", CQ__KIND(CQ__HEAD), EXPR, 0)                                                                  \
+    X(NORMALIZE, "normalize", CQ__KIND(CQ__HEAD), EXPR, 0)
+
+#define CQ__WORD_ENUM(id, text, kinds, type, place) CQ__W_##id,
+#define CQ__WORD_ROW(id, text, kinds, type, place) {text, kinds, (uint8_t)CQ__##type, (uint8_t)(place)},
+typedef enum cq__word_id { CQ__WORD_LIST(CQ__WORD_ENUM) CQ__WORDS } cq__word_id;
+typedef struct cq__word_row {
+    const char *text;
+    uint32_t kinds;
+    uint8_t type, place;
+} cq__word_row;
+static const cq__word_row cq__word_table[CQ__WORDS] = {CQ__WORD_LIST(CQ__WORD_ROW)};
+
+static const char *const cq__kinds[CQ_BLOCK_KINDS] = {"attn",  "mla",   "mlp",       "moe",   "mamba", "mamba2",
+                                                      "conv", "delta", "lightning", "opaque"};
+CQUANT_DEF const char *cq_block_name(cq_block_kind kind) { return cq__kinds[kind]; }
+
+/* ---- the linears ----
+   Everything that is done to a linear follows from its row:
+     group       linears of a block with one number share their input, and so one Hessian; groups run in order.
+                 CQ__NO_GROUP: never quantised
      stream_in   reads the residual stream: the norm's gain folds into it, R1 applies on the input side
      stream_out  writes the residual stream: R1 applies on the output side
-     heads_out, heads_in   its output / input is made of attention heads that R2 rotates: v and o */
-typedef enum cq__dim { CQ__DIM_HIDDEN, CQ__DIM_Q, CQ__DIM_KV, CQ__DIM_INTER } cq__dim;
+     values_out, values_in   its output has, or its input is, the values of attention heads, which R2 rotates */
+#define CQ__NO_GROUP 9u
 typedef struct cq__role_row {
     const char *name;
-    uint8_t kind, group, in, out; /* cq_block_kind, 0 or 1, cq__dim, cq__dim */
-    bool stream_in, stream_out, heads_out, heads_in;
+    uint8_t group;
+    bool stream_in, stream_out, values_out, values_in;
 } cq__role_row;
 static const cq__role_row cq__roles[CQ_ROLE_COUNT] = {
-    {"q", CQ_BLOCK_ATTENTION, 0, CQ__DIM_HIDDEN, CQ__DIM_Q, true, false, false, false},
-    {"k", CQ_BLOCK_ATTENTION, 0, CQ__DIM_HIDDEN, CQ__DIM_KV, true, false, false, false},
-    {"v", CQ_BLOCK_ATTENTION, 0, CQ__DIM_HIDDEN, CQ__DIM_KV, true, false, true, false},
-    {"o", CQ_BLOCK_ATTENTION, 1, CQ__DIM_Q, CQ__DIM_HIDDEN, false, true, false, true},
-    {"gate", CQ_BLOCK_MLP, 0, CQ__DIM_HIDDEN, CQ__DIM_INTER, true, false, false, false},
-    {"up", CQ_BLOCK_MLP, 0, CQ__DIM_HIDDEN, CQ__DIM_INTER, true, false, false, false},
-    {"down", CQ_BLOCK_MLP, 1, CQ__DIM_INTER, CQ__DIM_HIDDEN, false, true, false, false}};
+    {"q", 0, true, false, false, false},
+    {"k", 0, true, false, false, false},
+    {"v", 0, true, false, true, false},
+    {"qk", 0, true, false, false, false},
+    {"kv", 0, true, false, true, false},
+    {"qkv", 0, true, false, true, false},
+    {"gate", 0, true, false, false, false},
+    {"o", 1, false, true, false, true},
+    {"q_a", 0, true, false, false, false},
+    {"kv_a", 0, true, false, false, false},
+    {"q_b", 1, false, false, false, false},
+    {"kv_b", 2, false, false, true, false},
+    {"gate", 0, true, false, false, false},
+    {"up", 0, true, false, false, false},
+    {"gate_up", 0, true, false, false, false},
+    {"down", 1, false, true, false, false},
+    {"router", CQ__NO_GROUP, true, false, false, false},
+    {"s_mix", CQ__NO_GROUP, true, false, false, false},
+    {"mix2", CQ__NO_GROUP, true, false, false, false},
+    {"e_in", CQ__NO_GROUP, true, false, false, false},
+    {"e_out", CQ__NO_GROUP, false, true, false, false},
+    {"e_gate", 0, true, false, false, false},
+    {"e_up", 0, true, false, false, false},
+    {"e_gate_up", 0, true, false, false, false},
+    {"e_down", 1, false, true, false, false},
+    {"s_gate", 0, true, false, false, false},
+    {"s_up", 0, true, false, false, false},
+    {"s_gate_up", 0, true, false, false, false},
+    {"s_down", 1, false, true, false, false},
+    {"in", 0, true, false, false, false},
+    {"x", 1, false, false, false, false},
+    {"dt", 2, false, false, false, false},
+    {"out", 3, false, true, false, false},
+    {"qkvz", 0, true, false, false, false},
+    {"ba", 0, true, false, false, false},
+    {"z", 0, true, false, false, false},
+    {"b", 0, true, false, false, false},
+    {"a", 0, true, false, false, false},
+    {"mid", 1, false, false, false, false},
+    {"mid2", 2, false, false, false, false}};
 
 CQUANT_DEF const char *cq_role_name(cq_role role) { return cq__roles[role].name; }
 
-/* ---- the reader of descriptions ---- */
-static bool cq__str_eq(cq_str s, const char *literal) {
-    size_t n = cq__strlen(literal);
-    return s.n == n && cq__equal(s.p, literal, n);
-}
-static cq_str cq__str(const char *p, size_t n) {
-    cq_str s;
-    s.p = p;
-    s.n = n;
-    return s;
+/* The group of a role in a kind of block: "o" comes third in latent attention and "out" second where nothing stands
+   between. */
+static size_t cq__role_group(cq_block_kind kind, cq_role role) {
+    if (role == CQ_ROLE_O && kind == CQ_BLOCK_MLA) return 3;
+    if (role == CQ_ROLE_OUT && kind != CQ_BLOCK_MAMBA && kind != CQ_BLOCK_OPAQUE) return 1;
+    return cq__roles[role].group;
 }
 
-typedef struct cq__words {
-    const char *text;
-    size_t at, end;
-} cq__words;
-/* next word of the line; n = 0 at its end */
-static cq_str cq__word(cq__words *w) {
-    size_t begin;
-    while (w->at < w->end && (w->text[w->at] == ' ' || w->text[w->at] == '\t' || w->text[w->at] == '\r')) w->at++;
-    begin = w->at;
-    while (w->at < w->end && w->text[w->at] != ' ' && w->text[w->at] != '\t' && w->text[w->at] != '\n' &&
-           w->text[w->at] != '\r')
-        w->at++;
-    return cq__str(w->text + begin, w->at - begin);
-}
-
-static cq_status cq__arch_fail(cq_error *err, const char *text, cq_str word, const char *what) {
-    return cq_fail_at(err, CQ_ERR_FORMAT, what, word.p, word.n, (uint64_t)(word.p - text), INT64_MIN);
-}
-
-/* one word of a block: NAME, or KEY=VALUE */
-static cq_status cq__arch_block_word(cq_block_desc *b, const char *text, cq_str word, cq_error *err) {
-    size_t eq = 0;
-    while (eq < word.n && word.p[eq] != '=') eq++;
-    cq_str key = cq__str(word.p, eq), value = cq__str(word.p + eq, 0);
-    if (eq < word.n) value = cq__str(word.p + eq + 1, word.n - eq - 1);
-    if (eq == word.n) {
-        if (b->kind == CQ_BLOCK_ATTENTION && cq__str_eq(word, "causal")) b->causal = true;
-        else if (b->kind == CQ_BLOCK_ATTENTION && cq__str_eq(word, "full")) b->full = true;
-        else return cq__arch_fail(err, text, word, "unknown word in a block; see the list above the descriptions");
-        return CQ_OK;
-    }
-    if (!value.n) return cq__arch_fail(err, text, word, "a value must follow '='");
-    for (size_t r = 0; r < CQ_ROLE_COUNT; r++)
-        if (cq__roles[r].kind == (uint8_t)b->kind && cq__str_eq(key, cq__roles[r].name)) {
-            cq_role_desc *d = &b->role[r];
-            size_t plus = 0;
-            if (d->name.n) return cq__arch_fail(err, text, word, "this word stands twice in the block");
-            while (plus < value.n && value.p[plus] != '+') plus++;
-            d->name = cq__str(value.p, plus);
-            d->bias = plus + 1 == value.n;
-            if (plus + 1 < value.n) d->bias_key = cq__str(value.p + plus + 1, value.n - plus - 1);
-            return d->name.n ? CQ_OK : cq__arch_fail(err, text, word, "a linear needs a name");
-        }
-    cq_str *to = cq__str_eq(key, "pre")           ? &b->pre
-                 : b->kind != CQ_BLOCK_ATTENTION  ? NULL
-                 : cq__str_eq(key, "q_norm")      ? &b->q_norm
-                 : cq__str_eq(key, "k_norm")      ? &b->k_norm
-                 : cq__str_eq(key, "window")      ? &b->window
-                 : cq__str_eq(key, "window_if")   ? &b->window_if
-                 : cq__str_eq(key, "window_from") ? &b->window_from
-                                                  : NULL;
-    if (!to)
-        return cq__arch_fail(err, text, key, "unknown word in this kind of block; see the list above the descriptions");
-    if (to->n) return cq__arch_fail(err, text, word, "this word stands twice in the block");
-    *to = value;
-    return CQ_OK;
-}
-
-CQUANT_DEF cq_status cq_arch_parse(cq_arch *arch, const char *text, size_t len, cq_error *err) {
-    cq__words w;
-    cq__fill(arch, 0, sizeof *arch);
-    arch->text = cq__str(text, len);
-    w.text = text;
-    w.end = len;
-    for (w.at = 0; w.at < len; w.at++) { /* a line a turn; w.at then stands on its newline */
-        cq_str word = cq__word(&w), value;
-        if (!word.n) continue;
-        if (cq__str_eq(word, "attn") || cq__str_eq(word, "mlp")) {
-            cq_block_desc *b = &arch->block[arch->blocks];
-            if (arch->blocks == CQ_MAX_BLOCKS) return cq__arch_fail(err, text, word, "too many blocks in a layer");
-            b->kind = word.n == 4 ? CQ_BLOCK_ATTENTION : CQ_BLOCK_MLP;
-            for (size_t i = 0; i < arch->blocks && b->kind == CQ_BLOCK_ATTENTION; i++)
-                if (arch->block[i].kind == CQ_BLOCK_ATTENTION)
-                    return cq__arch_fail(err, text, word, "a layer has one attention block: it has one cache");
-            b->prefix = cq__word(&w);
-            if (!b->prefix.n) return cq__arch_fail(err, text, word, "a block needs the path of its module");
-            for (cq_str v = cq__word(&w); v.n; v = cq__word(&w)) {
-                cq_status st = cq__arch_block_word(b, text, v, err);
-                if (st) return st;
-            }
-            if (!b->pre.n) return cq__arch_fail(err, text, word, "a block needs pre=NORM");
-            if (b->kind == CQ_BLOCK_ATTENTION && b->causal == b->full)
-                return cq__arch_fail(err, text, word, "attention is either causal or full");
-            for (size_t r = 0; r < CQ_ROLE_COUNT; r++)
-                if (cq__roles[r].kind == (uint8_t)b->kind && !b->role[r].name.n)
-                    return cq_fail_at(err, CQ_ERR_FORMAT, "a block lacks this linear", cq__roles[r].name,
-                                      cq__strlen(cq__roles[r].name), (uint64_t)(word.p - text), INT64_MIN);
-            arch->blocks++;
-            continue;
-        }
-        value = cq__word(&w);
-        if (cq__str_eq(word, "tie") || cq__str_eq(word, "kv-heads-required")) {
-            if (word.n == 3) arch->tie = true;
-            else arch->heads_required = true;
-        } else if (cq__str_eq(word, "diffusion")) {
-            arch->diffusion = true;
-            if (value.n && !cq__str_eq(value, "shift"))
-                return cq__arch_fail(err, text, value, "only 'shift' may follow 'diffusion'");
-            arch->shift = value.n != 0;
-            value.n = 0;
-        } else {
-            cq_str *to = cq__str_eq(word, "model")    ? &arch->name
-                         : cq__str_eq(word, "embed")  ? &arch->embed
-                         : cq__str_eq(word, "layers") ? &arch->layers
-                         : cq__str_eq(word, "norm")   ? &arch->norm
-                         : cq__str_eq(word, "head")   ? &arch->head
-                         : cq__str_eq(word, "ignore") ? &arch->ignore
-                                                      : NULL;
-            if (!to) return cq__arch_fail(err, text, word, "unknown statement; see the list above the descriptions");
-            if (!value.n) return cq__arch_fail(err, text, word, "this statement needs a value");
-            if (to->n) return cq__arch_fail(err, text, word, "this statement stands twice");
-            *to = value;
-            value.n = 0;
-        }
-        if (!value.n) value = cq__word(&w);
-        if (value.n) return cq__arch_fail(err, text, value, "one word too many");
-    }
-    if (!arch->name.n || !arch->embed.n || !arch->layers.n || !arch->norm.n || !arch->head.n || !arch->blocks)
-        return cq_fail_at(err, CQ_ERR_FORMAT,
-                          "a description needs model, embed, layers, at least one block, norm and head", NULL, 0, len,
-                          INT64_MIN);
-    for (size_t i = 0; i < arch->layers.n; i++)
-        if (arch->layers.p[i] == '#') return CQ_OK;
-    return cq__arch_fail(err, text, arch->layers, "the path of the layers needs a # for their number");
-}
-
-CQUANT_DEF cq_status cq_arch_find(cq_arch *arch, const char *model_type, size_t len, cq_error *err) {
-    for (size_t i = 0; cq_arch_builtin(i); i++) {
-        const char *text = cq_arch_builtin(i);
-        cq_status st = cq_arch_parse(arch, text, cq__strlen(text), err);
-        if (st) return st;
-        if (arch->name.n == len && cq__equal(arch->name.p, model_type, len)) return CQ_OK;
-    }
-    return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "no description of this model_type; cq_arch_builtin has those there are",
-                      model_type, len, UINT64_MAX, INT64_MIN);
-}
-
-/* ===================================================================================================================
-   [LESSON 5 binding]  description + config.json + tensors
-   ================================================================================================================== */
 /* text appended to m->name, always leaving it zero-terminated; returns the new length */
 static size_t cq__append(char *out, size_t size, size_t at, const char *p, size_t n) {
     for (size_t i = 0; i < n && at + 1 < size; i++) out[at++] = p[i];
@@ -4588,25 +7463,1174 @@ static size_t cq__append_number(char *out, size_t size, size_t at, size_t v) {
     } while (v);
     return cq__append(out, size, at, digits + n, sizeof digits - n);
 }
-/* "model.layers.#" with the number in it, then ".a", ".b", ".c" (those not empty) */
-static size_t cq__path(char *out, size_t size, cq_str layers, size_t layer, cq_str a, cq_str b, const char *c) {
-    size_t at = 0;
-    out[0] = 0;
-    for (size_t i = 0; i < layers.n; i++)
-        at = layers.p[i] == '#' ? cq__append_number(out, size, at, layer) : cq__append(out, size, at, layers.p + i, 1);
-    if (a.n) at = cq__append(out, size, cq__append(out, size, at, ".", at != 0), a.p, a.n);
-    if (b.n) at = cq__append(out, size, cq__append(out, size, at, ".", at != 0), b.p, b.n);
-    return cq__append(out, size, at, c, cq__strlen(c));
+
+/* ---- the reader of descriptions ---- */
+static bool cq__str_eq(cq_str s, const char *literal) {
+    size_t n = cq__strlen(literal);
+    return s.n == n && cq__equal(s.p, literal, n);
+}
+static bool cq__str_same(cq_str a, cq_str b) { return a.n == b.n && cq__equal(a.p, b.p, a.n); }
+static cq_str cq__str(const char *p, size_t n) {
+    cq_str s;
+    s.p = p;
+    s.n = n;
+    return s;
+}
+static cq_str cq__lit(const char *p) { return cq__str(p, cq__strlen(p)); }
+
+typedef struct cq__words {
+    const char *text;
+    size_t at, end;
+} cq__words;
+static bool cq__blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+/* Next word of the line, over comments and on to lines that begin with a space; n = 0 at its end. w->at then stands on
+   the newline. */
+static cq_str cq__word(cq__words *w) {
+    for (;;) {
+        size_t begin;
+        while (w->at < w->end && cq__blank(w->text[w->at])) w->at++;
+        begin = w->at;
+        if (w->at < w->end && w->text[w->at] == '#' &&
+            (w->at + 1 == w->end || cq__blank(w->text[w->at + 1]) || w->text[w->at + 1] == '\n'))
+            while (w->at < w->end && w->text[w->at] != '\n') w->at++;
+        else
+            while (w->at < w->end && !cq__blank(w->text[w->at]) && w->text[w->at] != '\n') w->at++;
+        if (w->at > begin && !(w->text[begin] == '#' && (begin + 1 == w->at || cq__blank(w->text[begin + 1]))))
+            return cq__str(w->text + begin, w->at - begin);
+        if (w->at + 1 < w->end && w->text[w->at] == '\n' && cq__blank(w->text[w->at + 1])) w->at++;
+        else if (w->at == w->end || w->text[w->at] == '\n') return cq__str(w->text + w->at, 0);
+    }
+}
+/* What is left of the line, over comments in its middle, if somebody puts them there. */
+static cq_str cq__rest(cq__words *w) {
+    cq__words probe = *w;
+    cq_str first = cq__word(&probe), last = first;
+    for (cq_str v = first; v.n; v = cq__word(&probe)) last = v;
+    w->at = probe.at;
+    return cq__str(first.p, (size_t)(last.p + last.n - first.p));
+}
+static bool cq__among(cq_str words, const char *p, size_t n) {
+    cq__words w;
+    w.text = words.p;
+    w.at = 0;
+    w.end = words.n;
+    for (cq_str v = cq__word(&w); v.n; v = cq__word(&w))
+        if (v.n == n && cq__equal(v.p, p, n)) return true;
+    return false;
 }
 
-CQUANT_DEF size_t cq_module_name(const cq_model *m, size_t block, cq_role role, char *out, size_t size) {
-    const cq_block *b = &m->blocks[block];
-    return cq__path(out, size, m->arch.layers, b->layer, b->desc->prefix, b->desc->role[role].name, "");
-}
-CQUANT_DEF size_t cq_head_name(const cq_model *m, char *out, size_t size) {
-    return cq__path(out, size, m->arch.head, 0, cq__str(NULL, 0), cq__str(NULL, 0), "");
+typedef struct cq__reader {
+    cq_arch *arch;
+    const char *text;
+    cq_error *err;
+} cq__reader;
+static cq_status cq__arch_fail(const cq__reader *r, cq_str word, const char *what) {
+    return cq_fail_at(r->err, CQ_ERR_FORMAT, what, word.p, word.n, (uint64_t)(word.p - r->text), INT64_MIN);
 }
 
+static void cq__forget_word(cq_arch *arch, size_t index) {
+    for (size_t i = index; i + 1 < arch->words; i++) arch->word[i] = arch->word[i + 1];
+    arch->words--;
+}
+static void cq__forget_words(cq_arch *arch, size_t block) {
+    for (size_t i = arch->words; i-- > 0;)
+        if (arch->word[i].block == block) cq__forget_word(arch, i);
+}
+
+/* One word of a block, FLAG, KEY=VALUE or -KEY. `seen`: words of this line, to find those that stand twice. */
+static cq_status cq__arch_word(const cq__reader *r, size_t block, int kind, cq_str word, uint32_t *seen) {
+    cq_arch *arch = r->arch;
+    size_t eq = 0, id = 0;
+    bool drop = word.n > 1 && word.p[0] == '-';
+    if (drop) word = cq__str(word.p + 1, word.n - 1);
+    while (eq < word.n && word.p[eq] != '=') eq++;
+    cq_str key = cq__str(word.p, eq), value = cq__str(word.p + eq, 0);
+    for (; id < CQ__WORDS; id++)
+        if ((cq__word_table[id].kinds & CQ__KIND(kind)) && cq__str_eq(key, cq__word_table[id].text)) break;
+    if (id == CQ__WORDS)
+        return cq__arch_fail(r, key, "unknown word in this kind of block; see the list above the descriptions");
+    if (eq < word.n) value = cq__str(word.p + eq + 1, word.n - eq - 1);
+    if (drop && eq < word.n) return cq__arch_fail(r, word, "a word that is taken away has no value");
+    if (!drop && (cq__word_table[id].type == CQ__FLAG) != (eq == word.n))
+        return cq__arch_fail(r, word, eq == word.n ? "this word needs a value: KEY=VALUE" : "this word takes no value");
+    if (!drop && cq__word_table[id].type != CQ__FLAG && !value.n)
+        return cq__arch_fail(r, word, "a value must follow '='");
+    if (seen[id / 32] >> id % 32 & 1u) return cq__arch_fail(r, word, "this word stands twice in the block");
+    seen[id / 32] |= 1u << id % 32;
+    for (size_t i = 0; i < arch->words; i++)
+        if (arch->word[i].block == block && arch->word[i].key == id) {
+            if (drop) cq__forget_word(arch, i);
+            else arch->word[i].value = value;
+            return CQ_OK;
+        }
+    if (drop) return cq__arch_fail(r, word, "the block has no such word to take away");
+    if (arch->words == CQ_MAX_WORDS) return cq__arch_fail(r, word, "the description has too many words");
+    arch->word[arch->words].block = (uint8_t)block;
+    arch->word[arch->words].key = (uint8_t)id;
+    arch->word[arch->words++].value = value;
+    return CQ_OK;
+}
+static cq_status cq__arch_words(const cq__reader *r, size_t block, int kind, cq__words *w) {
+    uint32_t seen[(CQ__WORDS + 31) / 32];
+    cq__fill(seen, 0, sizeof seen);
+    for (cq_str v = cq__word(w); v.n; v = cq__word(w)) {
+        cq_status st = cq__arch_word(r, block, kind, v, seen);
+        if (st) return st;
+    }
+    return CQ_OK;
+}
+
+/* words of the pseudo-blocks */
+#define CQ__AT_EMBED CQ_MAX_BLOCKS
+#define CQ__AT_POSITION (CQ_MAX_BLOCKS + 1)
+#define CQ__AT_HEAD (CQ_MAX_BLOCKS + 2)
+#define CQ__AT_FINAL (CQ_MAX_BLOCKS + 3)
+#define CQ__AT_INPUT (CQ_MAX_BLOCKS + 4)
+#define CQ__AT_CODEBOOK (CQ__AT_INPUT + CQ_MAX_INPUTS)
+#define CQ__AT_SIDE (CQ__AT_CODEBOOK + 1)
+
+/* The value of a word; n = 0: it is not there. A flag that is there has n = 1. */
+static cq_str cq__find_word(const cq_arch *arch, size_t block, cq__word_id id) {
+    for (size_t i = 0; i < arch->words; i++)
+        if (arch->word[i].block == block && arch->word[i].key == (uint8_t)id)
+            return cq__word_table[id].type == CQ__FLAG ? cq__lit("1") : arch->word[i].value;
+    return cq__str(NULL, 0);
+}
+static bool cq__flag(const cq_arch *arch, size_t block, cq__word_id id) {
+    return cq__find_word(arch, block, id).n != 0;
+}
+
+/* a statement that is a block: KIND[:LABEL] PREFIX words */
+static cq_status cq__arch_block(const cq__reader *r, cq__words *w, cq_str word, cq_str kind, cq_str label) {
+    cq_arch *arch = r->arch;
+    cq_str prefix = cq__word(w);
+    size_t k = 0, i = 0, list = arch->lists ? arch->lists - 1 : 0;
+    while (!cq__str_eq(kind, cq__kinds[k])) k++;
+    if (!prefix.n) return cq__arch_fail(r, word, "a block needs the path of its module ('-': none)");
+    for (; i < arch->blocks; i++)
+        if (arch->block[i].list == list && (size_t)arch->block[i].kind == k &&
+            cq__str_same(arch->block[i].label, label))
+            break;
+    if (i == arch->blocks) {
+        if (i == CQ_MAX_BLOCKS) return cq__arch_fail(r, word, "too many blocks in a layer");
+        arch->block[i].kind = (cq_block_kind)k;
+        arch->block[i].label = label;
+        arch->block[i].list = (uint8_t)list;
+        arch->block[i].prefix = cq__lit("-");
+        arch->blocks++;
+    }
+    if (!cq__str_eq(prefix, "=")) arch->block[i].prefix = prefix;
+    return cq__arch_words(r, i, (int)k, w);
+}
+
+static void cq__drop_block(cq_arch *arch, size_t block) {
+    cq__forget_words(arch, block);
+    for (size_t i = block; i + 1 < arch->blocks; i++) arch->block[i] = arch->block[i + 1];
+    arch->blocks--;
+    for (size_t i = 0; i < arch->words; i++)
+        if (arch->word[i].block > block && arch->word[i].block < CQ_MAX_BLOCKS) arch->word[i].block--;
+}
+/* drop KIND[:LABEL] ... */
+static cq_status cq__arch_drop(const cq__reader *r, cq__words *w, cq_str word) {
+    cq_str v = cq__word(w);
+    if (!v.n) return cq__arch_fail(r, word, "this statement needs a value");
+    for (; v.n; v = cq__word(w)) {
+        size_t i = 0, colon = 0;
+        while (colon < v.n && v.p[colon] != ':') colon++;
+        for (; i < r->arch->blocks; i++)
+            if (cq__str_eq(cq__str(v.p, colon), cq__kinds[r->arch->block[i].kind]) &&
+                (colon == v.n ? !r->arch->block[i].label.n
+                              : cq__str_same(r->arch->block[i].label, cq__str(v.p + colon + 1, v.n - colon - 1))))
+                break;
+        if (i == r->arch->blocks) return cq__arch_fail(r, v, "there is no such block to drop");
+        cq__drop_block(r->arch, i);
+    }
+    return CQ_OK;
+}
+
+static cq_status cq__arch_let(const cq__reader *r, cq__words *w, cq_str word) {
+    cq_arch *arch = r->arch;
+    cq_let *let = arch->let;
+    cq_str name = cq__word(w), expr = cq__word(w);
+    if (!name.n || !expr.n || name.p[0] < 'A' || name.p[0] > 'Z')
+        return cq__arch_fail(r, word, "let NAME EXPR: a name in capital letters, and what it stands for");
+    while (let < arch->let + arch->lets && !cq__str_same(let->name, name)) let++;
+    if (let == arch->let + CQ_MAX_LETS) return cq__arch_fail(r, word, "the description has too many lets");
+    if (let == arch->let + arch->lets) arch->lets++;
+    let->name = name;
+    let->expr = expr;
+    return CQ_OK;
+}
+
+/* Statements whose value is the rest of the line. kind: of the pseudo-block whose words follow a path; -1: none.
+   many: lines add up. */
+typedef struct cq__statement {
+    const char *name;
+    size_t place; /* offset in cq_arch */
+    size_t count; /* many: offset of their number */
+    bool many;
+    int kind;
+} cq__statement;
+static const cq__statement cq__statements[] = {
+    {"config", offsetof(cq_arch, config), 0, false, -1},
+    {"root", offsetof(cq_arch, root), 0, false, -1},
+    {"norm", offsetof(cq_arch, norm), 0, false, CQ__FINAL},
+    {"longest", offsetof(cq_arch, longest), 0, false, -1},
+    {"norms", offsetof(cq_arch, norms), 0, false, -1},
+    {"tie", offsetof(cq_arch, tie), 0, false, -1},
+    {"blocked", offsetof(cq_arch, blocked), 0, false, -1},
+    {"embed", offsetof(cq_arch, embed), 0, false, CQ__EMBED},
+    {"position", offsetof(cq_arch, position), 0, false, CQ__POSITION},
+    {"head", offsetof(cq_arch, head), 0, false, CQ__HEAD},
+    {"input", offsetof(cq_arch, input), offsetof(cq_arch, inputs), true, CQ__INPUT},
+    {"codebook", offsetof(cq_arch, codebook), 0, false, CQ__CODEBOOK},
+    {"side", offsetof(cq_arch, side), 0, false, CQ__SIDE},
+    {"need", offsetof(cq_arch, need), offsetof(cq_arch, needs), true, -1},
+    {"ignore", offsetof(cq_arch, ignore), offsetof(cq_arch, ignores), true, -1},
+    {"carry", offsetof(cq_arch, carry), offsetof(cq_arch, carries), true, -1}};
+
+static cq_status cq__arch_statement(const cq__reader *r, cq__words *w, cq_str word, uint32_t *seen) {
+    cq_arch *arch = r->arch;
+    const size_t count = sizeof cq__statements / sizeof cq__statements[0];
+    size_t i = 0;
+    size_t number = 0;
+    cq_str *to, value;
+    while (i < count && !cq__str_eq(word, cq__statements[i].name)) i++;
+    if (i == count) return cq__arch_fail(r, word, "unknown statement; see the list above the descriptions");
+    const cq__statement *s = &cq__statements[i];
+    to = (cq_str *)(void *)((char *)arch + s->place);
+    if (s->many) {
+        size_t *n = (size_t *)(void *)((char *)arch + s->count);
+        if (*n == (s->kind < 0 ? CQ_MAX_LINES : CQ_MAX_INPUTS))
+            return cq__arch_fail(r, word, "this statement stands too often");
+        to += (*n)++;
+        number = *n - 1;
+    } else if (*seen >> i & 1u) {
+        return cq__arch_fail(r, word, "this statement stands twice");
+    }
+    *seen |= 1u << i;
+    value = s->kind < 0 ? cq__rest(w) : cq__word(w);
+    if (!value.n) return cq__arch_fail(r, word, "this statement needs a value");
+    *to = value;
+    if (s->kind < 0) return CQ_OK;
+    size_t block = (size_t)CQ_MAX_BLOCKS + (size_t)(s->kind - CQ__EMBED) + number;
+    cq__forget_words(arch, block);
+    return cq__arch_words(r, block, s->kind, w);
+}
+
+/* layers PATH [count=EXPR]. In a description that is `like` another, the first such statement replaces the path of the
+   first list, and a count it names. */
+static cq_status cq__arch_layers(const cq__reader *r, cq__words *w, cq_str word, size_t *lists) {
+    cq_arch *arch = r->arch;
+    cq_str path = cq__word(w), count = cq__word(w);
+    bool number = false;
+    if (*lists == CQ_MAX_LISTS) return cq__arch_fail(r, word, "a model has at most two lists of layers");
+    cq_let *l = &arch->list[(*lists)++];
+    if (!path.n) return cq__arch_fail(r, word, "this statement needs a value");
+    for (size_t i = 0; i < path.n; i++) number = number || path.p[i] == '#';
+    if (!number) return cq__arch_fail(r, path, "the path of the layers needs a # for their number");
+    if (count.n && (count.n < 7 || !cq__equal(count.p, "count=", 6)))
+        return cq__arch_fail(r, count, "only count=EXPR may follow the path of the layers");
+    l->name = path;
+    if (count.n) l->expr = cq__str(count.p + 6, count.n - 6);
+    if (*lists > arch->lists) arch->lists = *lists;
+    count = count.n ? cq__word(w) : count;
+    return count.n ? cq__arch_fail(r, count, "one word too many") : CQ_OK;
+}
+
+static const char *cq__arch_text(const char *model_type, size_t len) {
+    for (size_t i = 0; cq_arch_builtin(i); i++) {
+        cq__words w;
+        w.text = cq_arch_builtin(i);
+        w.at = 0;
+        w.end = cq__strlen(w.text);
+        (void)cq__word(&w); /* model */
+        if (cq__among(cq__rest(&w), model_type, len)) return cq_arch_builtin(i);
+    }
+    return NULL;
+}
+
+/* One text, on top of what *arch holds. depth: of descriptions that are `like` others. */
+static cq_status cq__arch_read(cq_arch *arch, const char *text, size_t len, unsigned depth, cq_error *err) {
+    cq__words w;
+    cq__reader r;
+    uint32_t seen = 0;
+    size_t lists = 0;
+    cq_status st = CQ_OK;
+    cq_str names = cq__str(NULL, 0);
+    bool like = false, first = true;
+    r.arch = arch;
+    r.text = text;
+    r.err = err;
+    w.text = text;
+    w.end = len;
+    for (w.at = 0; w.at < len && !st; w.at++) { /* a line a turn; w.at then stands on its newline */
+        cq_str word = cq__word(&w), kind, label = cq__str(NULL, 0);
+        size_t colon = 0, k = 0;
+        if (!word.n) continue;
+        while (colon < word.n && word.p[colon] != ':') colon++;
+        kind = cq__str(word.p, colon);
+        if (colon < word.n) label = cq__str(word.p + colon + 1, word.n - colon - 1);
+        while (k < CQ_BLOCK_KINDS && !cq__str_eq(kind, cq__kinds[k])) k++;
+        if (cq__str_eq(word, "model")) {
+            if (names.n) return cq__arch_fail(&r, word, "this statement stands twice");
+            names = cq__rest(&w);
+            if (!names.n) return cq__arch_fail(&r, word, "this statement needs a value");
+            continue;
+        }
+        if (cq__str_eq(word, "like")) {
+            cq_str other = cq__word(&w);
+            const char *base = other.n ? cq__arch_text(other.p, other.n) : NULL;
+            if (!first) return cq__arch_fail(&r, word, "'like' comes right after 'model', once");
+            if (!base) return cq__arch_fail(&r, other.n ? other : word, "there is no description of this name");
+            if (depth == 8) return cq__arch_fail(&r, word, "descriptions that are like each other too deeply");
+            if ((st = cq__arch_read(arch, base, cq__strlen(base), depth + 1, err)) != CQ_OK) return st;
+            arch->blocked = cq__str(NULL, 0);
+            like = true;
+            first = false;
+            if ((other = cq__word(&w)).n) return cq__arch_fail(&r, other, "one word too many");
+            continue;
+        }
+        first = false;
+        if (k < CQ_BLOCK_KINDS) {
+            st = cq__arch_block(&r, &w, word, kind, label);
+        } else if (cq__str_eq(word, "let")) {
+            st = cq__arch_let(&r, &w, word);
+        } else if (cq__str_eq(word, "layers")) {
+            st = cq__arch_layers(&r, &w, word, &lists);
+        } else if (cq__str_eq(word, "drop") && like) {
+            st = cq__arch_drop(&r, &w, word);
+        } else if (cq__str_eq(word, "diffusion")) {
+            cq_str value = cq__word(&w);
+            if (value.n && !cq__str_eq(value, "shift"))
+                return cq__arch_fail(&r, value, "only 'shift' may follow 'diffusion'");
+            arch->diffusion = true;
+            arch->shift = value.n != 0;
+        } else {
+            st = cq__arch_statement(&r, &w, word, &seen);
+        }
+        if (!st) {
+            cq_str more = cq__word(&w);
+            if (more.n) st = cq__arch_fail(&r, more, "one word too many");
+        }
+    }
+    if (names.n) arch->names = names;
+    return st;
+}
+
+static cq_status cq__arch_check(const cq_arch *arch, size_t len, cq_error *err);
+
+CQUANT_DEF cq_status cq_arch_parse(cq_arch *arch, const char *text, size_t len, cq_error *err) {
+    cq__words w;
+    cq_status st;
+    cq__fill(arch, 0, sizeof *arch);
+    st = cq__arch_read(arch, cq__prelude, cq__strlen(cq__prelude), 0, err);
+    if (!st) st = cq__arch_read(arch, text, len, 0, err);
+    if (st) return st;
+    arch->text = cq__str(text, len);
+    w.text = arch->names.p;
+    w.at = 0;
+    w.end = arch->names.n;
+    if (arch->names.n) arch->name = cq__word(&w);
+    return cq__arch_check(arch, len, err);
+}
+
+CQUANT_DEF cq_status cq_arch_find(cq_arch *arch, const char *model_type, size_t len, cq_error *err) {
+    const char *text = cq__arch_text(model_type, len);
+    cq_status st;
+    if (!text)
+        return cq_fail_at(err, CQ_ERR_UNSUPPORTED,
+                          "no description of this model_type; cq_arch_builtin has those there are", model_type, len,
+                          UINT64_MAX, INT64_MIN);
+    st = cq_arch_parse(arch, text, cq__strlen(text), err);
+    arch->name = cq__str(model_type, len);
+    return st;
+}
+
+/* A linear's name without its marks: NAME[^][!][+BIAS] */
+static cq_str cq__bare_name(cq_str v) {
+    size_t n = 0;
+    while (n < v.n && v.p[n] != '^' && v.p[n] != '!' && v.p[n] != '+' && v.p[n] != ':' && v.p[n] != '@') n++;
+    return cq__str(v.p, n);
+}
+
+/* What every block must have, so that binding and running need not ask. */
+static cq_status cq__arch_check(const cq_arch *arch, size_t len, cq_error *err) {
+    if (!arch->names.n || !arch->blocks)
+        return cq_fail_at(err, CQ_ERR_FORMAT, "a description needs model and at least one block", NULL, 0, len,
+                          INT64_MIN);
+    if (arch->blocked.n) return CQ_OK; /* its blocks may need words that there are not */
+    for (size_t i = 0; i < arch->blocks; i++) {
+        cq_block_kind kind = arch->block[i].kind;
+        const char *lacks = NULL;
+#define CQ__HAS(id) (cq__find_word(arch, i, CQ__W_##id).n != 0)
+        switch (kind) {
+        case CQ_BLOCK_ATTENTION:
+            if (CQ__HAS(REUSE)) {
+                if (CQ__HAS(QK) || CQ__HAS(QKV) || CQ__HAS(K) || CQ__HAS(V) || CQ__HAS(KV) || CQ__HAS(K_NORM) ||
+                    CQ__HAS(V_NORM) || CQ__HAS(K_SCALE) || CQ__HAS(TEXT) || CQ__HAS(OWN))
+                    lacks = "reuse without keys and values of its own";
+                else if (!CQ__HAS(Q) || !CQ__HAS(O)) lacks = "q, o";
+                else if (CQ__HAS(CAUSAL) == CQ__HAS(FULL)) lacks = "causal or full";
+            } else if (!CQ__HAS(QKV) && !(CQ__HAS(KV) && CQ__HAS(Q)) && !(CQ__HAS(QK) && CQ__HAS(V)) &&
+                !CQ__HAS(K))
+                lacks = "q, k, v";
+            else if (!CQ__HAS(O) && (CQ__HAS(Q) || CQ__HAS(QK) || CQ__HAS(QKV))) lacks = "o";
+            else if (CQ__HAS(CAUSAL) == CQ__HAS(FULL)) lacks = "causal or full";
+            break;
+        case CQ_BLOCK_MLA:
+            if (!CQ__HAS(Q) && !(CQ__HAS(Q_A) && CQ__HAS(Q_B))) lacks = "q";
+            else if (!CQ__HAS(KV_A) || !CQ__HAS(KV_B)) lacks = "kv_a, kv_b";
+            else if (!CQ__HAS(O)) lacks = "o";
+            else if (CQ__HAS(CAUSAL) == CQ__HAS(FULL)) lacks = "causal or full";
+            break;
+        case CQ_BLOCK_MLP:
+            if (CQ__HAS(SIDE_ROW) ? CQ__HAS(UP) || CQ__HAS(GATE_UP) || !CQ__HAS(GATE) || !arch->side.n
+                                  : !CQ__HAS(UP) && !CQ__HAS(GATE_UP))
+                lacks = CQ__HAS(SIDE_ROW) ? "gate, no up, and a statement 'side'" : "up";
+            else if (!CQ__HAS(DOWN)) lacks = "down";
+            break;
+        case CQ_BLOCK_MOE:
+            if (!CQ__HAS(ROUTER)) lacks = "router";
+            else if (!CQ__HAS(EXPERTS) || !CQ__HAS(TOP_K)) lacks = "experts, top_k";
+            else if (!CQ__HAS(E_UP) && !CQ__HAS(E_GATE_UP)) lacks = "e_up";
+            else if (!CQ__HAS(E_DOWN)) lacks = "e_down";
+            break;
+        case CQ_BLOCK_MAMBA:
+            if (!CQ__HAS(IN) || !CQ__HAS(X_PROJ) || !CQ__HAS(DT) || !CQ__HAS(OUT)) lacks = "in, x, dt, out";
+            else if (!CQ__HAS(CONVOLUTION) || !CQ__HAS(A_LOG) || !CQ__HAS(D)) lacks = "conv, a_log, d";
+            break;
+        case CQ_BLOCK_MAMBA2:
+            if (!CQ__HAS(IN) || !CQ__HAS(OUT)) lacks = "in, out";
+            else if (!CQ__HAS(CONVOLUTION) || !CQ__HAS(A_LOG) || !CQ__HAS(D) || !CQ__HAS(DT_BIAS))
+                lacks = "conv, a_log, d, dt_bias";
+            break;
+        case CQ_BLOCK_CONV:
+            if (!CQ__HAS(IN) || !CQ__HAS(CONVOLUTION) || !CQ__HAS(OUT)) lacks = "in, conv, out";
+            break;
+        case CQ_BLOCK_DELTA:
+            if (!(CQ__HAS(QKVZ) && CQ__HAS(BA)) && !(CQ__HAS(QKV) && CQ__HAS(Z) && CQ__HAS(B) && CQ__HAS(A)))
+                lacks = "qkvz, ba";
+            else if (!CQ__HAS(CONVOLUTION) || !CQ__HAS(A_LOG) || !CQ__HAS(DT_BIAS) || !CQ__HAS(NORM) || !CQ__HAS(OUT))
+                lacks = "conv, a_log, dt_bias, norm, out";
+            break;
+        case CQ_BLOCK_LIGHTNING:
+            if (!CQ__HAS(QKV) || !CQ__HAS(OUT_GATE) || !CQ__HAS(NORM) || !CQ__HAS(OUT)) lacks = "qkv, gate, norm, out";
+            break;
+        case CQ_BLOCK_OPAQUE:
+            lacks = "a statement 'blocked' (nothing says how it runs)";
+            break;
+        case CQ_BLOCK_KINDS: break;
+        }
+#undef CQ__HAS
+        if (lacks)
+            return cq_fail_at(err, CQ_ERR_FORMAT, "a block lacks what its kind needs", lacks, cq__strlen(lacks),
+                              len, INT64_MIN);
+    }
+    return CQ_OK;
+}
+
+typedef struct cq__printer {
+    char *out;
+    size_t size, at;
+} cq__printer;
+static void cq__print(cq__printer *p, cq_str s) {
+    for (size_t i = 0; i < s.n; i++, p->at++)
+        if (p->at < p->size) p->out[p->at] = s.p[i];
+}
+/* a value of several words, which may have stood on several lines, with comments */
+static void cq__print_line(cq__printer *p, cq_str line) {
+    cq__words w;
+    w.text = line.p;
+    w.at = 0;
+    w.end = line.n;
+    for (cq_str v = cq__word(&w); v.n; v = cq__word(&w)) {
+        cq__print(p, cq__lit(" "));
+        cq__print(p, v);
+    }
+}
+static void cq__print_words(cq__printer *p, const cq_arch *arch, size_t block) {
+    for (size_t i = 0; i < arch->words; i++) {
+        const cq__word_row *row = &cq__word_table[arch->word[i].key];
+        if (arch->word[i].block != block) continue;
+        cq__print(p, cq__lit(" "));
+        cq__print(p, cq__lit(row->text));
+        if (row->type == CQ__FLAG) continue;
+        cq__print(p, cq__lit("="));
+        cq__print(p, arch->word[i].value);
+    }
+}
+static void cq__print_blocks(cq__printer *p, const cq_arch *arch, size_t list) {
+    for (size_t i = 0; i < arch->blocks; i++) {
+        const cq_block_desc *d = &arch->block[i];
+        if (d->list != list) continue;
+        cq__print(p, cq__lit(cq__kinds[d->kind]));
+        if (d->label.n) cq__print(p, cq__lit(":"));
+        cq__print(p, d->label);
+        cq__print(p, cq__lit(" "));
+        cq__print(p, d->prefix);
+        cq__print_words(p, arch, i);
+        cq__print(p, cq__lit("\n"));
+    }
+}
+CQUANT_DEF size_t cq_arch_print(const cq_arch *arch, char *out, size_t size) {
+    cq__printer p;
+    p.out = out;
+    p.size = size;
+    p.at = 0;
+    cq__print(&p, cq__lit("model"));
+    cq__print_line(&p, arch->names);
+    cq__print(&p, cq__lit("\n"));
+    for (size_t i = 0; i < sizeof cq__statements / sizeof cq__statements[0]; i++) {
+        const cq__statement *s = &cq__statements[i];
+        const cq_str *v = (const cq_str *)(const void *)((const char *)arch + s->place);
+        size_t n = s->many ? *(const size_t *)(const void *)((const char *)arch + s->count) : v->n != 0;
+        bool both = cq__str_eq(cq__lit(s->name), "ignore") || cq__str_eq(cq__lit(s->name), "need");
+        size_t known = both ? 1 : 0; /* the first of these stands in the prelude */
+        for (size_t k = known; k < n; k++) {
+            cq__print(&p, cq__lit(s->name));
+            cq__print_line(&p, v[k]);
+            if (s->kind >= 0) cq__print_words(&p, arch, (size_t)CQ_MAX_BLOCKS + (size_t)(s->kind - CQ__EMBED) + k);
+            cq__print(&p, cq__lit("\n"));
+        }
+    }
+    for (size_t i = 0; i < arch->lets; i++) {
+        cq__print(&p, cq__lit("let "));
+        cq__print(&p, arch->let[i].name);
+        cq__print(&p, cq__lit(" "));
+        cq__print(&p, arch->let[i].expr);
+        cq__print(&p, cq__lit("\n"));
+    }
+    for (size_t i = 0; i < arch->lists; i++) {
+        cq__print(&p, cq__lit("layers "));
+        cq__print(&p, arch->list[i].name);
+        if (arch->list[i].expr.n) cq__print(&p, cq__lit(" count="));
+        cq__print(&p, arch->list[i].expr);
+        cq__print(&p, cq__lit("\n"));
+        cq__print_blocks(&p, arch, i);
+    }
+    if (arch->diffusion) cq__print(&p, cq__lit(arch->shift ? "diffusion shift\n" : "diffusion\n"));
+    return p.at;
+}
+
+CQUANT_DEF bool cq_arch_linear(const cq_arch *arch, size_t block, size_t group, size_t index, char *out, size_t size) {
+    const cq_block_desc *d = &arch->block[block];
+    for (size_t id = 0; id < CQ__WORDS; id++) {
+        const cq__word_row *row = &cq__word_table[id];
+        cq_str v = cq__find_word(arch, block, (cq__word_id)id);
+        if (!v.n || (row->type != CQ__LINEAR && row->type != CQ__NAMES)) continue;
+        if (cq__role_group(d->kind, (cq_role)row->place) != group) continue;
+        /* a description that has experts both ways names them one by one */
+        if (id == CQ__W_E_GATE_UP && cq__find_word(arch, block, CQ__W_E_UP).n) continue;
+        for (size_t from = 0; from < v.n;) { /* NAMES are divided by commas */
+            size_t to = from, at = 0;
+            while (to < v.n && !(row->type == CQ__NAMES && v.p[to] == ',')) to++;
+            cq_str name = cq__str(v.p + from, to - from), bare = cq__bare_name(name);
+            bool kept = false;
+            for (size_t i = bare.n; i < name.n; i++) kept = kept || name.p[i] == '!';
+            from = to + 1;
+            if (kept || index-- != 0) continue;
+            for (size_t i = 0; i < bare.n; i++) /* of alternatives the first */
+                if (bare.p[i] == '|') bare.n = i;
+            out[0] = 0;
+            if (!cq__str_eq(d->prefix, "-")) {
+                at = cq__append(out, size, at, d->prefix.p, d->prefix.n);
+                at = cq__append(out, size, at, ".", 1);
+            }
+            (void)cq__append(out, size, at, bare.p, bare.n);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- expressions ----
+   The numbers of a model come from config.json through expressions like hidden_size/num_attention_heads or
+   (i+1)%decoder_sparse_step==0. Values are exact integers where they can be, else fp32. One function a level of
+   precedence, from ?: down to a name; what a condition leaves out is read over (skip) and not evaluated. */
+typedef enum cq__type { CQ__NONE, CQ__BOOL, CQ__INT, CQ__FLOAT, CQ__STR, CQ__NODE } cq__type;
+typedef struct cq__value {
+    cq__type type;
+    int64_t i; /* CQ__INT, CQ__BOOL */
+    float f;   /* CQ__INT, CQ__FLOAT */
+    cq_str s;
+    uint32_t node;
+} cq__value;
+typedef struct cq__eval {
+    const cq_model *m;
+    int64_t layer; /* -1: no layer */
+    cq_str src;
+    size_t at;
+    unsigned skip, depth, steps;
+    cq_str key; /* the key of config.json read last: the one to blame */
+    uint64_t where;
+    cq_error *err;
+    cq_status st;
+} cq__eval;
+
+static cq__value cq__none(void) {
+    cq__value v;
+    cq__fill(&v, 0, sizeof v);
+    return v;
+}
+static cq__value cq__of_int(int64_t i) {
+    cq__value v = cq__none();
+    v.type = CQ__INT;
+    v.i = i;
+    v.f = (float)i;
+    return v;
+}
+static cq__value cq__of_float(float f) {
+    cq__value v = cq__none();
+    v.type = CQ__FLOAT;
+    v.f = f;
+    return v;
+}
+static cq__value cq__of_bool(bool b) {
+    cq__value v = cq__of_int(b);
+    v.type = CQ__BOOL;
+    return v;
+}
+static bool cq__is_number(cq__value v) { return v.type == CQ__INT || v.type == CQ__FLOAT; }
+static bool cq__truth(cq__value v) {
+    switch (v.type) {
+    case CQ__NONE: return false;
+    case CQ__FLOAT: return v.f > 0.0f || v.f < 0.0f;
+    case CQ__STR: return v.s.n != 0;
+    case CQ__NODE: return true;
+    default: return v.i != 0;
+    }
+}
+
+/* Only the first failure counts. Blames the key of config.json if there is one, else the expression. */
+static cq__value cq__eval_fail(cq__eval *e, cq_status st, const char *what) {
+    cq_str name = e->key.n ? e->key : e->src;
+    if (!e->st && !e->skip) e->st = cq_fail_at(e->err, st, what, name.p, name.n, e->where, INT64_MIN);
+    return cq__none();
+}
+static cq__value cq__eval_syntax(cq__eval *e, const char *what) {
+    e->key = cq__str(NULL, 0);
+    e->where = UINT64_MAX;
+    e->skip = 0;
+    return cq__eval_fail(e, CQ_ERR_FORMAT, what);
+}
+
+static bool cq__peek(const cq__eval *e, const char *token) {
+    size_t n = cq__strlen(token);
+    return e->src.n - e->at >= n && cq__equal(e->src.p + e->at, token, n);
+}
+static bool cq__take(cq__eval *e, const char *token) {
+    if (!cq__peek(e, token)) return false;
+    e->at += cq__strlen(token);
+    return true;
+}
+static char cq__here(const cq__eval *e) { return e->at < e->src.n ? e->src.p[e->at] : (char)0; }
+static bool cq__letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+static bool cq__digit(char c) { return c >= '0' && c <= '9'; }
+
+/* what a node of config.json is worth */
+static cq__value cq__of_node(cq__eval *e, uint32_t node) {
+    const cq_json *c = &e->m->config;
+    cq__value v = cq__none();
+    bool b = false;
+    if (!node || cq_json_is_null(c, node)) return v;
+    e->where = c->nodes[node].begin;
+    switch (cq_json_kind(c, node)) {
+    case CQ_JSON_NUMBER:
+        if (cq_json_int(c, node, &v.i)) return cq__of_int(v.i);
+        v.type = CQ__FLOAT;
+        (void)cq_json_float(c, node, &v.f);
+        return v;
+    case CQ_JSON_STRING:
+        v.type = CQ__STR;
+        v.s = cq__str(c->text + c->nodes[node].begin, c->nodes[node].end - c->nodes[node].begin);
+        return v;
+    case CQ_JSON_TRUE:
+    case CQ_JSON_FALSE:
+        (void)cq_json_bool(c, node, &b);
+        return cq__of_bool(b);
+    default: break;
+    }
+    uint32_t special = cq_json_kind(c, node) == CQ_JSON_OBJECT ? cq_json_find(c, node, "__float__") : 0;
+    if (special) { /* {"__float__": "Infinity"}: how transformers 5 writes what JSON has no number for */
+        if (cq_json_string_eq(c, special, "Infinity")) return cq__of_float(CQ__INFINITY);
+        if (cq_json_string_eq(c, special, "-Infinity")) return cq__of_float(-CQ__INFINITY);
+    }
+    v.type = CQ__NODE;
+    v.node = node;
+    return v;
+}
+
+/* a.b.c from one object on; 0: not there */
+static uint32_t cq__key_in(const cq_json *c, uint32_t object, cq_str path) {
+    uint32_t node = object;
+    for (size_t from = 0; from <= path.n;) {
+        size_t to = from;
+        while (to < path.n && path.p[to] != '.') to++;
+        if (cq_json_kind(c, node) != CQ_JSON_OBJECT) return 0;
+        node = cq_json_find_n(c, node, path.p + from, to - from);
+        if (!node) return 0;
+        from = to + 1;
+    }
+    return node;
+}
+static uint32_t cq__key(const cq_model *m, cq_str path) {
+    uint32_t node = m->text_config ? cq__key_in(&m->config, m->text_config, path) : 0;
+    return node ? node : cq__key_in(&m->config, 0, path);
+}
+
+static bool cq__same(cq__value a, cq__value b) {
+    if (a.type == CQ__NONE || b.type == CQ__NONE) return a.type == b.type;
+    if (a.type == CQ__STR || b.type == CQ__STR) return a.type == b.type && cq__str_same(a.s, b.s);
+    if (a.type == CQ__NODE || b.type == CQ__NODE) return a.type == b.type && a.node == b.node;
+    if (a.type != CQ__FLOAT && b.type != CQ__FLOAT) return a.i == b.i;
+    return (a.type == CQ__FLOAT ? a.f : (float)a.i) == (b.type == CQ__FLOAT ? b.f : (float)b.i);
+}
+
+static cq__value cq__eval_binary(cq__eval *e, int level);
+static cq__value cq__eval_expr(cq__eval *e);
+
+/* key|key|...: the first that is there; all that are there must agree */
+static cq__value cq__eval_keys(cq__eval *e) {
+    cq__value v = cq__none();
+    bool first = true; /* a key that is missing is named as it is called first */
+    for (;; first = false) {
+        size_t begin = e->at;
+        while (cq__letter(cq__here(e)) || cq__digit(cq__here(e)) || cq__here(e) == '.') e->at++;
+        cq_str path = cq__str(e->src.p + begin, e->at - begin);
+        if (!path.n) return cq__eval_syntax(e, "a key of config.json should stand here");
+        if (!e->skip) {
+            uint32_t node = cq__key(e->m, path);
+            cq__value next;
+            if (v.type == CQ__NONE && (first || node)) {
+                e->key = path;
+                e->where = UINT64_MAX;
+            }
+            next = cq__of_node(e, node);
+            if (v.type == CQ__NONE) v = next;
+            else if (next.type != CQ__NONE && next.type != CQ__NODE && !cq__same(v, next)) {
+                e->key = path;
+                return cq__eval_fail(e, CQ_ERR_FORMAT,
+                                     "two keys of config.json mean the same and contradict each other");
+            }
+        }
+        if (cq__here(e) != '|' || cq__peek(e, "||")) return v;
+        e->at++;
+    }
+}
+
+static cq__value cq__eval_let(cq__eval *e) {
+    const cq_arch *arch = &e->m->arch;
+    size_t begin = e->at;
+    cq__value v;
+    cq_str src = e->src;
+    while (cq__letter(cq__here(e)) || cq__digit(cq__here(e))) e->at++;
+    cq_str name = cq__str(e->src.p + begin, e->at - begin);
+    if (e->skip) return cq__none();
+    for (size_t i = 0; i < arch->lets; i++)
+        if (cq__str_same(arch->let[i].name, name)) {
+            size_t at = e->at;
+            if (e->depth >= 24) return cq__eval_syntax(e, "an expression is nested too deeply, or names itself");
+            e->src = arch->let[i].expr;
+            e->at = 0;
+            e->depth++;
+            v = cq__eval_expr(e);
+            if (e->at < e->src.n && !e->st) (void)cq__eval_syntax(e, "an expression goes on where it should end");
+            e->depth--;
+            e->src = src;
+            e->at = at;
+            return v;
+        }
+    return cq__eval_syntax(e, "an expression names a let that there is not");
+}
+
+static cq__value cq__eval_number(cq__eval *e) {
+    cq__decimal d;
+    size_t begin = e->at;
+    int64_t i;
+    while (cq__digit(cq__here(e))) e->at++;
+    bool whole = true;
+    if (cq__here(e) == '.' && e->at + 1 < e->src.n && cq__digit(e->src.p[e->at + 1])) {
+        whole = false;
+        e->at++;
+        while (cq__digit(cq__here(e))) e->at++;
+    }
+    if (cq__here(e) == 'e' && e->at + 1 < e->src.n &&
+        (cq__digit(e->src.p[e->at + 1]) || (e->src.p[e->at + 1] == '-' && e->at + 2 < e->src.n))) {
+        whole = false;
+        e->at += 2;
+        while (cq__digit(cq__here(e))) e->at++;
+    }
+    cq__decimal_read(&d, e->src.p + begin, e->at - begin);
+    if (whole && cq__decimal_int(&d, &i)) return cq__of_int(i);
+    return cq__of_float(cq__float(cq__decimal_float_bits(&d)));
+}
+
+/* list[i], string[i], or what an object has under the number i; of anything else null */
+static cq__value cq__eval_index(cq__eval *e, cq__value list, cq__value index) {
+    const cq_json *c = &e->m->config;
+    if (e->skip || list.type == CQ__NONE) return cq__none();
+    if (list.type != CQ__STR && list.type != CQ__NODE) return cq__none();
+    if (index.type != CQ__INT || index.i < 0) return cq__eval_fail(e, CQ_ERR_FORMAT, "an index should be a number");
+    if (list.type == CQ__STR) {
+        if ((uint64_t)index.i >= list.s.n)
+            return cq__eval_fail(e, CQ_ERR_FORMAT, "key of config.json has fewer entries than there are layers");
+        list.s = cq__str(list.s.p + index.i, 1);
+        return list;
+    }
+    if (cq_json_kind(c, list.node) == CQ_JSON_OBJECT) {
+        char key[24];
+        size_t n = cq__append_number(key, sizeof key, 0, (size_t)index.i);
+        return cq__of_node(e, cq_json_find_n(c, list.node, key, n));
+    }
+    uint32_t node = cq_json_child(c, list.node);
+    for (int64_t i = 0; node && i < index.i; i++) node = cq_json_next(c, node);
+    if (!node) return cq__eval_fail(e, CQ_ERR_FORMAT, "key of config.json has fewer entries than there are layers");
+    return cq__of_node(e, node);
+}
+
+static float cq__as_float(cq__eval *e, cq__value v) {
+    if (v.type == CQ__NONE) (void)cq__eval_fail(e, CQ_ERR_MISSING, "config.json lacks a key");
+    else if (!cq__is_number(v)) (void)cq__eval_fail(e, CQ_ERR_FORMAT, "key of config.json should be a number");
+    return v.type == CQ__INT ? (float)v.i : v.f;
+}
+
+static bool cq__contains(cq__eval *e, cq__value list, cq__value x) {
+    const cq_json *c = &e->m->config;
+    if (list.type != CQ__NODE || cq_json_kind(c, list.node) != CQ_JSON_ARRAY) return false;
+    for (uint32_t n = cq_json_child(c, list.node); n; n = cq_json_next(c, n))
+        if (cq__same(cq__of_node(e, n), x)) return true;
+    return false;
+}
+
+static cq__value cq__eval_call(cq__eval *e, cq_str name) {
+    cq__value a, b = cq__none();
+    bool first = true, found = false;
+    size_t count = 0;
+    if (cq__str_eq(name, "given")) { /* looks at the key itself */
+        size_t begin = e->at;
+        while (cq__here(e) && cq__here(e) != ')') e->at++;
+        cq_str path = cq__str(e->src.p + begin, e->at - begin);
+        if (!cq__take(e, ")")) return cq__eval_syntax(e, "a ) is missing");
+        if (e->skip) return cq__none();
+        e->key = path;
+        e->where = UINT64_MAX;
+        return cq__of_bool(cq__key(e->m, path) != 0);
+    }
+    a = cq__eval_expr(e);
+    while (cq__take(e, ",")) {
+        cq__value next = cq__eval_expr(e);
+        if (first) b = next;
+        first = false;
+        found = found || (!e->skip && cq__same(a, next));
+        count++;
+    }
+    if (!cq__take(e, ")")) return cq__eval_syntax(e, "a ) is missing");
+    if (e->skip || e->st) return cq__none();
+    if (cq__str_eq(name, "is") && count) return cq__of_bool(found);
+    if (cq__str_eq(name, "has") && count == 1) return cq__of_bool(cq__contains(e, a, b));
+    if (cq__str_eq(name, "len") && !count) {
+        if (a.type == CQ__STR) return cq__of_int((int64_t)a.s.n);
+        if (a.type == CQ__NODE) return cq__of_int((int64_t)e->m->config.nodes[a.node].count);
+        return cq__none();
+    }
+    float x = cq__as_float(e, a), y = count == 1 ? cq__as_float(e, b) : 0.0f;
+    if (count == 1 && (cq__str_eq(name, "min") || cq__str_eq(name, "max")))
+        return (x < y) == (name.p[1] == 'i') ? a : b;
+    if (count) return cq__eval_syntax(e, "there is no such function of so many arguments");
+    if (cq__str_eq(name, "sqrt")) return cq__of_float(cq_sqrtf(x));
+    if (cq__str_eq(name, "log")) return cq__of_float(cq_logf(x));
+    if (cq__str_eq(name, "exp")) return cq__of_float(cq_expf(x));
+    if (cq__str_eq(name, "int") || cq__str_eq(name, "floor") || cq__str_eq(name, "ceil")) {
+        if (a.type == CQ__INT) return a;
+        if (!(x > -1e9f && x < 1e9f)) return cq__eval_fail(e, CQ_ERR_RANGE, "a number is out of range");
+        int64_t i = (int64_t)x;
+        if (name.p[0] == 'c' && (float)i < x) i++;
+        if (name.p[0] == 'f' && (float)i > x) i--;
+        return cq__of_int(i);
+    }
+    return cq__eval_syntax(e, "there is no such function");
+}
+
+static cq__value cq__eval_primary(cq__eval *e) {
+    cq__value v = cq__none();
+    char c = cq__here(e);
+    if (++e->steps > 20000) return cq__eval_syntax(e, "an expression takes too long"); /* lets that name lets, often */
+    if (e->depth >= 24) return cq__eval_syntax(e, "an expression is nested too deeply, or names itself");
+    if (cq__take(e, "(")) {
+        e->depth++;
+        v = cq__eval_expr(e);
+        e->depth--;
+        if (!cq__take(e, ")")) return cq__eval_syntax(e, "a ) is missing");
+    } else if (c == '\'') {
+        size_t begin = ++e->at;
+        while (cq__here(e) && cq__here(e) != '\'') e->at++;
+        v.type = CQ__STR;
+        v.s = cq__str(e->src.p + begin, e->at - begin);
+        if (!cq__take(e, "'")) return cq__eval_syntax(e, "a ' is missing");
+    } else if (cq__digit(c)) {
+        v = cq__eval_number(e);
+    } else if (c >= 'A' && c <= 'Z') {
+        v = cq__eval_let(e);
+    } else if (cq__letter(c)) {
+        size_t begin = e->at, end = begin;
+        while (end < e->src.n && (cq__letter(e->src.p[end]) || cq__digit(e->src.p[end]))) end++;
+        cq_str name = cq__str(e->src.p + begin, end - begin);
+        bool or_key = end + 1 < e->src.n && e->src.p[end] == '|' && e->src.p[end + 1] != '|';
+        bool plain = end == e->src.n || (e->src.p[end] != '.' && !or_key);
+        if (end < e->src.n && e->src.p[end] == '(') {
+            e->at = end + 1;
+            e->depth++;
+            v = cq__eval_call(e, name);
+            e->depth--;
+        } else if (plain && cq__str_eq(name, "true")) {
+            v = cq__of_bool(true);
+            e->at = end;
+        } else if (plain && cq__str_eq(name, "false")) {
+            v = cq__of_bool(false);
+            e->at = end;
+        } else if (plain && cq__str_eq(name, "null")) {
+            e->at = end;
+        } else if (plain && cq__str_eq(name, "i")) {
+            if (e->layer < 0) return cq__eval_syntax(e, "i, the number of the layer, has no value here");
+            v = cq__of_int(e->layer);
+            e->at = end;
+        } else {
+            v = cq__eval_keys(e);
+        }
+    } else {
+        return cq__eval_syntax(e, "an expression has no value where one should stand");
+    }
+    while (cq__here(e) == '[' || cq__here(e) == '.') {
+        cq_str key = e->key;
+        uint64_t where = e->where;
+        if (cq__take(e, ".")) {
+            size_t begin = e->at;
+            while (cq__letter(cq__here(e)) || cq__digit(cq__here(e))) e->at++;
+            key = cq__str(e->src.p + begin, e->at - begin);
+            if (!key.n) return cq__eval_syntax(e, "a key of config.json should stand here");
+            if (e->skip) continue;
+            if (v.type == CQ__NODE) v = cq__of_node(e, cq__key_in(&e->m->config, v.node, key));
+            else if (v.type != CQ__NONE) return cq__eval_fail(e, CQ_ERR_FORMAT, "only an object has keys");
+            e->key = key;
+            continue;
+        }
+        e->at++;
+        e->depth++;
+        cq__value index = cq__eval_expr(e);
+        e->depth--;
+        if (!cq__take(e, "]")) return cq__eval_syntax(e, "a ] is missing");
+        e->key = key;
+        e->where = where;
+        v = cq__eval_index(e, v, index);
+    }
+    return v;
+}
+
+static cq__value cq__eval_unary(cq__eval *e);
+static cq__value cq__eval_deeper(cq__eval *e) {
+    if (e->depth >= 24) return cq__eval_syntax(e, "an expression is nested too deeply, or names itself");
+    e->depth++;
+    cq__value v = cq__eval_unary(e);
+    e->depth--;
+    return v;
+}
+static cq__value cq__eval_unary(cq__eval *e) {
+    if (cq__here(e) == '!' && !cq__peek(e, "!=")) {
+        e->at++;
+        return cq__of_bool(!cq__truth(cq__eval_deeper(e)));
+    }
+    if (cq__take(e, "-")) {
+        cq__value v = cq__eval_deeper(e);
+        if (e->skip) return cq__none();
+        if (v.type == CQ__INT && v.i > INT64_MIN) return cq__of_int(-v.i);
+        return cq__of_float(-cq__as_float(e, v));
+    }
+    cq__value v = cq__eval_primary(e);
+    if (cq__take(e, "^")) {
+        cq__value p = cq__eval_deeper(e);
+        if (e->skip) return cq__none();
+        float x = cq__as_float(e, v), y = cq__as_float(e, p);
+        if (!(x > 0.0f)) return cq__eval_fail(e, CQ_ERR_RANGE, "only positive numbers have powers here");
+        return cq__of_float(cq_powf(x, y));
+    }
+    return v;
+}
+
+static cq__value cq__arithmetic(cq__eval *e, char op, cq__value a, cq__value b) {
+    if (e->skip) return cq__none();
+    float x = cq__as_float(e, a), y = cq__as_float(e, b);
+    if (e->st) return cq__none();
+    bool ints = a.type == CQ__INT && b.type == CQ__INT;
+    /* the integers of a model are small; what is not goes the way of floats */
+    ints = ints && a.i > -((int64_t)1 << 31) && a.i < ((int64_t)1 << 31) && b.i > -((int64_t)1 << 31) &&
+           b.i < ((int64_t)1 << 31);
+    switch (op) {
+    case '+': return ints ? cq__of_int(a.i + b.i) : cq__of_float(x + y);
+    case '-': return ints ? cq__of_int(a.i - b.i) : cq__of_float(x - y);
+    case '*': return ints ? cq__of_int(a.i * b.i) : cq__of_float(x * y);
+    case '/':
+        if (!(y > 0.0f || y < 0.0f)) return cq__eval_fail(e, CQ_ERR_RANGE, "key of config.json should not be zero");
+        return ints && a.i % b.i == 0 ? cq__of_int(a.i / b.i) : cq__of_float(x / y);
+    default: /* % */
+        if (!ints || b.i <= 0) return cq__eval_fail(e, CQ_ERR_RANGE, "key of config.json should be a positive integer");
+        return cq__of_int((a.i % b.i + b.i) % b.i);
+    }
+}
+
+/* levels, from the loosest: 0 ||  1 &&  2 comparison  3 //  4 + -  5 * / %; all from the left */
+static cq__value cq__eval_binary(cq__eval *e, int level) {
+    static const char *const compare[] = {"==", "!=", "<=", ">=", "<", ">"};
+    cq__value a;
+    if (level == 6) return cq__eval_unary(e);
+    a = cq__eval_binary(e, level + 1);
+    for (;;) {
+        if (level == 0 && cq__take(e, "||")) {
+            bool t = !e->skip && cq__truth(a);
+            e->skip += t;
+            cq__value b = cq__eval_binary(e, level + 1);
+            e->skip -= t;
+            a = cq__of_bool(t || cq__truth(b));
+        } else if (level == 1 && cq__take(e, "&&")) {
+            bool f = !e->skip && !cq__truth(a);
+            e->skip += f;
+            cq__value b = cq__eval_binary(e, level + 1);
+            e->skip -= f;
+            a = cq__of_bool(!f && cq__truth(b));
+        } else if (level == 2) {
+            size_t k = 0;
+            while (k < 6 && !cq__take(e, compare[k])) k++;
+            if (k == 6) return a;
+            cq__value b = cq__eval_binary(e, level + 1);
+            if (e->skip) continue;
+            if (k < 2) {
+                a = cq__of_bool(cq__same(a, b) == (k == 0));
+            } else {
+                float x = cq__as_float(e, a), y = cq__as_float(e, b);
+                a = cq__of_bool(k == 2 ? x <= y : k == 3 ? x >= y : k == 4 ? x < y : x > y);
+            }
+        } else if (level == 3 && cq__take(e, "//")) {
+            bool have = a.type != CQ__NONE;
+            e->skip += have;
+            cq__value b = cq__eval_binary(e, level + 1);
+            e->skip -= have;
+            if (!have) a = b;
+        } else if (level == 4 && (cq__here(e) == '+' || cq__here(e) == '-')) {
+            char op = e->src.p[e->at++];
+            a = cq__arithmetic(e, op, a, cq__eval_binary(e, level + 1));
+        } else if (level == 5 &&
+                   (cq__here(e) == '*' || cq__here(e) == '%' || (cq__here(e) == '/' && !cq__peek(e, "//")))) {
+            char op = e->src.p[e->at++];
+            a = cq__arithmetic(e, op, a, cq__eval_binary(e, level + 1));
+        } else {
+            return a;
+        }
+        if (e->st) return cq__none();
+    }
+}
+
+static cq__value cq__eval_expr(cq__eval *e) {
+    cq__value c = cq__eval_binary(e, 0), a, b;
+    if (cq__here(e) != '?') return c;
+    e->at++;
+    bool t = !e->skip && cq__truth(c);
+    e->depth++;
+    e->skip += !t;
+    a = e->depth >= 24 ? cq__eval_syntax(e, "an expression is nested too deeply, or names itself") : cq__eval_expr(e);
+    e->skip -= e->skip && !t;
+    if (!e->st && !cq__take(e, ":")) a = cq__eval_syntax(e, "a : is missing");
+    e->skip += t;
+    b = e->st ? cq__none() : cq__eval_expr(e);
+    e->skip -= e->skip && t;
+    e->depth--;
+    return t ? a : b;
+}
+
+static cq__value cq__evaluate(const cq_model *m, cq_str expr, int64_t layer, cq_str *key, cq_error *err,
+                              cq_status *st) {
+    cq__eval e;
+    cq__value v;
+    cq__fill(&e, 0, sizeof e);
+    e.m = m;
+    e.layer = layer;
+    e.src = expr;
+    e.err = err;
+    e.where = UINT64_MAX;
+    v = cq__eval_expr(&e);
+    if (!e.st && e.at < expr.n) (void)cq__eval_syntax(&e, "an expression goes on where it should end");
+    if (!e.st && v.type == CQ__FLOAT && v.f != v.f)
+        v = cq__eval_fail(&e, CQ_ERR_FORMAT, "key of config.json should be a finite number");
+    *st = e.st;
+    if (key) *key = e.key.n ? e.key : expr;
+    return v;
+}
+
+/* A whole number in [min, max]; absent (null): *out stays and *found is false. found NULL: it must be there. */
+static cq_status cq__eval_size(const cq_model *m, cq_str expr, int64_t layer, size_t min, size_t max, bool *found,
+                               size_t *out, cq_error *err) {
+    cq_status st;
+    cq_str key;
+    cq__value v = cq__evaluate(m, expr, layer, &key, err, &st);
+    if (st) return st;
+    if (found) *found = v.type != CQ__NONE;
+    if (v.type == CQ__NONE) {
+        if (found) return CQ_OK;
+        return cq_fail_at(err, CQ_ERR_MISSING, "config.json lacks a key", key.p, key.n, UINT64_MAX, INT64_MIN);
+    }
+    if (v.type == CQ__FLOAT && v.f >= 0.0f && v.f < 1e9f && (float)(int64_t)v.f == v.f) v = cq__of_int((int64_t)v.f);
+    if (v.type != CQ__INT)
+        return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be an integer", key.p, key.n, UINT64_MAX,
+                          INT64_MIN);
+    if (v.i < 0 || (uint64_t)v.i < min || (uint64_t)v.i > max)
+        return cq_fail_at(err, CQ_ERR_RANGE, "key of config.json is out of range", key.p, key.n, UINT64_MAX, v.i);
+    *out = (size_t)v.i;
+    return CQ_OK;
+}
+/* absent: *out stays */
+static cq_status cq__eval_real(const cq_model *m, cq_str expr, int64_t layer, float *out, cq_error *err) {
+    cq_status st;
+    cq_str key;
+    cq__value v = cq__evaluate(m, expr, layer, &key, err, &st);
+    if (st || v.type == CQ__NONE) return st;
+    if (!cq__is_number(v) || !(v.f - v.f == 0.0f))
+        return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be a finite number", key.p, key.n, UINT64_MAX,
+                          INT64_MIN);
+    *out = v.f;
+    return CQ_OK;
+}
+/* absent: false */
+static cq_status cq__eval_bool(const cq_model *m, cq_str expr, int64_t layer, bool *out, cq_error *err) {
+    cq_status st;
+    cq_str key;
+    cq__value v = cq__evaluate(m, expr, layer, &key, err, &st);
+    if (st) return st;
+    if (v.type == CQ__STR)
+        return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be true or false", key.p, key.n, UINT64_MAX,
+                          INT64_MIN);
+    *out = cq__truth(v);
+    return CQ_OK;
+}
+/* One of a list of words, ended by NULL; its number. what: of the error that names any other word. */
+static cq_status cq__eval_choice(const cq_model *m, cq_str expr, int64_t layer, const char *const *words,
+                                 const char *what, size_t *out, cq_error *err) {
+    cq_status st;
+    cq_str key;
+    cq__value v = cq__evaluate(m, expr, layer, &key, err, &st);
+    if (st || v.type == CQ__NONE) return st;
+    for (size_t i = 0; words[i]; i++)
+        if (v.type == CQ__STR && cq__str_eq(v.s, words[i])) {
+            *out = i;
+            return CQ_OK;
+        }
+    if (v.type == CQ__STR) key = v.s;
+    return cq_fail_at(err, CQ_ERR_UNSUPPORTED, what, key.p, key.n, UINT64_MAX, INT64_MIN);
+}
+
+/* ===================================================================================================================
+   [LESSON 5 binding]  description + config.json + tensors
+   First the numbers, word by word, each checked where it is read; then the tensors, each with the shape that the
+   numbers give; at the end nothing of the file may be left over.
+   ================================================================================================================== */
 typedef struct cq__binder {
     cq_model *m;
     const cq_weights *weights;
@@ -4614,200 +8638,520 @@ typedef struct cq__binder {
     cq_arena *arena;
     cq_error *err;
     size_t name_len; /* of m->name, the tensor looked for last */
+    size_t linears;  /* of all blocks so far */
 } cq__binder;
+
+/* As many linears as a model may have: a tensor of three dimensions has one for each expert, one of two dimensions may
+   have several in its rows: 16 on the average of all tensors. */
+static size_t cq__linear_bound(const cq_weights *weights) {
+    size_t n = 16 * weights->count;
+    for (size_t i = 0; i < weights->count; i++)
+        if (weights->list[i].ndim == 3) n += cq__min((size_t)weights->list[i].shape[0], weights->list[i].bytes);
+    return n;
+}
 
 static cq_status cq__bind_fail(const cq__binder *b, cq_status status, const char *what, int64_t got) {
     return cq_fail_at(b->err, status, what, b->m->name, b->name_len, UINT64_MAX, got);
 }
-static void cq__bind_name(cq__binder *b, cq_str layers, size_t layer, cq_str a, cq_str c, const char *suffix) {
-    b->name_len = cq__path(b->m->name, sizeof b->m->name, layers, layer, a, c, suffix);
+
+/* A path of the description: '.' at its front stands for the root, '#' for a number. */
+static size_t cq__append_path(char *out, size_t size, size_t at, const cq_model *m, cq_str path, size_t number) {
+    size_t i = 0;
+    if (path.n && path.p[0] == '.') {
+        if (cq__str_eq(m->root, "-")) i = 1;
+        else at = cq__append(out, size, at, m->root.p, m->root.n);
+    }
+    for (; i < path.n; i++)
+        at = path.p[i] == '#' ? cq__append_number(out, size, at, number) : cq__append(out, size, at, path.p + i, 1);
+    return at;
+}
+/* LIST.PREFIX.NAME of a block; with `inside` false LIST.NAME. expert: for '#' in the name; where the name has none
+   (one tensor for all experts), `apart` appends it. */
+static size_t cq__block_path(const cq_model *m, const cq_block *b, bool inside, cq_str name, size_t expert, bool apart,
+                             char *out, size_t size) {
+    const cq_block_desc *d = &m->arch.block[b->desc];
+    size_t at = 0;
+    bool numbered = false;
+    out[0] = 0;
+    at = cq__append_path(out, size, at, m, m->arch.list[b->list].name, b->layer);
+    if (inside && !cq__str_eq(d->prefix, "-")) {
+        at = cq__append(out, size, at, ".", 1);
+        at = cq__append(out, size, at, d->prefix.p, d->prefix.n);
+    }
+    at = cq__append(out, size, at, ".", 1);
+    for (size_t i = 0; i < name.n; i++) {
+        numbered = numbered || name.p[i] == '#';
+        if (name.p[i] == '#') at = cq__append_number(out, size, at, expert);
+        else at = cq__append(out, size, at, name.p + i, 1);
+    }
+    if (apart && !numbered) at = cq__append_number(out, size, cq__append(out, size, at, ".", 1), expert);
+    return at;
+}
+static bool cq__is_expert(cq_role role) { return role >= CQ_ROLE_EXPERT_GATE && role <= CQ_ROLE_EXPERT_DOWN; }
+
+CQUANT_DEF size_t cq_module_name(const cq_model *m, const cq_block *b, const cq_linear *l, char *out, size_t size) {
+    return cq__block_path(m, b, true, l->name, l->expert, cq__is_expert(l->role), out, size);
+}
+CQUANT_DEF size_t cq_head_name(const cq_model *m, char *out, size_t size) {
+    out[0] = 0;
+    return cq__append_path(out, size, 0, m, m->head.name, 0);
 }
 
-static cq_status cq__bind_find(cq__binder *b, const cq_named **found) {
-    if (b->name_len + 1 >= sizeof b->m->name) /* perhaps cut off: it could be the name of another tensor */
-        return cq__bind_fail(b, CQ_ERR_RANGE, "the description makes a name of more than 254 bytes", INT64_MIN);
-    *found = cq_weights_find(b->weights, b->m->name, b->name_len);
-    if (!*found) return cq__bind_fail(b, CQ_ERR_MISSING, "tensor is missing", INT64_MIN);
-    b->used[*found - b->weights->list] = 1;
-    return CQ_OK;
+CQUANT_DEF const cq_linear *cq_block_linear(const cq_block *b, cq_role role, size_t expert) {
+    return b->at[role] ? &b->lin[b->at[role] - 1u + expert] : NULL;
 }
-/* The tensor m->name as a matrix of that shape; it may stay where it is. */
-static cq_status cq__bind_matrix(cq__binder *b, cq_tensor *t, size_t rows, size_t cols) {
-    const cq_named *n;
-    cq_status st = cq__bind_find(b, &n);
-    if (st) return st;
+static bool cq__in_group(const cq_block *b, const cq_linear *l, size_t group) {
+    return cq__role_group(b->kind, l->role) == group && !l->keep;
+}
+CQUANT_DEF const cq_linear *cq_block_group(const cq_block *b, size_t group, size_t index) {
+    for (size_t i = 0; i < b->linears; i++)
+        if (cq__in_group(b, &b->lin[i], group) && index-- == 0) return &b->lin[i];
+    return NULL;
+}
+
+static bool cq__same_layer(const cq_model *m, size_t a, size_t b) { /* the blocks a and b; no block is past the last */
+    return a < m->block_count && b < m->block_count && m->blocks[a].list == m->blocks[b].list &&
+           m->blocks[a].layer == m->blocks[b].layer;
+}
+
+CQUANT_DEF bool cq_layer_group(const cq_model *m, size_t first, size_t index, const cq_block **block, size_t *group) {
+    size_t count = 0;
+    bool streams = false;
+    for (; cq__same_layer(m, first, first + count); count++) streams = streams || m->blocks[first + count].text;
+    for (size_t phase = 0; phase < (streams ? 2u : count); phase++) /* attentions, the others; or block after block */
+        for (size_t g = 0; g < CQ__NO_GROUP; g++)
+            for (size_t k = 0; k < (streams ? 2 * count : 1); k++) {
+                const cq_block *b = &m->blocks[first + (streams ? k % count : phase)];
+                if (streams && (b->text != (k >= count) || (b->kind > CQ_BLOCK_MLA) != (phase != 0))) continue;
+                if (!cq_block_group(b, g, 0) || index-- != 0) continue;
+                *block = b;
+                *group = g;
+                return true;
+            }
+    return false;
+}
+
+/* ---- tensors ---- */
+/* Looks for m->name; NULL if there is none. */
+static const cq_named *cq__bind_look(cq__binder *b) {
+    if (b->name_len + 1 >= sizeof b->m->name) return NULL; /* perhaps cut off: it could be another tensor's name */
+    return cq_weights_find(b->weights, b->m->name, b->name_len);
+}
+static cq_status cq__bind_missing(cq__binder *b) {
+    if (b->name_len + 1 >= sizeof b->m->name)
+        return cq__bind_fail(b, CQ_ERR_RANGE, "the description makes a name of more than 254 bytes", INT64_MIN);
+    return cq__bind_fail(b, CQ_ERR_MISSING, "tensor is missing", INT64_MIN);
+}
+/* Marks a tensor as part of the model, and counts its numbers the first time. */
+static void cq__bind_use(cq__binder *b, const cq_named *n, size_t numbers) {
+    if (!b->used[n - b->weights->list]) b->m->parameters += numbers;
+    b->used[n - b->weights->list] = 1;
+}
+static void cq__bind_suffix(cq__binder *b, const char *suffix) {
+    b->name_len = cq__append(b->m->name, sizeof b->m->name, b->name_len, suffix, cq__strlen(suffix));
+}
+
+/* Tensor n as a matrix (rows, cols). swap: it is stored as (cols, rows). */
+static cq_status cq__bind_matrix(cq__binder *b, const cq_named *n, cq_tensor *t, size_t rows, size_t cols, bool swap) {
+    swap = swap && n->dtype != CQ_DTYPE_PACKED;
     if (!n->t.data)
         return cq__bind_fail(b, CQ_ERR_UNSUPPORTED, "tensor has a dtype that is none of F32, F16, BF16", INT64_MIN);
     if (n->ndim != 2) return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor should have two dimensions", n->ndim);
-    if (n->t.rows != rows)
+    if (n->t.rows != (swap ? cols : rows))
         return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's first dimension contradicts config.json", (int64_t)n->t.rows);
-    if (n->t.cols != cols)
+    if (n->t.cols != (swap ? rows : cols))
         return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's second dimension contradicts config.json", (int64_t)n->t.cols);
     *t = n->t;
-    b->m->parameters += rows * cols;
+    if (swap) {
+        t->layout = CQ_COLUMNS;
+        t->rows = rows;
+        t->cols = cols;
+    }
+    cq__bind_use(b, n, rows * cols);
     return CQ_OK;
 }
-/* The tensor m->name as a vector of n fp32: in place if it is one, else converted into the arena. */
-static cq_status cq__bind_vector(cq__binder *b, const unsigned char **out, size_t n) {
-    const cq_named *t;
+/* Tensor n as n values in fp32: in place if it is that, else converted into the arena; add: to each value. shaped: it
+   must be a vector; else any shape with `cols` as last dimension, or none but one longer than 1. */
+static cq_status cq__bind_values(cq__binder *b, const cq_named *n, const unsigned char **out, size_t rows, size_t cols,
+                                 bool shaped, float add) {
     unsigned char *copy;
-    cq_status st = cq__bind_find(b, &t);
-    if (st) return st;
-    if (!t->t.data || cq_format_is_int(t->t.format))
+    if (!n->t.data || cq_format_is_int(n->t.format))
         return cq__bind_fail(b, CQ_ERR_UNSUPPORTED, "tensor has a dtype that is none of F32, F16, BF16", INT64_MIN);
-    if (t->ndim != 1) return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor should have one dimension", t->ndim);
-    if (t->t.cols != n)
-        return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's length contradicts config.json", (int64_t)t->t.cols);
-    b->m->parameters += n;
-    if (t->t.format == CQ_F32 && t->t.layout == CQ_ROWS) {
-        *out = t->t.data;
+    if (shaped && (!n->ndim || n->t.rows != 1)) /* a norm of the only head may have two dimensions */
+        return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor should have one dimension", n->ndim);
+    if (n->t.rows * n->t.cols != rows * cols || (!shaped && rows > 1 && cols > 1 && n->ndim > 1 && n->t.cols != cols))
+        return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's length contradicts config.json",
+                             (int64_t)(n->t.rows * n->t.cols));
+    cq__bind_use(b, n, rows * cols);
+    bool zero = !(add > 0.0f || add < 0.0f);
+    if (n->t.format == CQ_F32 && n->t.layout == CQ_ROWS && zero) {
+        *out = n->t.data;
         return CQ_OK;
     }
-    copy = (unsigned char *)cq_alloc(b->arena, n, 4);
+    copy = (unsigned char *)cq_alloc(b->arena, rows * cols, 4);
     if (!copy) return cq__bind_fail(b, CQ_ERR_MEMORY, "arena too small for the model", INT64_MIN);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < rows * cols; i++) {
         float v;
-        cq_tensor_span(&t->t, 0, i, 1, &v);
-        cq__put32(copy + 4 * i, cq__bits(v));
+        cq_tensor_span(&n->t, i / n->t.cols, i % n->t.cols, 1, &v);
+        cq__put32(copy + 4 * i, cq__bits(v + add));
     }
     *out = copy;
     return CQ_OK;
 }
 
-/* A key of config.json; *found false if it is missing or null. */
-static cq_status cq__config_int(const cq_model *m, const char *key, bool *found, int64_t *out, cq_error *err) {
-    uint32_t node = cq_json_find(&m->config, 0, key);
-    *found = node != 0 && !cq_json_is_null(&m->config, node);
-    if (!*found) return CQ_OK;
-    if (cq_json_int(&m->config, node, out)) return CQ_OK;
-    return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be an integer", key, cq__strlen(key),
-                      m->config.nodes[node].begin, INT64_MIN);
+/* the part of `v` up to the first of the characters in `ends`; *v goes on with it */
+static cq_str cq__until(cq_str *v, const char *ends) {
+    size_t n = 0;
+    for (; n < v->n; n++)
+        for (const char *e = ends; *e; e++)
+            if (v->p[n] == *e) goto found;
+found:;
+    cq_str head = cq__str(v->p, n);
+    *v = cq__str(v->p + n, v->n - n);
+    return head;
 }
-static cq_status cq__config_size(const cq_model *m, const char *key, size_t *out, bool required, cq_error *err) {
-    int64_t v = 0;
-    bool found;
-    cq_status st = cq__config_int(m, key, &found, &v, err);
-    if (st) return st;
-    if (!found) {
-        if (!required) return CQ_OK;
-        return cq_fail_at(err, CQ_ERR_MISSING, "config.json lacks a key", key, cq__strlen(key), UINT64_MAX, INT64_MIN);
+
+/* +BIAS: nothing, '+', '+?', '+EXPR'. *always false: only if the checkpoint has it */
+static cq_status cq__bind_wants(cq__binder *b, cq_str mark, int64_t layer, bool *wanted, bool *always) {
+    *wanted = mark.n != 0;
+    *always = !(mark.n == 2 && mark.p[1] == '?');
+    if (mark.n < 2 || !*always) return CQ_OK;
+    return cq__eval_bool(b->m, cq__str(mark.p + 1, mark.n - 1), layer, wanted, b->err);
+}
+
+/* Where a norm, linear or parameter belongs: in a block (inside its module, or beside it in the layer), or on top */
+typedef struct cq__place {
+    const cq_block *b; /* NULL: at the top */
+    bool inside;
+} cq__place;
+static void cq__bind_name(cq__binder *b, cq__place p, cq_str name, size_t expert, bool apart) {
+    char *out = b->m->name;
+    out[0] = 0;
+    b->name_len = p.b ? cq__block_path(b->m, p.b, p.inside, name, expert, apart, out, sizeof b->m->name)
+                      : cq__append_path(out, sizeof b->m->name, 0, b->m, name, expert);
+}
+static int64_t cq__layer_of(cq__place p) { return p.b ? (int64_t)p.b->layer : -1; }
+
+/* NORM: NAME[:KIND][@EPS][+BIAS]; what it does not say stands in the statement `norms` */
+static cq_status cq__bind_norm(cq__binder *b, cq__place p, cq_str value, size_t n, size_t count, cq_norm *norm) {
+    static const char *const kinds[] = {"rms", "rms1", "ln", "ln1", NULL};
+    cq_str rest = value, usual = b->m->arch.norms, name, kind = cq__str(NULL, 0), eps = cq__lit("EPS"), word;
+    bool wanted, always;
+    size_t k = 0;
+    const cq_named *t;
+    cq_status st;
+    name = cq__until(&rest, ":@+");
+    if (rest.n && rest.p[0] == ':') {
+        rest = cq__str(rest.p + 1, rest.n - 1);
+        kind = cq__until(&rest, "@+");
     }
-    if (v < 1 || v > ((int64_t)1 << 30))
-        return cq_fail_at(err, CQ_ERR_RANGE, "key of config.json should be between 1 and 2^30", key, cq__strlen(key),
-                          UINT64_MAX, v);
-    *out = (size_t)v;
+    if (rest.n && rest.p[0] == '@') {
+        rest = cq__str(rest.p + 1, rest.n - 1);
+        eps = cq__until(&rest, "+");
+    }
+    word = cq__until(&usual, "+ ");
+    if (!kind.n) {
+        kind = word;
+        if (!rest.n) rest = usual;
+    }
+    while (kinds[k] && !cq__str_eq(kind, kinds[k])) k++;
+    if (!kinds[k])
+        return cq_fail_at(b->err, CQ_ERR_FORMAT, "a norm is rms, rms1, ln or ln1", value.p, value.n, UINT64_MAX,
+                          INT64_MIN);
+    norm->on = true;
+    norm->name = name;
+    norm->kind = k < 2 ? CQ_NORM_RMS : CQ_NORM_LAYER;
+    norm->plus_one = k % 2 != 0;
+    norm->eps = 1e-6f;
+    if ((st = cq__eval_real(b->m, eps, cq__layer_of(p), &norm->eps, b->err)) != CQ_OK) return st;
+    if (!(norm->eps >= 0.0f && norm->eps < 1.0f)) {
+        cq_str key = eps;
+        (void)cq__evaluate(b->m, eps, cq__layer_of(p), &key, NULL, &st);
+        return cq_fail_at(b->err, CQ_ERR_RANGE, "a norm's epsilon should be between 0 and 1", key.p, key.n, UINT64_MAX,
+                          INT64_MIN);
+    }
+    if (cq__str_eq(name, "-")) return CQ_OK;
+    if ((st = cq__bind_wants(b, rest, cq__layer_of(p), &wanted, &always)) != CQ_OK) return st;
+    if (count > 1) { /* NAME.#: one vector for each head */
+        bool numbered = false;
+        for (size_t i = 0; i < name.n; i++) numbered = numbered || name.p[i] == '#';
+        if (numbered) {
+            unsigned char *all = (unsigned char *)cq_alloc(b->arena, n, 4);
+            if (!all) return cq_fail(b->err, CQ_ERR_MEMORY, "arena too small for the model");
+            for (size_t h = 0; h < count; h++) {
+                const unsigned char *one;
+                cq__bind_name(b, p, name, h, false);
+                cq__bind_suffix(b, ".weight");
+                t = cq__bind_look(b);
+                if (!t) return cq__bind_missing(b);
+                st = cq__bind_values(b, t, &one, 1, n / count, true, 0.0f);
+                if (st) return st;
+                cq__copy(all + 4 * (n / count) * h, one, 4 * (n / count));
+                norm->stored_gain = t;
+            }
+            norm->gain = all;
+            norm->each = true;
+            return CQ_OK;
+        }
+    }
+    cq__bind_name(b, p, name, 0, false);
+    cq__bind_suffix(b, ".weight");
+    t = cq__bind_look(b);
+    if (!t) { /* a parameter, as gemma4's routers have it */
+        cq__bind_name(b, p, name, 0, false);
+        t = cq__bind_look(b);
+        if (!t) cq__bind_suffix(b, ".weight");
+    }
+    if (!t) return cq__bind_missing(b);
+    norm->stored_gain = t;
+    st = cq__bind_values(b, t, &norm->gain, count, n / count, count == 1, norm->plus_one ? 1.0f : 0.0f);
+    if (st || !wanted) return st;
+    cq__bind_name(b, p, name, 0, false);
+    cq__bind_suffix(b, ".bias");
+    t = cq__bind_look(b);
+    if (!t) return always ? cq__bind_missing(b) : CQ_OK;
+    norm->stored_bias = t;
+    return cq__bind_values(b, t, &norm->bias, 1, n, true, 0.0f);
+}
+
+/* The next of alternatives A|B, which '|' outside of brackets divides; *v goes on behind it. */
+static cq_str cq__alternative(cq_str *v) {
+    size_t n = 0, open = 0;
+    for (; n < v->n; n++) {
+        if (v->p[n] == '(' || v->p[n] == '[') open++;
+        if ((v->p[n] == ')' || v->p[n] == ']') && open) open--;
+        if (v->p[n] == '|' && !open) break;
+    }
+    cq_str head = cq__str(v->p, n);
+    *v = n < v->n ? cq__str(v->p + n + 1, v->n - n - 1) : cq__str(v->p + n, 0);
+    return head;
+}
+
+/* A parameter NAME|NAME of a block: the tensor NAME, or NAME.weight (convolutions). more: it may be longer, its first
+   values count. */
+static cq_status cq__bind_param(cq__binder *b, cq__place p, cq_str value, size_t rows, size_t cols, bool more,
+                                cq_param *param, cq_param *bias) {
+    cq_str all = value, rest, name = value;
+    const cq_named *t = NULL;
+    bool wanted = false, always = true;
+    cq_status st;
+    while (all.n && !t) {
+        rest = cq__alternative(&all);
+        name = cq__until(&rest, "+");
+        if ((st = cq__bind_wants(b, rest, cq__layer_of(p), &wanted, &always)) != CQ_OK) return st;
+        if (rest.n && !bias && !wanted) return CQ_OK; /* NAME+EXPR: only if the expression is true */
+        cq__bind_name(b, p, name, 0, false);
+        t = cq__bind_look(b);
+        if (t) break;
+        cq__bind_suffix(b, ".weight");
+        t = cq__bind_look(b);
+    }
+    if (!t) {
+        cq__bind_name(b, p, name, 0, false);
+        return cq__bind_missing(b);
+    }
+    param->stored = t;
+    if (more && t->t.data && t->t.rows * t->t.cols > rows * cols) {
+        rows = t->t.rows;
+        cols = t->t.cols;
+    }
+    if ((st = cq__bind_values(b, t, &param->data, rows, cols, false, 0.0f)) != CQ_OK || !bias) return st;
+    if (!wanted) return CQ_OK;
+    cq__bind_name(b, p, name, 0, false);
+    cq__bind_suffix(b, ".bias");
+    t = cq__bind_look(b);
+    if (!t) return always ? cq__bind_missing(b) : CQ_OK;
+    bias->stored = t;
+    return cq__bind_values(b, t, &bias->data, 1, rows, true, 0.0f);
+}
+
+/* The bias of a linear, of `count` experts in one tensor: out (count * rows) */
+static cq_status cq__bind_bias(cq__binder *b, cq__place p, cq_str name, const char *suffix, size_t expert, bool apart,
+                               cq_str mark, size_t count, size_t rows, cq_linear *l) {
+    bool wanted, always;
+    const cq_named *t;
+    const unsigned char *data = NULL;
+    cq_status st = cq__bind_wants(b, mark, cq__layer_of(p), &wanted, &always);
+    if (st || !wanted) return st;
+    cq__bind_name(b, p, name, expert, apart);
+    cq__bind_suffix(b, suffix);
+    t = cq__bind_look(b);
+    if (!t && suffix[0] == '.') { /* a parameter beside the linear, as GPT-NeoX Japanese has it */
+        cq__bind_name(b, p, name, expert, apart);
+        cq__bind_suffix(b, "_bias");
+        t = cq__bind_look(b);
+    }
+    if (!t) {
+        cq__bind_name(b, p, name, expert, apart);
+        cq__bind_suffix(b, suffix);
+        return always ? cq__bind_missing(b) : CQ_OK;
+    }
+    st = cq__bind_values(b, t, &data, count, rows, count == 1, 0.0f);
+    for (size_t e = 0; e < count; e++) {
+        l[e].bias = st ? NULL : data + 4 * e * rows;
+        l[e].stored_bias = t;
+    }
+    return st;
+}
+
+/* One tensor for all experts: (experts, rows, cols) or (experts * rows, cols); swap: cols and rows the other way. */
+static cq_status cq__bind_stack(cq__binder *b, const cq_named *n, cq_linear *l, size_t count, size_t rows, size_t cols,
+                                bool swap) {
+    size_t r = swap ? cols : rows, c = swap ? rows : cols, size;
+    if (!n->t.data || cq_format_is_int(n->t.format) || n->t.layout != CQ_ROWS)
+        return cq__bind_fail(b, CQ_ERR_UNSUPPORTED, "tensor has a dtype that is none of F32, F16, BF16", INT64_MIN);
+    if ((n->ndim != 2 && n->ndim != 3) || (n->ndim == 3 && n->shape[0] != count))
+        return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's first dimension should be the number of experts",
+                             n->ndim ? (int64_t)n->shape[0] : 0);
+    if (n->t.rows != count * r)
+        return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's dimension before the last contradicts config.json",
+                             (int64_t)n->t.rows);
+    if (n->t.cols != c)
+        return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's last dimension contradicts config.json", (int64_t)n->t.cols);
+    size = cq_format_bits(n->t.format) / 8;
+    for (size_t e = 0; e < count; e++) {
+        cq_status st = cq_tensor_init(&l[e].w, n->t.format, swap ? CQ_COLUMNS : CQ_ROWS, rows, cols, 0, false, b->err);
+        if (st) return st;
+        l[e].w.data = n->t.data + e * rows * cols * size;
+        l[e].stored = n;
+    }
+    cq__bind_use(b, n, count * rows * cols);
     return CQ_OK;
 }
-static cq_status cq__config_float(const cq_model *m, uint32_t object, const char *key, float *out, cq_error *err) {
+
+/* One alternative of a LINEAR, NAME[^][!][+BIAS]: `count` of them (experts) into l. *found false: it is not there. */
+static cq_status cq__bind_named(cq__binder *b, cq__place p, cq_str value, cq_role role, size_t count, size_t rows,
+                                size_t cols, cq_linear *l, bool *found) {
+    cq_str rest = value, name = cq__until(&rest, "^!+");
+    bool swap = false, keep = cq__roles[role].group == CQ__NO_GROUP, experts = cq__is_expert(role), numbered = false;
+    const cq_named *t;
+    const char *suffix;
+    cq_status st;
+    for (; rest.n && (rest.p[0] == '^' || rest.p[0] == '!'); rest = cq__str(rest.p + 1, rest.n - 1)) {
+        swap = swap || rest.p[0] == '^';
+        keep = keep || rest.p[0] == '!';
+    }
+    for (size_t i = 0; i < name.n; i++) numbered = numbered || name.p[i] == '#';
+    for (size_t e = 0; e < count; e++) {
+        l[e].role = role;
+        l[e].expert = (uint32_t)e;
+        l[e].name = name;
+        l[e].keep = keep;
+    }
+    *found = true;
+    cq__bind_name(b, p, name, 0, experts);
+    cq__bind_suffix(b, ".weight");
+    t = cq__bind_look(b);
+    if (t && (numbered || !experts || t->dtype == CQ_DTYPE_PACKED)) { /* one by one */
+        for (size_t e = 0; e < count; e++) {
+            cq__bind_name(b, p, name, e, experts);
+            cq__bind_suffix(b, ".weight");
+            t = cq__bind_look(b);
+            if (!t) return cq__bind_missing(b);
+            l[e].stored = t;
+            if ((st = cq__bind_matrix(b, t, &l[e].w, rows, cols, swap)) != CQ_OK ||
+                (st = cq__bind_bias(b, p, name, ".bias", e, experts, rest, 1, rows, &l[e])) != CQ_OK)
+                return st;
+        }
+        return CQ_OK;
+    }
+    *found = false;
+    if (!experts || numbered) return CQ_OK;
+    cq__bind_name(b, p, name, 0, false); /* all in one: NAME, or NAME.weight */
+    t = cq__bind_look(b);
+    suffix = t ? "_bias" : ".bias";
+    if (!t) {
+        cq__bind_suffix(b, ".weight");
+        t = cq__bind_look(b);
+    }
+    if (!t) return CQ_OK;
+    *found = true;
+    if ((st = cq__bind_stack(b, t, l, count, rows, cols, swap)) != CQ_OK) return st;
+    return cq__bind_bias(b, p, name, suffix, 0, false, rest, count, rows, l);
+}
+/* LINEAR: A|B, the first that is there; none: it is missing under its first name. */
+static cq_status cq__bind_linear(cq__binder *b, cq__place p, cq_str value, cq_role role, size_t count, size_t rows,
+                                 size_t cols, cq_linear *l) {
+    cq_str rest = value, first;
+    while (rest.n) {
+        bool found;
+        cq_status st = cq__bind_named(b, p, cq__alternative(&rest), role, count, rows, cols, l, &found);
+        if (st || found) return st;
+    }
+    rest = value;
+    first = cq__alternative(&rest);
+    cq__bind_name(b, p, cq__until(&first, "^!+"), 0, false);
+    cq__bind_suffix(b, ".weight");
+    return cq__bind_missing(b);
+}
+
+#define CQ__MOST ((size_t)1 << 30)
+#define CQ__TRY(call)                                                                                                  \
+    do {                                                                                                               \
+        if ((st = (call)) != CQ_OK) return st;                                                                         \
+    } while (0)
+
+/* ---- rope ----
+   Rotary frequencies: inv_freq[j] = theta^(-2j/d), then changed as the scaling says (transformers,
+   modeling_rope_utils.py). scaling: an object of config.json with rope_type (or type) and its numbers, or 0. */
+#define CQ__PI 3.14159265f
+static cq_status cq__rope_real(const cq_model *m, uint32_t object, const char *key, float *out, cq_error *err) {
     uint32_t node = cq_json_find(&m->config, object, key);
     if (!node || cq_json_is_null(&m->config, node)) return CQ_OK;
     if (cq_json_float(&m->config, node, out) && *out - *out == 0.0f) return CQ_OK;
     return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be a finite number", key, cq__strlen(key),
                       m->config.nodes[node].begin, INT64_MIN);
 }
-static cq_status cq__config_bool(const cq_model *m, cq_str key, bool *out, cq_error *err) {
-    uint32_t node = cq_json_find_n(&m->config, 0, key.p, key.n);
-    if (!node || cq_json_is_null(&m->config, node)) return CQ_OK;
-    if (cq_json_bool(&m->config, node, out)) return CQ_OK;
-    return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be true or false", key.p, key.n,
-                      m->config.nodes[node].begin, INT64_MIN);
+static cq_status cq__rope_need(bool good, const char *what, const char *key, cq_error *err) {
+    return good ? CQ_OK : cq_fail_at(err, CQ_ERR_RANGE, what, key, cq__strlen(key), UINT64_MAX, INT64_MIN);
 }
 
-/* Rotary frequencies: inv_freq[j] = theta^(-2j/d), then changed as rope_scaling says (transformers,
-   modeling_rope_utils.py). Both spellings of config.json: rope_theta and rope_scaling, or rope_parameters with all. */
-#define CQ__PI 3.14159265f
-static cq_status cq__bind_rope(cq_model *m, float *inv_freq, cq_error *err) {
-    const cq_json *c = &m->config;
-    uint32_t params = cq_json_find(c, 0, "rope_parameters"), scaling = cq_json_find(c, 0, "rope_scaling"), type;
-    float theta = 10000.0f, factor = 0.0f, original = 0.0f;
-    size_t half = m->head_dim / 2;
+static cq_status cq__rope_llama3(const cq_model *m, uint32_t scaling, float *inv_freq, size_t half, float factor,
+                                 float original, cq_error *err) {
+    /* long wavelengths are divided by the factor, short ones kept, those between blended */
+    float low = 1.0f, high = 4.0f;
     cq_status st;
-    if (params && cq_json_is_null(c, params)) params = 0;
-    if (params) scaling = params;
-    if (scaling && cq_json_is_null(c, scaling)) scaling = 0;
-    if (scaling && cq_json_kind(c, scaling) != CQ_JSON_OBJECT)
-        return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be an object or null",
-                          params ? "rope_parameters" : "rope_scaling", params ? 15 : 12, c->nodes[scaling].begin,
-                          INT64_MIN);
-    for (uint32_t key = params ? cq_json_child(c, params) : 0; key; key = cq_json_next(c, key))
-        if (cq_json_kind(c, cq_json_child(c, key)) == CQ_JSON_OBJECT)
-            return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "rope_parameters of their own for some layers",
-                              "rope_parameters", 15, c->nodes[key].begin, INT64_MIN);
-    if ((st = cq__config_float(m, 0, "rope_theta", &theta, err)) != CQ_OK) return st;
-    if (params && (st = cq__config_float(m, params, "rope_theta", &theta, err)) != CQ_OK) return st;
-    if (!(theta > 1.0f))
-        return cq_fail_at(err, CQ_ERR_RANGE, "rope_theta should be above 1", "rope_theta", 10, UINT64_MAX, INT64_MIN);
-    for (size_t j = 0; j < half; j++) inv_freq[j] = 1.0f / cq_powf(theta, (float)(2 * j) / (float)m->head_dim);
-    m->rope_scale = 1.0f;
-    if (!scaling) return CQ_OK;
-    type = cq_json_find(c, scaling, "rope_type");
-    if (!type) type = cq_json_find(c, scaling, "type");
-    if (!type) {
-        if (params) return CQ_OK;
-        return cq_fail_at(err, CQ_ERR_MISSING, "rope_scaling lacks a key", "rope_type", 9, UINT64_MAX, INT64_MIN);
-    }
-    if (cq_json_string_eq(c, type, "default")) return CQ_OK;
-    bool linear = cq_json_string_eq(c, type, "linear"), yarn = cq_json_string_eq(c, type, "yarn");
-    if (!linear && !yarn && !cq_json_string_eq(c, type, "llama3"))
-        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "rope scaling should be default, linear, llama3 or yarn",
-                          c->text + c->nodes[type].begin, c->nodes[type].end - c->nodes[type].begin, UINT64_MAX,
-                          INT64_MIN);
-    if ((st = cq__config_float(m, scaling, "factor", &factor, err)) != CQ_OK) return st;
-    if (!(factor >= 1.0f))
-        return cq_fail_at(err, CQ_ERR_RANGE, "rope scaling needs a factor of at least 1", "factor", 6, UINT64_MAX,
-                          INT64_MIN);
-    if (linear) {
-        for (size_t j = 0; j < half; j++) inv_freq[j] = inv_freq[j] / factor;
-        return CQ_OK;
-    }
-    original = (float)m->max_position;
-    if ((st = cq__config_float(m, 0, "original_max_position_embeddings", &original, err)) != CQ_OK ||
-        (st = cq__config_float(m, scaling, "original_max_position_embeddings", &original, err)) != CQ_OK)
+    if ((st = cq__rope_real(m, scaling, "low_freq_factor", &low, err)) != CQ_OK ||
+        (st = cq__rope_real(m, scaling, "high_freq_factor", &high, err)) != CQ_OK ||
+        (st = cq__rope_need(low > 0.0f && high > low, "rope scaling needs 0 < low_freq_factor < high_freq_factor",
+                            "low_freq_factor", err)) != CQ_OK)
         return st;
-    if (!(original >= 1.0f))
-        return cq_fail_at(err, CQ_ERR_MISSING, "rope scaling needs a key", "original_max_position_embeddings", 32,
-                          UINT64_MAX, INT64_MIN);
-    if (!yarn) { /* llama3 */
-        /* long wavelengths are divided by the factor, short ones kept, those between blended */
-        float low = 1.0f, high = 4.0f;
-        if ((st = cq__config_float(m, scaling, "low_freq_factor", &low, err)) != CQ_OK ||
-            (st = cq__config_float(m, scaling, "high_freq_factor", &high, err)) != CQ_OK)
-            return st;
-        if (!(low > 0.0f && high > low))
-            return cq_fail_at(err, CQ_ERR_RANGE, "rope scaling needs 0 < low_freq_factor < high_freq_factor",
-                              "low_freq_factor", 15, UINT64_MAX, INT64_MIN);
-        for (size_t j = 0; j < half; j++) {
-            float wavelength = 2.0f * CQ__PI / inv_freq[j];
-            if (wavelength > original / low) {
-                inv_freq[j] = inv_freq[j] / factor;
-            } else if (wavelength >= original / high) {
-                float smooth = (original / wavelength - low) / (high - low);
-                inv_freq[j] = (1.0f - smooth) * inv_freq[j] / factor + smooth * inv_freq[j];
-            }
+    for (size_t j = 0; j < half; j++) {
+        float wavelength = 2.0f * CQ__PI / inv_freq[j];
+        if (wavelength > original / low) {
+            inv_freq[j] = inv_freq[j] / factor;
+        } else if (wavelength >= original / high) {
+            float smooth = (original / wavelength - low) / (high - low);
+            inv_freq[j] = (1.0f - smooth) * inv_freq[j] / factor + smooth * inv_freq[j];
         }
-        return CQ_OK;
     }
+    return CQ_OK;
+}
+
+static cq_status cq__rope_yarn(const cq_model *m, uint32_t scaling, float *inv_freq, size_t dim, float theta,
+                               float factor, float original, float *rope_scale, cq_error *err) {
     /* a ramp over j between the dimensions that turn beta_fast and beta_slow times in the original context */
-    float fast = 32.0f, slow = 1.0f, scale = 0.0f, mscale = 0.0f, mscale_all = 0.0f, d = (float)m->head_dim;
+    const cq_json *c = &m->config;
+    float fast = 32.0f, slow = 1.0f, scale = 0.0f, mscale = 0.0f, mscale_all = 0.0f, d = (float)dim;
     bool truncate = true;
     uint32_t node = cq_json_find(c, scaling, "truncate");
+    cq_status st;
     if (node) (void)cq_json_bool(c, node, &truncate);
-    if ((st = cq__config_float(m, scaling, "beta_fast", &fast, err)) != CQ_OK ||
-        (st = cq__config_float(m, scaling, "beta_slow", &slow, err)) != CQ_OK ||
-        (st = cq__config_float(m, scaling, "attention_factor", &scale, err)) != CQ_OK ||
-        (st = cq__config_float(m, scaling, "mscale", &mscale, err)) != CQ_OK ||
-        (st = cq__config_float(m, scaling, "mscale_all_dim", &mscale_all, err)) != CQ_OK)
+    if ((st = cq__rope_real(m, scaling, "beta_fast", &fast, err)) != CQ_OK ||
+        (st = cq__rope_real(m, scaling, "beta_slow", &slow, err)) != CQ_OK ||
+        (st = cq__rope_real(m, scaling, "attention_factor", &scale, err)) != CQ_OK ||
+        (st = cq__rope_real(m, scaling, "mscale", &mscale, err)) != CQ_OK ||
+        (st = cq__rope_real(m, scaling, "mscale_all_dim", &mscale_all, err)) != CQ_OK ||
+        (st = cq__rope_need(fast > 0.0f && slow > 0.0f, "rope scaling needs beta_fast and beta_slow above 0",
+                            "beta_fast", err)) != CQ_OK)
         return st;
-    if (!(fast > 0.0f && slow > 0.0f))
-        return cq_fail_at(err, CQ_ERR_RANGE, "rope scaling needs beta_fast and beta_slow above 0", "beta_fast", 9,
-                          UINT64_MAX, INT64_MIN);
     float log_factor = cq_logf(factor), log_theta = cq_logf(theta);
     if (!(scale > 0.0f)) {
         if (mscale > 0.0f && mscale_all > 0.0f)
             scale = (0.1f * mscale * log_factor + 1.0f) / (0.1f * mscale_all * log_factor + 1.0f);
         else scale = 0.1f * log_factor + 1.0f;
     }
-    m->rope_scale = scale;
+    *rope_scale = scale;
     float lo = d * cq_logf(original / (fast * 2.0f * CQ__PI)) / (2.0f * log_theta);
     float hi = d * cq_logf(original / (slow * 2.0f * CQ__PI)) / (2.0f * log_theta);
     lo = lo < d - 1.0f ? (lo > 0.0f ? lo : 0.0f) : d - 1.0f;
@@ -4819,7 +9163,7 @@ static cq_status cq__bind_rope(cq_model *m, float *inv_freq, cq_error *err) {
         hi = hi < d - 1.0f ? hi : d - 1.0f;
     }
     if (!(hi > lo)) hi = lo + 0.001f;
-    for (size_t j = 0; j < half; j++) {
+    for (size_t j = 0; j < dim / 2; j++) {
         float ramp = ((float)j - lo) / (hi - lo);
         ramp = ramp > 0.0f ? (ramp < 1.0f ? ramp : 1.0f) : 0.0f;
         inv_freq[j] = inv_freq[j] / factor * ramp + inv_freq[j] * (1.0f - ramp);
@@ -4827,187 +9171,1121 @@ static cq_status cq__bind_rope(cq_model *m, float *inv_freq, cq_error *err) {
     return CQ_OK;
 }
 
-static cq_status cq__bind_config(cq_model *m, cq_error *err) {
-    const cq_json *c = &m->config;
-    bool found, tie = m->arch.tie;
-    int64_t v = 0;
-    uint32_t act;
+/* longrope: every frequency divided by a number of its own, other numbers beyond the original context */
+static cq_status cq__rope_longrope(cq__binder *b, uint32_t scaling, float *inv_freq, cq_rope *rope, float original) {
+    static const char *const keys[2] = {"short_factor", "long_factor"};
+    const cq_json *c = &b->m->config;
+    float *far = (float *)cq_alloc(b->arena, rope->dim / 2, sizeof(float)), factor, scale = 0.0f;
     cq_status st;
-    m->max_position = 0;
-    m->kv_heads = m->head_dim = 0;
-    m->eps = 1e-6f;
-    if ((st = cq__config_size(m, "vocab_size", &m->vocab, true, err)) != CQ_OK ||
-        (st = cq__config_size(m, "hidden_size", &m->hidden, true, err)) != CQ_OK ||
-        (st = cq__config_size(m, "num_hidden_layers", &m->layers, true, err)) != CQ_OK ||
-        (st = cq__config_size(m, "num_attention_heads", &m->heads, true, err)) != CQ_OK ||
-        (st = cq__config_size(m, "intermediate_size", &m->inter, true, err)) != CQ_OK ||
-        (st = cq__config_size(m, "num_key_value_heads", &m->kv_heads, false, err)) != CQ_OK ||
-        (st = cq__config_size(m, "head_dim", &m->head_dim, false, err)) != CQ_OK ||
-        (st = cq__config_size(m, "max_position_embeddings", &m->max_position, false, err)) != CQ_OK ||
-        (st = cq__config_float(m, 0, "rms_norm_eps", &m->eps, err)) != CQ_OK ||
-        (st = cq__config_bool(m, cq__str("tie_word_embeddings", 19), &tie, err)) != CQ_OK)
+    if (!far) return cq_fail(b->err, CQ_ERR_MEMORY, "arena too small for the model");
+    for (size_t j = 0; j < rope->dim / 2; j++) far[j] = inv_freq[j];
+    for (size_t k = 0; k < 2; k++) {
+        uint32_t list = cq_json_find(c, scaling, keys[k]), node;
+        float *to = k ? far : inv_freq;
+        if (!list || cq_json_kind(c, list) != CQ_JSON_ARRAY || c->nodes[list].count != rope->dim / 2)
+            return cq_fail_at(b->err, CQ_ERR_FORMAT, "longrope needs a list of half as many numbers as dimensions turn",
+                              keys[k], cq__strlen(keys[k]), UINT64_MAX, (int64_t)(rope->dim / 2));
+        node = cq_json_child(c, list);
+        for (size_t j = 0; j < rope->dim / 2; j++, node = cq_json_next(c, node)) {
+            float f = 0.0f;
+            if (!cq_json_float(c, node, &f) || !(f > 0.0f))
+                return cq_fail_at(b->err, CQ_ERR_FORMAT, "longrope's factors should be positive numbers", keys[k],
+                                  cq__strlen(keys[k]), c->nodes[node].begin, INT64_MIN);
+            to[j] = to[j] / f;
+        }
+    }
+    rope->long_freq = far;
+    rope->limit = (size_t)original;
+    factor = (float)b->m->context / original;
+    if ((st = cq__rope_real(b->m, scaling, "factor", &factor, b->err)) != CQ_OK ||
+        (st = cq__rope_real(b->m, scaling, "attention_factor", &scale, b->err)) != CQ_OK)
         return st;
-    m->tied = tie;
-    if (!m->kv_heads) { /* null means: as many as heads; missing: only where the class says so too */
-        if (m->arch.heads_required && !cq_json_find(c, 0, "num_key_value_heads"))
-            return cq_fail_at(err, CQ_ERR_MISSING, "config.json lacks a key", "num_key_value_heads", 19, UINT64_MAX,
-                              INT64_MIN);
-        m->kv_heads = m->heads;
+    if (b->m->context) factor = (float)b->m->context / original;
+    rope->scale = scale > 0.0f ? scale : factor > 1.0f ? cq_sqrtf(1.0f + cq_logf(factor) / cq_logf(original)) : 1.0f;
+    rope->long_scale = rope->scale; /* phimoe names both */
+    CQ__TRY(cq__rope_real(b->m, scaling, "short_mscale", &rope->scale, b->err));
+    CQ__TRY(cq__rope_real(b->m, scaling, "long_mscale", &rope->long_scale, b->err));
+    return CQ_OK;
+}
+
+static cq_status cq__rope_scaled(cq__binder *b, uint32_t scaling, float *inv_freq, cq_rope *rope) {
+    static const char *const words[] = {"default", "mrope", "linear", "llama3", "yarn", "dynamic", "longrope", "su",
+                                        "proportional", NULL};
+    const cq_model *m = b->m;
+    const cq_json *c = &m->config;
+    size_t half = rope->dim / 2, k = 0;
+    uint32_t type, parameters = cq__key(m, cq__lit("rope_parameters"));
+    float factor = 0.0f, original = (float)m->context;
+    cq_status st;
+    for (uint32_t key = cq_json_child(c, scaling); key; key = cq_json_next(c, key))
+        if (cq_json_kind(c, cq_json_child(c, key)) == CQ_JSON_OBJECT)
+            return cq_fail_at(b->err, CQ_ERR_UNSUPPORTED, "rope_parameters of their own for some layers",
+                              "rope_parameters", 15, c->nodes[key].begin, INT64_MIN);
+    type = cq_json_find(c, scaling, "rope_type");
+    if (!type) type = cq_json_find(c, scaling, "type");
+    if (!type) {
+        if (parameters) return CQ_OK;
+        return cq_fail_at(b->err, CQ_ERR_MISSING, "rope_scaling lacks a key", "rope_type", 9, UINT64_MAX, INT64_MIN);
     }
-    if (!m->head_dim) {
-        if (m->hidden % m->heads)
-            return cq_fail_at(err, CQ_ERR_RANGE,
-                              "hidden_size is no multiple of num_attention_heads, and there is no head_dim",
-                              "hidden_size", 11, UINT64_MAX, (int64_t)m->hidden);
-        m->head_dim = m->hidden / m->heads;
-    }
-    if (m->heads % m->kv_heads)
-        return cq_fail_at(err, CQ_ERR_RANGE, "num_attention_heads should be a multiple of num_key_value_heads",
-                          "num_key_value_heads", 19, UINT64_MAX, (int64_t)m->kv_heads);
-    if (m->head_dim % 2 || m->head_dim > 4096)
-        return cq_fail_at(err, CQ_ERR_RANGE, "head_dim should be even and at most 4096", "head_dim", 8, UINT64_MAX,
-                          (int64_t)m->head_dim);
-    if (m->layers > 4096)
-        return cq_fail_at(err, CQ_ERR_RANGE, "a model has at most 4096 layers", "num_hidden_layers", 17, UINT64_MAX,
-                          (int64_t)m->layers);
-    if (m->heads > 65536)
-        return cq_fail_at(err, CQ_ERR_RANGE, "a layer has at most 65536 heads", "num_attention_heads", 19, UINT64_MAX,
-                          (int64_t)m->heads);
-    if (!(m->eps >= 0.0f && m->eps < 1.0f))
-        return cq_fail_at(err, CQ_ERR_RANGE, "rms_norm_eps should be between 0 and 1", "rms_norm_eps", 12, UINT64_MAX,
+    while (words[k] && !cq_json_string_eq(c, type, words[k])) k++;
+    if (!words[k])
+        return cq_fail_at(b->err, CQ_ERR_UNSUPPORTED,
+                          "rope scaling should be default, linear, dynamic, llama3, yarn, longrope or proportional",
+                          c->text + c->nodes[type].begin, c->nodes[type].end - c->nodes[type].begin, UINT64_MAX,
                           INT64_MIN);
-    act = cq_json_find(c, 0, "hidden_act");
-    m->act = CQ_ACT_SILU;
-    if (act && !cq_json_is_null(c, act)) {
-        if (cq_json_string_eq(c, act, "silu") || cq_json_string_eq(c, act, "swish")) m->act = CQ_ACT_SILU;
-        else if (cq_json_string_eq(c, act, "gelu_pytorch_tanh") || cq_json_string_eq(c, act, "gelu_new"))
-            m->act = CQ_ACT_GELU_TANH;
-        else if (cq_json_string_eq(c, act, "relu")) m->act = CQ_ACT_RELU;
-        else
-            return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "hidden_act should be silu, gelu_pytorch_tanh or relu",
-                              c->text + c->nodes[act].begin, c->nodes[act].end - c->nodes[act].begin, UINT64_MAX,
-                              INT64_MIN);
+    if (k < 2) return CQ_OK;
+    uint32_t whole = cq__key(m, cq__lit("original_max_position_embeddings"));
+    if (whole && !cq_json_is_null(c, whole) && !cq_json_float(c, whole, &original))
+        return cq_fail_at(b->err, CQ_ERR_FORMAT, "key of config.json should be a finite number",
+                          "original_max_position_embeddings", 32, UINT64_MAX, INT64_MIN);
+    if ((st = cq__rope_real(m, scaling, "factor", &factor, b->err)) != CQ_OK ||
+        (st = cq__rope_real(m, scaling, "original_max_position_embeddings", &original, b->err)) != CQ_OK)
+        return st;
+    if (k == 8) { /* gemma4: the first part of the pairs turns, the others stay; their angles are those of all pairs */
+        float part = 1.0f;
+        if ((st = cq__rope_real(m, scaling, "partial_rotary_factor", &part, b->err)) != CQ_OK) return st;
+        for (size_t j = 0; j < half; j++) {
+            if ((float)j >= (float)(int32_t)(part * (float)half)) inv_freq[j] = 0.0f;
+            else if (factor > 0.0f) inv_freq[j] = inv_freq[j] / factor;
+        }
+        return CQ_OK;
     }
-    static const char *const id_keys[4] = {"mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id"};
+    if (k < 6 &&
+        (st = cq__rope_need(factor >= 1.0f, "rope scaling needs a factor of at least 1", "factor", b->err)) != CQ_OK)
+        return st;
+    if (k == 2) {
+        for (size_t j = 0; j < half; j++) inv_freq[j] = inv_freq[j] / factor;
+        return CQ_OK;
+    }
+    if (k == 5) original = (float)m->context;
+    if (!(original >= 1.0f && original < 1e31f))
+        return cq_fail_at(b->err, CQ_ERR_MISSING, "rope scaling needs a key", "original_max_position_embeddings", 32,
+                          UINT64_MAX, INT64_MIN);
+    if (k == 3) return cq__rope_llama3(m, scaling, inv_freq, half, factor, original, b->err);
+    if (k == 4)
+        return cq__rope_yarn(m, scaling, inv_freq, rope->dim, rope->theta, factor, original, &rope->scale, b->err);
+    if (!(original < 1e9f))
+        return cq_fail_at(b->err, CQ_ERR_RANGE, "key of config.json is out of range",
+                          "original_max_position_embeddings",
+                          32, UINT64_MAX, INT64_MIN);
+    if (k == 5) { /* NTK-aware: beyond the context the base grows with the length of the sequence */
+        rope->limit = m->context;
+        rope->factor = factor;
+        return CQ_OK;
+    }
+    return cq__rope_longrope(b, scaling, inv_freq, rope, original);
+}
+
+/* The table of angles of one block; blocks that agree share one. */
+static cq_status cq__bind_rope(cq__binder *b, cq_block *block, cq_str theta, cq_str scaling) {
+    cq_model *m = b->m;
+    cq_arena before = *b->arena;
+    cq_rope rope;
+    float *inv_freq;
+    cq_str key;
+    cq_status st;
+    cq__value v;
+    cq__fill(&rope, 0, sizeof rope);
+    rope.dim = block->rope_dim;
+    rope.theta = 10000.0f;
+    rope.scale = 1.0f;
+    if ((st = cq__eval_real(m, theta, (int64_t)block->layer, &rope.theta, b->err)) != CQ_OK) return st;
+    if (!(rope.theta > 1.0f))
+        return cq_fail_at(b->err, CQ_ERR_RANGE, "rope_theta should be above 1", "rope_theta", 10, UINT64_MAX,
+                          INT64_MIN);
+    v = cq__evaluate(m, scaling, (int64_t)block->layer, &key, b->err, &st);
+    if (st) return st;
+    if (v.type != CQ__NONE && (v.type != CQ__NODE || cq_json_kind(&m->config, v.node) != CQ_JSON_OBJECT))
+        return cq_fail_at(b->err, CQ_ERR_FORMAT, "key of config.json should be an object or null", key.p, key.n,
+                          UINT64_MAX, INT64_MIN);
+    inv_freq = (float *)cq_alloc(b->arena, rope.dim / 2, sizeof(float));
+    if (!inv_freq) return cq_fail(b->err, CQ_ERR_MEMORY, "arena too small for the model");
+    rope.inv_freq = inv_freq;
+    for (size_t j = 0; j < rope.dim / 2; j++)
+        inv_freq[j] = 1.0f / cq_powf(rope.theta, (float)(2 * j) / (float)rope.dim);
+    if (v.type == CQ__NODE && (st = cq__rope_scaled(b, v.node, inv_freq, &rope)) != CQ_OK) return st;
+    for (size_t i = 0; i < m->ropes; i++) {
+        const cq_rope *r = &m->rope[i];
+        if (r->dim != rope.dim || !cq__equal(&r->theta, &rope.theta, sizeof(float)) ||
+            !cq__equal(&r->scale, &rope.scale, sizeof(float)) || r->limit != rope.limit ||
+            !cq__equal(r->inv_freq, inv_freq, rope.dim / 2 * sizeof(float)))
+            continue;
+        *b->arena = before;
+        block->rope = i;
+        return CQ_OK;
+    }
+    if (m->ropes == CQ_MAX_ROPES)
+        return cq_fail(b->err, CQ_ERR_UNSUPPORTED, "more than four different rotary embeddings in one model");
+    block->rope = m->ropes;
+    m->rope[m->ropes++] = rope;
+    return CQ_OK;
+}
+
+/* ---- numbers ---- */
+/* the value of a word of a block, or what it is by default */
+static cq_str cq__expr_of(const cq__binder *b, const cq_block *block, cq__word_id id, const char *otherwise) {
+    cq_str v = cq__find_word(&b->m->arch, block->desc, id);
+    return v.n ? v : cq__lit(otherwise);
+}
+static cq_status cq__number(cq__binder *b, const cq_block *block, cq__word_id id, const char *otherwise, size_t max,
+                            size_t *out) {
+    return cq__eval_size(b->m, cq__expr_of(b, block, id, otherwise), (int64_t)block->layer, 1, max, NULL, out, b->err);
+}
+static cq_status cq__real(cq__binder *b, const cq_block *block, cq__word_id id, float *out) {
+    cq_str v = cq__find_word(&b->m->arch, block->desc, id);
+    return v.n ? cq__eval_real(b->m, v, (int64_t)block->layer, out, b->err) : CQ_OK;
+}
+static cq_status cq__truth_of(cq__binder *b, const cq_block *block, cq__word_id id, bool *out) {
+    cq_str v = cq__find_word(&b->m->arch, block->desc, id);
+    return v.n ? cq__eval_bool(b->m, v, (int64_t)block->layer, out, b->err) : CQ_OK;
+}
+static cq_status cq__choice(cq__binder *b, const cq_block *block, cq__word_id id, const char *const *words,
+                            const char *what, size_t *out) {
+    cq_str v = cq__find_word(&b->m->arch, block->desc, id);
+    return v.n ? cq__eval_choice(b->m, v, (int64_t)block->layer, words, what, out, b->err) : CQ_OK;
+}
+/* window and chunk: a number of tokens; null and false mean none */
+static cq_status cq__span(cq__binder *b, const cq_block *block, cq__word_id id, size_t *out) {
+    cq_str v = cq__find_word(&b->m->arch, block->desc, id), key;
+    cq_status st;
+    cq__value value;
+    *out = 0;
+    if (!v.n) return CQ_OK;
+    value = cq__evaluate(b->m, v, (int64_t)block->layer, &key, b->err, &st);
+    if (st || value.type == CQ__NONE || (value.type == CQ__BOOL && !value.i)) return st;
+    if (value.type != CQ__INT || value.i < 1 || value.i > ((int64_t)1 << 30))
+        return cq_fail_at(b->err, CQ_ERR_RANGE, "sliding window should be a positive integer or null", key.p, key.n,
+                          UINT64_MAX, value.type == CQ__INT ? value.i : INT64_MIN);
+    *out = (size_t)value.i;
+    return CQ_OK;
+}
+
+/* reuse=EXPR: the last block of an earlier layer that has keys and values of its own, and where EXPR is the same */
+static cq_status cq__bind_lender(cq__binder *b, cq_block *block, cq_str expr) {
+    cq_str key;
+    cq_status st;
+    cq__value here = cq__evaluate(b->m, expr, (int64_t)block->layer, &key, b->err, &st), there;
+    if (st) return st;
+    for (cq_block *o = block; o-- > b->m->blocks;) {
+        if (o->kind != CQ_BLOCK_ATTENTION || o->lender || o->list != block->list || o->layer == block->layer) continue;
+        there = cq__evaluate(b->m, expr, (int64_t)o->layer, &key, b->err, &st);
+        if (st) return st;
+        if (!cq__same(here, there)) continue;
+        if (o->text || o->kv_heads != block->kv_heads || o->head_dim != block->head_dim || o->v_dim != block->v_dim)
+            return cq_fail_at(b->err, CQ_ERR_FORMAT, "a layer would read keys and values of another shape", expr.p,
+                              expr.n, UINT64_MAX, (int64_t)block->layer);
+        o->lends = true;
+        block->lender = 1 + (size_t)(o - b->m->blocks);
+        block->cache_k = o->cache_k;
+        block->cache_v = o->cache_v;
+        return CQ_OK;
+    }
+    return cq_fail_at(b->err, CQ_ERR_FORMAT, "no earlier layer has keys and values that this one could read", expr.p,
+                      expr.n, UINT64_MAX, (int64_t)block->layer);
+}
+
+static cq_status cq__numbers_attention(cq__binder *b, cq_block *block) {
+    static const char *const layouts[] = {"cat", "group", "codegen", NULL};
+    static const char *const styles[] = {"none", "half", "inter", "neg", NULL};
+    static const char *const norms[] = {"head", "full", "heads", NULL};
+    const cq_arch *a = &b->m->arch;
+    bool latent = block->kind == CQ_BLOCK_MLA;
+    size_t choice = 0, style = CQ_ROPE_HALF;
+    cq_str temper = cq__find_word(a, block->desc, CQ__W_TEMPER);
+    const cq_block *before = block > b->m->blocks ? block - 1 : block;
+    const cq_block *twin = !latent && before->kind == CQ_BLOCK_ATTENTION && before->text &&
+                                   before->layer == block->layer && before->list == block->list &&
+                                   !cq__flag(a, block->desc, CQ__W_TEXT)
+                               ? before
+                               : NULL;
+    cq_status st;
+    block->causal = cq__flag(a, block->desc, CQ__W_CAUSAL);
+    block->text = cq__flag(a, block->desc, CQ__W_TEXT);
+    block->own = cq__flag(a, block->desc, CQ__W_OWN);
+    block->q_gate = cq__flag(a, block->desc, CQ__W_Q_GATE);
+    block->qk_late = cq__flag(a, block->desc, CQ__W_QK_LATE);
+    CQ__TRY(cq__number(b, block, CQ__W_HEADS, "HEADS", 65536, &block->heads));
+    CQ__TRY(cq__choice(b, block, CQ__W_ROPE, styles, "rope should be half, inter, neg or none", &style));
+    block->rope_style = (cq_rope_style)style;
+    if (latent) {
+        CQ__TRY(cq__number(b, block, CQ__W_NOPE, "qk_nope_head_dim", 4096, &block->nope));
+        CQ__TRY(cq__number(b, block, CQ__W_ROPE_DIM, "qk_rope_head_dim", 4096, &block->rope_dim));
+        CQ__TRY(cq__number(b, block, CQ__W_V_DIM, "v_head_dim", 4096, &block->v_dim));
+        CQ__TRY(cq__number(b, block, CQ__W_KV_RANK, "kv_lora_rank", CQ__MOST, &block->kv_rank));
+        bool found = false;
+        CQ__TRY(cq__eval_size(b->m, cq__expr_of(b, block, CQ__W_Q_RANK, "q_lora_rank"), (int64_t)block->layer, 1,
+                              CQ__MOST, &found, &block->q_rank, b->err));
+        if (!found) block->q_rank = 0;
+        block->head_dim = block->nope + block->rope_dim;
+        block->kv_heads = block->heads;
+        block->rope_at = block->nope;
+    } else {
+        CQ__TRY(cq__number(b, block, CQ__W_KV_HEADS, "KV", 65536, &block->kv_heads));
+        CQ__TRY(cq__number(b, block, CQ__W_HEAD_DIM, "HEAD_DIM", 4096, &block->head_dim));
+        block->v_dim = block->head_dim;
+        if (cq__find_word(a, block->desc, CQ__W_V_DIM).n)
+            CQ__TRY(cq__number(b, block, CQ__W_V_DIM, "HEAD_DIM", 4096, &block->v_dim));
+        if (block->rope_style != CQ_ROPE_NONE)
+            CQ__TRY(cq__number(b, block, CQ__W_ROPE_DIM, "ROPE_DIM", 4096, &block->rope_dim));
+    }
+    if (block->heads % block->kv_heads)
+        return cq_fail_at(b->err, CQ_ERR_RANGE, "the heads should be a multiple of the key heads",
+                          "num_key_value_heads", 19, UINT64_MAX, (int64_t)block->kv_heads);
+    if (block->rope_style != CQ_ROPE_NONE) {
+        if (block->rope_dim % 2 || block->rope_dim > block->head_dim - block->rope_at)
+            return cq_fail_at(b->err, CQ_ERR_RANGE,
+                              "the turned dimensions should be even, and no more than a head has (head_dim)",
+                              "head_dim", 8, UINT64_MAX, (int64_t)block->rope_dim);
+        CQ__TRY(cq__bind_rope(b, block, cq__expr_of(b, block, CQ__W_THETA, "THETA"),
+                              cq__expr_of(b, block, CQ__W_SCALING, "SCALING")));
+    }
+    block->scale_qk = 1.0f / cq_sqrtf((float)block->head_dim);
+    CQ__TRY(cq__real(b, block, CQ__W_SCALE_QK, &block->scale_qk));
+    CQ__TRY(cq__span(b, block, CQ__W_WINDOW, &block->window));
+    CQ__TRY(cq__span(b, block, CQ__W_CHUNK, &block->chunk));
+    CQ__TRY(cq__real(b, block, CQ__W_SOFTCAP, &block->softcap));
+    CQ__TRY(cq__real(b, block, CQ__W_CLIP, &block->clip));
+    block->q_scale = block->kv_scale = 1.0f;
+    CQ__TRY(cq__real(b, block, CQ__W_Q_SCALE, &block->q_scale));
+    CQ__TRY(cq__real(b, block, CQ__W_KV_SCALE, &block->kv_scale));
+    CQ__TRY(cq__span(b, block, CQ__W_BLOCK, &block->block));
+    block->gate_head = cq__flag(a, block->desc, CQ__W_GATE_HEAD);
+    {
+        static const char *const gates[] = {"sigmoid", "softplus", "silu", NULL};
+        static const uint8_t acts[] = {CQ_ACT_SIGMOID, CQ_ACT_SOFTPLUS, CQ_ACT_SILU};
+        CQ__TRY(cq__choice(b, block, CQ__W_GATE_ACT, gates, "gate_act should be sigmoid, softplus or silu", &choice));
+        block->gate_act = (cq_activation)acts[choice];
+        choice = 0;
+    }
+    block->k_scale = 1.0f;
+    CQ__TRY(cq__real(b, block, CQ__W_K_SCALE, &block->k_scale));
+    CQ__TRY(cq__truth_of(b, block, CQ__W_ALIBI, &block->alibi));
+    block->alibi_scale = 1.0f;
+    CQ__TRY(cq__real(b, block, CQ__W_ALIBI_SCALE, &block->alibi_scale));
+    CQ__TRY(cq__choice(b, block, CQ__W_LAYOUT, layouts, "layout should be cat, group or codegen", &choice));
+    block->layout = (cq_qkv_layout)choice;
+    if (block->layout == CQ_QKV_CODEGEN && (block->heads % 4 || block->kv_heads != block->heads))
+        return cq_fail_at(b->err, CQ_ERR_RANGE, "the codegen layout needs a multiple of four heads", "n_head", 6,
+                          UINT64_MAX, (int64_t)block->heads);
+    choice = 0;
+    CQ__TRY(cq__choice(b, block, CQ__W_QK_NORM, norms, "qk_norm should be head, full or heads", &choice));
+    block->qk_norm = (cq_qk_norm)choice;
+    block->temper[2] = 1.0f; /* A,B[,OFFSET]: expressions, apart by commas outside of brackets */
+    for (size_t part = 0; temper.n && part < 3; part++) {
+        size_t comma = 0, open = 0;
+        for (; comma < temper.n && (open || temper.p[comma] != ','); comma++) {
+            if (temper.p[comma] == '(' || temper.p[comma] == '[') open++;
+            if ((temper.p[comma] == ')' || temper.p[comma] == ']') && open) open--;
+        }
+        CQ__TRY(cq__eval_real(b->m, cq__str(temper.p, comma), (int64_t)block->layer, &block->temper[part], b->err));
+        temper = comma < temper.n ? cq__str(temper.p + comma + 1, temper.n - comma - 1) : cq__str(temper.p, 0);
+    }
+    if (twin) { /* the tokens of a layer see what its text has written */
+        if (twin->kv_heads != block->kv_heads || twin->head_dim != block->head_dim || twin->v_dim != block->v_dim)
+            return cq_fail(b->err, CQ_ERR_FORMAT, "two streams of one layer should have heads of one shape");
+        block->cache_k = twin->cache_k;
+        block->cache_v = twin->cache_v;
+        return CQ_OK;
+    }
+    if (cq__find_word(a, block->desc, CQ__W_REUSE).n)
+        return cq__bind_lender(b, block, cq__find_word(a, block->desc, CQ__W_REUSE));
+    block->cache_k = b->m->cache_dims;
+    block->cache_v = block->cache_k + block->kv_heads * block->head_dim;
+    b->m->cache_dims = block->cache_v + block->kv_heads * block->v_dim;
+    return CQ_OK;
+}
+
+static cq_status cq__activation(cq__binder *b, cq_str expr, int64_t layer, cq_activation *act) {
+    static const char *const words[] = {"silu", "swish", "gelu", "gelu_python", "gelu_pytorch_tanh", "gelu_new",
+                                        "gelu_fast", "gelu_tanh", "gelu_accurate", "quick_gelu", "relu", "relu2",
+                                        "xielu", "swiglu_limit", NULL};
+    static const uint8_t acts[] = {CQ_ACT_SILU, CQ_ACT_SILU, CQ_ACT_GELU, CQ_ACT_GELU, CQ_ACT_GELU_TANH,
+                                   CQ_ACT_GELU_TANH, CQ_ACT_GELU_TANH, CQ_ACT_GELU_TANH, CQ_ACT_GELU_TANH,
+                                   CQ_ACT_QUICK_GELU, CQ_ACT_RELU, CQ_ACT_RELU2, CQ_ACT_XIELU, CQ_ACT_SWIGLU_LIMIT};
+    size_t k = 0;
+    cq_status st = cq__eval_choice(b->m, expr, layer, words,
+                                   "activation should be silu, gelu, gelu_pytorch_tanh, quick_gelu, relu, relu2 or "
+                                   "xielu", &k, b->err);
+    *act = (cq_activation)acts[k];
+    return st;
+}
+static cq_status cq__activation_of(cq__binder *b, cq_block *block) {
+    cq_status st = cq__activation(b, cq__expr_of(b, block, CQ__W_ACT, "ACT"), (int64_t)block->layer, &block->act);
+    if (!st) st = cq__real(b, block, CQ__W_LIMIT, &block->limit);
+    if (block->limit > 0.0f) block->act = CQ_ACT_SWIGLU_LIMIT;
+    return st;
+}
+
+static cq_status cq__numbers_experts(cq__binder *b, cq_block *block) {
+    static const char *const scores[] = {"softmax", "sigmoid", "topk_softmax", "sparsemixer", NULL};
+    static const char *const groups[] = {"max", "top2", NULL};
+    const cq_arch *a = &b->m->arch;
+    size_t choice = 0;
+    bool found = false;
+    cq_status st;
+    CQ__TRY(cq__number(b, block, CQ__W_EXPERTS, "null", 16384, &block->experts));
+    if (cq__find_word(a, block->desc, CQ__W_IDENTITY).n)
+        CQ__TRY(cq__eval_size(b->m, cq__find_word(a, block->desc, CQ__W_IDENTITY), (int64_t)block->layer, 0, 16384,
+                              &found, &block->identity, b->err));
+    CQ__TRY(cq__number(b, block, CQ__W_TOP_K, "null", block->experts + block->identity, &block->top_k));
+    block->latent = b->m->hidden;
+    if (cq__find_word(a, block->desc, CQ__W_LATENT).n) {
+        CQ__TRY(cq__eval_size(b->m, cq__find_word(a, block->desc, CQ__W_LATENT), (int64_t)block->layer, 1, CQ__MOST,
+                              &found, &block->latent, b->err));
+        if (!found) block->latent = b->m->hidden;
+    }
+    CQ__TRY(cq__number(b, block, CQ__W_INTER, "INTER", CQ__MOST, &block->inter));
+    CQ__TRY(cq__activation_of(b, block));
+    CQ__TRY(cq__choice(b, block, CQ__W_SCORE, scores, "score should be softmax, sigmoid, topk_softmax or sparsemixer",
+                       &choice));
+    block->score = (cq_score)choice;
+    block->groups = block->top_groups = 1;
+    if (cq__find_word(a, block->desc, CQ__W_GROUPS).n) {
+        CQ__TRY(cq__eval_size(b->m, cq__find_word(a, block->desc, CQ__W_GROUPS), (int64_t)block->layer, 1, 16384,
+                              &found, &block->groups, b->err));
+        block->top_groups = block->groups;
+        if (found && block->groups > 1 && cq__find_word(a, block->desc, CQ__W_TOP_GROUPS).n)
+            CQ__TRY(cq__number(b, block, CQ__W_TOP_GROUPS, "null", block->groups, &block->top_groups));
+        if (block->experts % block->groups || block->experts / block->groups * block->top_groups < block->top_k)
+            return cq_fail_at(b->err, CQ_ERR_RANGE, "groups of experts should be equal, and hold enough",
+                              "n_group", 7, UINT64_MAX, (int64_t)block->groups);
+    }
+    choice = 0;
+    CQ__TRY(cq__choice(b, block, CQ__W_GROUP_SCORE, groups, "group_score should be max or top2", &choice));
+    block->group_top2 = choice == 1;
+    CQ__TRY(cq__truth_of(b, block, CQ__W_RENORM, &block->renorm));
+    block->routed_scale = 1.0f;
+    CQ__TRY(cq__real(b, block, CQ__W_ROUTED_SCALE, &block->routed_scale));
+    block->router_scale = 1.0f;
+    CQ__TRY(cq__real(b, block, CQ__W_ROUTER_SCALE, &block->router_scale));
+    block->jitter = 0.01f;
+    CQ__TRY(cq__real(b, block, CQ__W_JITTER, &block->jitter));
+    block->late = cq__flag(a, block->desc, CQ__W_LATE);
+    block->score_in = cq__flag(a, block->desc, CQ__W_SCORE_IN);
+    block->pairs = cq__flag(a, block->desc, CQ__W_PAIRS);
+    if (block->score == CQ_SCORE_SPARSEMIXER && block->top_k != 2)
+        return cq_fail_at(b->err, CQ_ERR_UNSUPPORTED, "sparsemixer routes to two experts", "num_experts_per_tok", 19,
+                          UINT64_MAX, (int64_t)block->top_k);
+    found = cq__find_word(a, block->desc, CQ__W_S_INTER).n != 0;
+    if (found)
+        CQ__TRY(cq__eval_size(b->m, cq__find_word(a, block->desc, CQ__W_S_INTER), (int64_t)block->layer, 0, CQ__MOST,
+                              &found, &block->s_inter, b->err));
+    return CQ_OK;
+}
+
+static cq_status cq__numbers_recurrent(cq__binder *b, cq_block *block) {
+    cq_model *m = b->m;
+    size_t conv = 0, state = 0, back;
+    cq_status st;
+    switch (block->kind) {
+    case CQ_BLOCK_MAMBA:
+        CQ__TRY(cq__number(b, block, CQ__W_INNER, "null", CQ__MOST, &block->inner));
+        CQ__TRY(cq__number(b, block, CQ__W_STATE, "null", 65536, &block->state_dim));
+        CQ__TRY(cq__number(b, block, CQ__W_RANK, "null", CQ__MOST, &block->rank));
+        conv = block->inner;
+        state = block->inner * block->state_dim;
+        break;
+    case CQ_BLOCK_MAMBA2: {
+        cq_str mults = cq__find_word(&m->arch, block->desc, CQ__W_MULTS);
+        CQ__TRY(cq__number(b, block, CQ__W_HEADS, "null", 65536, &block->heads));
+        CQ__TRY(cq__number(b, block, CQ__W_HEAD_DIM, "null", 65536, &block->head_dim));
+        CQ__TRY(cq__number(b, block, CQ__W_GROUPS, "1", block->heads, &block->groups));
+        CQ__TRY(cq__number(b, block, CQ__W_STATE, "null", 65536, &block->state_dim));
+        block->dt_max = CQ__INFINITY;
+        CQ__TRY(cq__real(b, block, CQ__W_DT_MIN, &block->dt_min));
+        cq_str most = cq__find_word(&m->arch, block->desc, CQ__W_DT_MAX);
+        if (most.n) { /* infinity is a bound too */
+            cq__value v = cq__evaluate(m, most, (int64_t)block->layer, NULL, b->err, &st);
+            if (st) return st;
+            if (cq__is_number(v)) block->dt_max = v.f;
+        }
+        CQ__TRY(cq__truth_of(b, block, CQ__W_NORM_FIRST, &block->norm_first));
+        for (size_t i = 0; i < 5; i++) {
+            block->mults[i] = 1.0f;
+            if (mults.n) {
+                cq__value list = cq__evaluate(m, mults, (int64_t)block->layer, NULL, b->err, &st);
+                uint32_t node;
+                if (st) return st;
+                node = list.type == CQ__NODE ? cq_json_child(&m->config, list.node) : 0;
+                for (size_t k = 0; node && k < i; k++) node = cq_json_next(&m->config, node);
+                if (!node || !cq_json_float(&m->config, node, &block->mults[i]))
+                    return cq_fail_at(b->err, CQ_ERR_FORMAT, "key of config.json should be a list of five numbers",
+                                      mults.p, mults.n, UINT64_MAX, INT64_MIN);
+            }
+        }
+        if (block->heads % block->groups)
+            return cq_fail_at(b->err, CQ_ERR_RANGE, "the heads of a mamba2 block should be a multiple of its groups",
+                              "n_groups", 8, UINT64_MAX, (int64_t)block->groups);
+        conv = block->heads * block->head_dim + 2 * block->groups * block->state_dim;
+        state = block->heads * block->head_dim * block->state_dim;
+        break;
+    }
+    case CQ_BLOCK_CONV: conv = m->hidden; break;
+    case CQ_BLOCK_DELTA:
+        CQ__TRY(cq__number(b, block, CQ__W_K_HEADS, "linear_num_key_heads", 65536, &block->kv_heads));
+        CQ__TRY(cq__number(b, block, CQ__W_V_HEADS, "linear_num_value_heads", 65536, &block->heads));
+        CQ__TRY(cq__number(b, block, CQ__W_K_DIM, "linear_key_head_dim", 4096, &block->head_dim));
+        CQ__TRY(cq__number(b, block, CQ__W_V_DIM, "linear_value_head_dim", 4096, &block->v_dim));
+        if (block->heads % block->kv_heads)
+            return cq_fail_at(b->err, CQ_ERR_RANGE, "the value heads should be a multiple of the key heads",
+                              "linear_num_key_heads", 20, UINT64_MAX, (int64_t)block->kv_heads);
+        conv = 2 * block->kv_heads * block->head_dim + block->heads * block->v_dim;
+        state = block->heads * block->head_dim * block->v_dim;
+        break;
+    default: /* lightning */
+        CQ__TRY(cq__number(b, block, CQ__W_HEADS, "HEADS", 65536, &block->heads));
+        CQ__TRY(cq__number(b, block, CQ__W_HEAD_DIM, "HEAD_DIM", 4096, &block->head_dim));
+        state = block->heads * block->head_dim * block->head_dim;
+        break;
+    }
+    if (block->kind != CQ_BLOCK_LIGHTNING) CQ__TRY(cq__number(b, block, CQ__W_KERNEL, "null", 64, &block->kernel));
+    back = block->kernel ? block->kernel - 1 : 0;
+    block->inner = block->kind == CQ_BLOCK_MAMBA ? block->inner : conv; /* channels of the convolution */
+    if (!cq__mul(conv, back, &conv) || conv > SIZE_MAX / 8 - state || state > SIZE_MAX / 16)
+        return cq_fail(b->err, CQ_ERR_RANGE, "the state is too large for this machine");
+    block->state = m->state_dims;
+    block->state_size = conv + state;
+    m->state_dims += block->state_size;
+    m->recurrent = true;
+    return CQ_OK;
+}
+
+/* (out, in) of a role */
+static void cq__role_dims(const cq_model *m, const cq_block *b, cq_role role, size_t *out, size_t *in) {
+    size_t values = b->heads * b->v_dim, q = b->heads * b->head_dim * (b->q_gate ? 2 : 1),
+           k = b->kv_heads * b->head_dim;
+    size_t v = b->kv_heads * b->v_dim, ssm = b->heads * b->head_dim;
+    *in = m->hidden;
+    *out = m->hidden;
+    switch (role) {
+    case CQ_ROLE_Q: *out = q; break;
+    case CQ_ROLE_K: *out = k; break;
+    case CQ_ROLE_V: *out = v; break;
+    case CQ_ROLE_QK: *out = q + k; break;
+    case CQ_ROLE_KV: *out = k + v; break;
+    case CQ_ROLE_QKV:
+        *out = b->kind == CQ_BLOCK_DELTA ? 2 * k + values : b->kind == CQ_BLOCK_LIGHTNING ? 3 * ssm : q + k + v;
+        break;
+    case CQ_ROLE_OUT_GATE: *out = b->kind == CQ_BLOCK_LIGHTNING ? ssm : b->gate_head ? b->heads : values; break;
+    case CQ_ROLE_O: *in = values; break;
+    case CQ_ROLE_Q_A: *out = b->q_rank; break;
+    case CQ_ROLE_KV_A: *out = b->kv_rank + b->rope_dim; break;
+    case CQ_ROLE_Q_B:
+        *out = q;
+        *in = b->q_rank;
+        break;
+    case CQ_ROLE_KV_B:
+        *out = b->heads * (b->nope + b->v_dim);
+        *in = b->kv_rank;
+        break;
+    case CQ_ROLE_GATE:
+    case CQ_ROLE_UP: *out = b->inter; break;
+    case CQ_ROLE_GATE_UP: *out = 2 * b->inter; break;
+    case CQ_ROLE_DOWN: *in = b->inter; break;
+    case CQ_ROLE_ROUTER: *out = b->experts + b->identity; break;
+    case CQ_ROLE_MIX2: *out = 2; break;
+    case CQ_ROLE_EXPERT_IN: *out = b->latent; break;
+    case CQ_ROLE_EXPERT_OUT: *in = b->latent; break;
+    case CQ_ROLE_EXPERT_GATE:
+    case CQ_ROLE_EXPERT_UP:
+    case CQ_ROLE_EXPERT_GATE_UP:
+        *out = role == CQ_ROLE_EXPERT_GATE_UP ? 2 * b->inter : b->inter;
+        *in = b->latent;
+        break;
+    case CQ_ROLE_EXPERT_DOWN:
+        *out = b->latent;
+        *in = b->inter;
+        break;
+    case CQ_ROLE_SHARED_MIX: *out = 1; break;
+    case CQ_ROLE_SHARED_GATE:
+    case CQ_ROLE_SHARED_UP: *out = b->s_inter; break;
+    case CQ_ROLE_SHARED_GATE_UP: *out = 2 * b->s_inter; break;
+    case CQ_ROLE_SHARED_DOWN: *in = b->s_inter; break;
+    case CQ_ROLE_IN:
+        *out = b->kind == CQ_BLOCK_MAMBA2  ? 2 * ssm + 2 * b->groups * b->state_dim + b->heads
+               : b->kind == CQ_BLOCK_MAMBA ? 2 * b->inner
+                                           : 3 * m->hidden;
+        break;
+    case CQ_ROLE_X:
+        *out = b->rank + 2 * b->state_dim;
+        *in = b->inner;
+        break;
+    case CQ_ROLE_DT:
+        *out = b->inner;
+        *in = b->rank;
+        break;
+    case CQ_ROLE_OUT:
+        *in = b->kind == CQ_BLOCK_MAMBA   ? b->inner
+              : b->kind == CQ_BLOCK_DELTA ? values
+              : b->kind == CQ_BLOCK_CONV  ? m->hidden
+                                          : ssm;
+        break;
+    case CQ_ROLE_QKVZ: *out = 2 * k + 2 * values; break;
+    case CQ_ROLE_BA: *out = 2 * b->heads; break;
+    case CQ_ROLE_Z: *out = values; break;
+    case CQ_ROLE_B:
+    case CQ_ROLE_A: *out = b->heads; break;
+    case CQ_ROLE_MID:
+    case CQ_ROLE_MID2:
+    case CQ_ROLE_COUNT: break;
+    }
+}
+
+/* (rows, cols) of a parameter of a block */
+static void cq__param_dims(const cq_block *b, size_t place, size_t *rows, size_t *cols) {
+    bool mamba = b->kind == CQ_BLOCK_MAMBA;
+    *rows = 1;
+    *cols = 1;
+    switch (b->kind) {
+    case CQ_BLOCK_ATTENTION: *cols = place == CQ_PARAM_STREAM ? 1 : b->heads; break;
+    case CQ_BLOCK_MOE: *cols = place == CQ_PARAM_STREAM ? 1 : b->experts + b->identity; break;
+    case CQ_BLOCK_MLP: break;
+    default:
+        if (place == CQ_PARAM_CONV) {
+            *rows = b->inner;
+            *cols = b->kernel;
+        } else if (place == CQ_PARAM_CONV_BIAS || (mamba && place == CQ_PARAM_D)) {
+            *cols = b->inner;
+        } else if (mamba && place == CQ_PARAM_A_LOG) {
+            *rows = b->inner;
+            *cols = b->state_dim;
+        } else {
+            *cols = b->heads;
+        }
+    }
+}
+
+/* (length, of how many parts) of a norm of a block */
+static void cq__norm_dims(const cq_model *m, const cq_block *b, size_t place, size_t *n, size_t *count) {
+    *count = 1;
+    *n = m->hidden;
+    if (place < CQ_NORM_Q) return;
+    switch (b->kind) {
+    case CQ_BLOCK_ATTENTION:
+        if (place == CQ_NORM_SUB || place == CQ_NORM_V) {
+            *n = place == CQ_NORM_V ? b->v_dim : b->heads * b->v_dim;
+            return;
+        }
+        *count = b->qk_norm == CQ_QK_HEADS ? (place == CQ_NORM_Q ? b->heads : b->kv_heads) : 1;
+        *n = b->qk_norm == CQ_QK_HEAD ? b->head_dim : (place == CQ_NORM_Q ? b->heads : b->kv_heads) * b->head_dim;
+        return;
+    case CQ_BLOCK_MLA: *n = place == CQ_NORM_Q ? b->q_rank : b->kv_rank; return;
+    case CQ_BLOCK_MLP: *n = b->inter; return;
+    case CQ_BLOCK_MOE: return;
+    case CQ_BLOCK_MAMBA: *n = place == CQ_NORM_DT ? b->rank : b->state_dim; return;
+    case CQ_BLOCK_DELTA: *n = b->v_dim; return;
+    default: *n = b->heads * b->head_dim; return;
+    }
+}
+
+/* ---- blocks ---- */
+static cq_status cq__bind_numbers(cq__binder *b, cq_block *block) {
+    const cq_arch *a = &b->m->arch;
+    cq_status st;
+    block->scale = block->in_scale = 1.0f;
+    CQ__TRY(cq__real(b, block, CQ__W_SCALE, &block->scale));
+    CQ__TRY(cq__real(b, block, CQ__W_IN_SCALE, &block->in_scale));
+    CQ__TRY(cq__real(b, block, CQ__W_KEEP, &block->keep));
+    block->text = cq__flag(a, block->desc, CQ__W_TEXT);
+    switch (block->kind) {
+    case CQ_BLOCK_ATTENTION:
+    case CQ_BLOCK_MLA: return cq__numbers_attention(b, block);
+    case CQ_BLOCK_MLP:
+        block->gate_scale = 1.0f;
+        CQ__TRY(cq__real(b, block, CQ__W_GATE_SCALE, &block->gate_scale));
+        CQ__TRY(cq__number(b, block, CQ__W_INTER, "INTER", CQ__MOST, &block->inter));
+        block->side = cq__flag(a, block->desc, CQ__W_SIDE_ROW);
+        return cq__activation_of(b, block);
+    case CQ_BLOCK_MOE: return cq__numbers_experts(b, block);
+    default: return cq__numbers_recurrent(b, block);
+    }
+}
+
+/* Is a linear of an expert there, one by one? Then it is not looked for in one tensor for all. */
+static bool cq__experts_apart(cq__binder *b, const cq_block *block) {
+    cq_str up = cq__find_word(&b->m->arch, block->desc, CQ__W_E_UP), rest = up;
+    cq__place p;
+    p.b = block;
+    p.inside = true;
+    if (!up.n) return false;
+    if (!cq__find_word(&b->m->arch, block->desc, CQ__W_E_GATE_UP).n) return true;
+    up = cq__until(&rest, "^!+|");
+    cq__bind_name(b, p, up, 0, true);
+    cq__bind_suffix(b, ".weight");
+    return cq__bind_look(b) != NULL;
+}
+
+static cq_status cq__bind_block(cq__binder *b, cq_block *block) {
+    cq_model *m = b->m;
+    const cq_arch *a = &m->arch;
+    bool apart = block->kind == CQ_BLOCK_MOE && cq__experts_apart(b, block), qk = true;
+    cq__place p;
+    cq_status st;
+    size_t n = 0, column = 0;
+    if (block->side && (!m->side.rows || block->inter != m->side_width))
+        return cq_fail_at(b->err, CQ_ERR_FORMAT, "an mlp with side should be as wide as the statement side says",
+                          "inter", 5, UINT64_MAX, (int64_t)block->inter);
+    p.b = block;
+    for (size_t pass = 0; pass < 2; pass++) { /* count the linears, then bind them */
+        for (size_t id = 0; id < CQ__WORDS; id++) {
+            const cq__word_row *row = &cq__word_table[id];
+            cq_str v = cq__find_word(a, block->desc, (cq__word_id)id);
+            cq_role role = (cq_role)row->place;
+            size_t count = cq__is_expert(role) ? block->experts : 1, out, in;
+            if (!v.n || row->type != CQ__LINEAR) continue;
+            if (block->kind == CQ_BLOCK_MLA &&
+                (block->q_rank ? role == CQ_ROLE_Q : role == CQ_ROLE_Q_A || role == CQ_ROLE_Q_B))
+                continue;
+            if (block->kind == CQ_BLOCK_MOE && (apart ? role == CQ_ROLE_EXPERT_GATE_UP
+                                                      : role == CQ_ROLE_EXPERT_GATE || role == CQ_ROLE_EXPERT_UP))
+                continue;
+            if (block->kind == CQ_BLOCK_MOE && !block->s_inter &&
+                (role == CQ_ROLE_SHARED_MIX || (role >= CQ_ROLE_SHARED_GATE && role <= CQ_ROLE_SHARED_DOWN)))
+                continue; /* the description knows shared experts; this model has none */
+            if (pass) {
+                block->at[role] = (uint16_t)(block->linears + 1);
+                cq__role_dims(m, block, role, &out, &in);
+                p.inside = true;
+                CQ__TRY(cq__bind_linear(b, p, v, role, count, out, in, block->lin + block->linears));
+                block->lin[block->linears].column = column;
+                if (!cq__roles[role].stream_out) column += out;
+            }
+            block->linears += count;
+        }
+        if (pass) break;
+        n = block->linears;
+        if (n > 65534) return cq_fail(b->err, CQ_ERR_RANGE, "too many experts in a block");
+        b->linears += n;
+        if (b->linears > cq__linear_bound(b->weights)) /* before memory is asked for */
+            return cq_fail_at(b->err, CQ_ERR_FORMAT, "config.json promises more experts than there are tensors", NULL,
+                              0, UINT64_MAX, (int64_t)block->experts);
+        block->lin = (cq_linear *)cq_alloc(b->arena, n, sizeof(cq_linear));
+        if (!block->lin) return cq_fail(b->err, CQ_ERR_MEMORY, "arena too small for the model");
+        cq__fill(block->lin, 0, n * sizeof(cq_linear));
+        block->linears = 0;
+    }
+    if (block->kind == CQ_BLOCK_ATTENTION) CQ__TRY(cq__truth_of(b, block, CQ__W_QK_IF, &qk));
+    for (size_t id = 0; id < CQ__WORDS; id++) {
+        const cq__word_row *row = &cq__word_table[id];
+        cq_str v = cq__find_word(a, block->desc, (cq__word_id)id);
+        if (!v.n) continue;
+        if (row->type == CQ__NORM) {
+            size_t count, length;
+            if ((id == CQ__W_Q_NORM || id == CQ__W_K_NORM) && !qk) continue;
+            if (block->kind == CQ_BLOCK_MLA && id == CQ__W_Q_A_NORM && !block->q_rank) continue;
+            cq__norm_dims(m, block, row->place, &length, &count);
+            p.inside = row->place >= CQ_NORM_Q;
+            CQ__TRY(cq__bind_norm(b, p, v, length, count, &block->norm[row->place]));
+        } else if (row->type == CQ__PARAM) {
+            size_t rows, cols;
+            cq__param_dims(block, row->place, &rows, &cols);
+            p.inside = id != CQ__W_STREAM;
+            CQ__TRY(cq__bind_param(b, p, v, rows, cols, id == CQ__W_CHOICE_BIAS, &block->param[row->place],
+                                   id == CQ__W_CONVOLUTION ? &block->param[CQ_PARAM_CONV_BIAS] : NULL));
+        }
+    }
+    return CQ_OK;
+}
+
+/* Blocks of all lists and layers in execution order. Counts, or (blocks not NULL) says what each is. */
+static cq_status cq__list_blocks(cq__binder *b, cq_block *blocks, size_t *count) {
+    cq_model *m = b->m;
+    size_t n = 0;
+    cq_status st;
+    for (size_t list = 0; list < m->arch.lists; list++) {
+        cq_str expr = m->arch.list[list].expr.n ? m->arch.list[list].expr : cq__lit("LAYERS");
+        size_t layers = 0;
+        CQ__TRY(cq__eval_size(m, expr, -1, list ? 0 : 1, CQ__MOST, NULL, &layers, b->err));
+        if (layers > 4096) {
+            cq_str key = expr;
+            (void)cq__evaluate(m, expr, -1, &key, NULL, &st);
+            return cq_fail_at(b->err, CQ_ERR_RANGE, "a model has at most 4096 layers", key.p, key.n, UINT64_MAX,
+                              (int64_t)layers);
+        }
+        /* every layer has tensors: a config.json that promises more is refused before memory is asked for */
+        if (layers > b->weights->count) {
+            cq_str key = expr;
+            (void)cq__evaluate(m, expr, -1, &key, NULL, &st);
+            return cq_fail_at(b->err, CQ_ERR_FORMAT, "config.json promises more layers than there are tensors", key.p,
+                              key.n, UINT64_MAX, (int64_t)layers);
+        }
+        if (!blocks) m->layers += layers;
+        for (size_t layer = 0; layer < layers; layer++) {
+            cq_block *last = NULL, *lead = NULL; /* lead: of those beside each other the first */
+            bool late = false, alone = true;     /* alone: all of these only add to the stream */
+            for (size_t k = 0; !list && !blocks && k < m->arch.needs; k++) {
+                bool good = true;
+                CQ__TRY(cq__eval_bool(m, m->arch.need[k], (int64_t)layer, &good, b->err));
+                if (!good)
+                    return cq_fail_at(b->err, CQ_ERR_UNSUPPORTED,
+                                      "config.json asks for what the description does not cover",
+                                      m->arch.need[k].p, m->arch.need[k].n, UINT64_MAX, (int64_t)layer);
+            }
+            for (size_t i = 0; i < m->arch.blocks; i++) {
+                cq_str only = cq__find_word(&m->arch, i, CQ__W_IF);
+                bool on = true;
+                if (m->arch.block[i].list != list) continue;
+                if (only.n) CQ__TRY(cq__eval_bool(m, only, (int64_t)layer, &on, b->err));
+                if (!on) continue;
+                if (blocks) {
+                    cq_block *block = &blocks[n];
+                    cq__fill(block, 0, sizeof *block);
+                    block->kind = m->arch.block[i].kind;
+                    block->desc = i;
+                    block->list = list;
+                    block->layer = layer;
+                    block->beside = cq__flag(&m->arch, i, CQ__W_BESIDE) && last;
+                    if (block->beside && !last->beside) last->leads = true;
+                    if (cq__flag(&m->arch, i, CQ__W_LATE)) late = true;
+                    bool joint = cq__find_word(&m->arch, i, CQ__W_JOINT).n != 0;
+                    if (!block->beside) lead = block;
+                    if (!block->beside) alone = true;
+                    if (cq__find_word(&m->arch, i, CQ__W_KEEP).n || cq__find_word(&m->arch, i, CQ__W_AFTER).n ||
+                        cq__flag(&m->arch, i, CQ__W_LATE))
+                        alone = false;
+                    if (lead->apart || (joint && (!block->beside || !alone)))
+                        return cq_fail_at(b->err, CQ_ERR_FORMAT,
+                                          "joint: only in the last of blocks beside each other, which only add to x",
+                                          "joint", 5, UINT64_MAX, (int64_t)layer);
+                    if (cq__find_word(&m->arch, i, CQ__W_STREAM).n) alone = false;
+                    lead->apart = joint;
+                    last = block;
+                }
+                n++;
+            }
+            if (late) last->adds_late = true;
+        }
+    }
+    if (n > b->weights->count)
+        return cq_fail_at(b->err, CQ_ERR_FORMAT, "config.json promises more blocks than there are tensors", NULL, 0,
+                          UINT64_MAX, (int64_t)n);
+    *count = n;
+    return CQ_OK;
+}
+
+/* ---- the model ---- */
+static cq_status cq__bind_ids(cq_model *m, cq_error *err) {
+    static const char *const keys[4] = {"mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id"};
+    const cq_json *c = &m->config;
     int32_t *ids[4];
     ids[0] = &m->mask_id;
     ids[1] = &m->eos_id;
     ids[2] = &m->pad_id;
     ids[3] = &m->bos_id;
     for (size_t i = 0; i < 4; i++) {
-        uint32_t node = cq_json_find(c, 0, id_keys[i]);
+        uint32_t node = cq__key(m, cq__lit(keys[i]));
+        int64_t v = 0;
+        bool found;
         *ids[i] = -1;
         if (node && cq_json_kind(c, node) == CQ_JSON_ARRAY) node = cq_json_child(c, node); /* several eos: the first */
         if (!node || cq_json_is_null(c, node)) continue;
         found = cq_json_int(c, node, &v);
         if (!found || v < -1 || v >= (int64_t)m->vocab) {
             if (i) continue; /* some checkpoints name ids outside their table; only the mask is needed to run */
-            return cq_fail_at(err, CQ_ERR_RANGE, "token id of config.json should be below vocab_size", id_keys[i],
-                              cq__strlen(id_keys[i]), UINT64_MAX, found ? v : INT64_MIN);
+            return cq_fail_at(err, CQ_ERR_RANGE, "token id of config.json should be below vocab_size", keys[i],
+                              cq__strlen(keys[i]), UINT64_MAX, found ? v : INT64_MIN);
         }
         *ids[i] = (int32_t)v;
     }
-    if (m->arch.diffusion && m->mask_id < 0)
-        return cq_fail_at(err, CQ_ERR_MISSING, "config.json lacks a key", "mask_token_id", 13, UINT64_MAX, INT64_MIN);
+    if (m->arch.diffusion && m->mask_id < 0) { /* then it must be, and a description may know it */
+        uint32_t node = cq__key(m, cq__lit(keys[0]));
+        size_t mask;
+        cq_status st;
+        if (node && !cq_json_is_null(c, node)) /* -1 */
+            return cq_fail_at(err, CQ_ERR_MISSING, "config.json lacks a key", keys[0], cq__strlen(keys[0]), UINT64_MAX,
+                              INT64_MIN);
+        CQ__TRY(cq__eval_size(m, cq__lit("MASK"), -1, 0, m->vocab - 1, NULL, &mask, err));
+        m->mask_id = (int32_t)mask;
+    }
     return CQ_OK;
 }
 
-static size_t cq__dim_of(const cq_model *m, uint8_t dim) {
-    switch (dim) {
-    case CQ__DIM_Q: return m->heads * m->head_dim;
-    case CQ__DIM_KV: return m->kv_heads * m->head_dim;
-    case CQ__DIM_INTER: return m->inter;
-    default: return m->hidden;
+/* Does some expression of the description speak of 'word'? */
+static bool cq__mentions(const cq_arch *a, cq_str word) {
+    size_t total = a->words + a->lets + a->needs;
+    for (size_t i = 0; i < total; i++) {
+        cq_str e = i < a->words             ? a->word[i].value
+                   : i < a->words + a->lets ? a->let[i - a->words].expr
+                                            : a->need[i - a->words - a->lets];
+        for (size_t k = 1; k + word.n < e.n; k++)
+            if (e.p[k - 1] == '\'' && e.p[k + word.n] == '\'' && cq__equal(e.p + k, word.p, word.n)) return true;
     }
+    return false;
 }
-
-/* the sliding window of one layer: layer_types of newer files, else the three keys of the description */
-static cq_status cq__bind_window(const cq_model *m, const cq_block_desc *d, size_t layer, size_t *window,
-                                 cq_error *err) {
+/* Kinds of layers, as config.json lists them: one that the description has no word for is not taken for another. */
+static cq_status cq__bind_kinds(const cq_model *m, cq_error *err) {
+    static const char *const keys[] = {"layer_types", "layers_block_type", "mlp_layer_types", "block_types"};
+    static const char *const usual[] = {"full_attention", "attention", "dense", "global"};
     const cq_json *c = &m->config;
-    uint32_t types, node;
-    bool on = true;
-    int64_t v = 0;
-    cq_status st;
-    *window = 0;
-    if (!d->window.n) return CQ_OK;
-    node = cq_json_find_n(c, 0, d->window.p, d->window.n);
-    if (!node || cq_json_is_null(c, node)) return CQ_OK;
-    if (!cq_json_int(c, node, &v) || v < 1 || v > ((int64_t)1 << 30))
-        return cq_fail_at(err, CQ_ERR_RANGE, "sliding window should be a positive integer or null", d->window.p,
-                          d->window.n, c->nodes[node].begin, v);
-    if (d->window_if.n) {
-        on = false;
-        if ((st = cq__config_bool(m, d->window_if, &on, err)) != CQ_OK) return st;
+    for (size_t k = 0; k < 4; k++) {
+        uint32_t list = cq__key(m, cq__lit(keys[k]));
+        if (!list || cq_json_kind(c, list) != CQ_JSON_ARRAY) continue;
+        for (uint32_t e = cq_json_child(c, list); e; e = cq_json_next(c, e)) {
+            bool known = cq_json_kind(c, e) != CQ_JSON_STRING;
+            cq_str word = cq__str(c->text + c->nodes[e].begin, c->nodes[e].end - c->nodes[e].begin);
+            for (size_t u = 0; u < 4; u++) known = known || cq__str_eq(word, usual[u]);
+            if (!known && !cq__mentions(&m->arch, word))
+                return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "a kind of layer that the description does not know", word.p,
+                                  word.n, c->nodes[e].begin, INT64_MIN);
+        }
     }
-    types = cq_json_find(c, 0, "layer_types");
-    if (types && cq_json_kind(c, types) == CQ_JSON_ARRAY) {
-        uint32_t e = cq_json_child(c, types);
-        for (size_t i = 0; e && i < layer; i++) e = cq_json_next(c, e);
-        if (!e || !(cq_json_string_eq(c, e, "sliding_attention") || cq_json_string_eq(c, e, "full_attention")))
-            return cq_fail_at(err, CQ_ERR_FORMAT,
-                              "layer_types should say full_attention or sliding_attention for each layer",
-                              "layer_types", 11, layer, INT64_MIN);
-        on = on && cq_json_string_eq(c, e, "sliding_attention");
-    } else if (on && d->window_from.n) {
-        int64_t from = (int64_t)m->layers;
-        node = cq_json_find_n(c, 0, d->window_from.p, d->window_from.n);
-        if (node && !cq_json_is_null(c, node) && !cq_json_int(c, node, &from))
-            return cq_fail_at(err, CQ_ERR_FORMAT, "key of config.json should be an integer", d->window_from.p,
-                              d->window_from.n, UINT64_MAX, INT64_MIN);
-        on = (int64_t)layer >= from;
-    }
-    if (on) *window = (size_t)v;
     return CQ_OK;
 }
 
-static cq_status cq__bind_block(cq__binder *b, cq_block *block) {
+/* The text model's part of config.json, and the first root under which the embedding is found. */
+static void cq__bind_roots(cq__binder *b) {
     cq_model *m = b->m;
-    const cq_block_desc *d = block->desc;
-    cq_str empty = cq__str(NULL, 0);
+    cq_str v;
+    cq__words w;
+    cq__place top;
+    top.b = NULL;
+    top.inside = false;
+    w.text = m->arch.config.p;
+    w.at = 0;
+    w.end = m->arch.config.n;
+    for (v = cq__word(&w); v.n && !m->text_config; v = cq__word(&w)) {
+        uint32_t node = cq__key_in(&m->config, 0, v);
+        if (node && cq_json_kind(&m->config, node) == CQ_JSON_OBJECT) m->text_config = node;
+    }
+    w.text = m->arch.root.p;
+    w.at = 0;
+    w.end = m->arch.root.n;
+    for (v = cq__word(&w); v.n; v = cq__word(&w)) {
+        cq_str first = m->root;
+        m->root = v;
+        cq__bind_name(b, top, m->arch.embed, 0, false);
+        cq__bind_suffix(b, ".weight");
+        if (cq__bind_look(b)) return;
+        if (first.n) m->root = first;
+    }
+}
+
+/* side PATH: the table with a row for each layer, and what is added to it */
+static cq_status cq__bind_side(cq__binder *b) {
+    cq_model *m = b->m;
+    const cq_arch *a = &m->arch;
+    const cq_named *t;
+    cq__place top;
+    size_t rows, wide;
+    bool on = true;
     cq_status st;
-    cq__bind_name(b, m->arch.layers, block->layer, d->pre, empty, ".weight");
-    if ((st = cq__bind_vector(b, &block->pre, m->hidden)) != CQ_OK) return st;
-    if ((st = cq__bind_window(m, d, block->layer, &block->window, b->err)) != CQ_OK) return st;
-    if (d->q_norm.n) {
-        cq__bind_name(b, m->arch.layers, block->layer, d->prefix, d->q_norm, ".weight");
-        if ((st = cq__bind_vector(b, &block->q_norm, m->head_dim)) != CQ_OK) return st;
+    cq_str v = cq__find_word(a, CQ__AT_SIDE, CQ__W_IF);
+    top.b = NULL;
+    top.inside = false;
+    if (a->side.n && v.n) CQ__TRY(cq__eval_bool(m, v, -1, &on, b->err));
+    if (!a->side.n || !on) return CQ_OK;
+    if (a->lists > 1) return cq_fail(b->err, CQ_ERR_FORMAT, "the statement side wants one list of layers");
+    v = cq__find_word(a, CQ__AT_SIDE, CQ__W_WIDTH);
+    CQ__TRY(cq__eval_size(m, v.n ? v : cq__lit("null"), -1, 1, 65536, NULL, &m->side_width, b->err));
+    v = cq__find_word(a, CQ__AT_SIDE, CQ__W_ROWS);
+    CQ__TRY(cq__eval_size(m, v.n ? v : cq__lit("VOCAB"), -1, 1, CQ__MOST, NULL, &rows, b->err));
+    wide = m->layers * m->side_width;
+    cq__bind_name(b, top, a->side, 0, false);
+    cq__bind_suffix(b, ".weight");
+    t = cq__bind_look(b);
+    if (!t) return cq__bind_missing(b);
+    CQ__TRY(cq__bind_matrix(b, t, &m->side, rows, wide, false));
+    m->side_stored = t;
+    m->side_scale = m->side_in_scale = m->side_sum_scale = 1.0f;
+    v = cq__find_word(a, CQ__AT_SIDE, CQ__W_SCALE);
+    if (v.n) CQ__TRY(cq__eval_real(m, v, -1, &m->side_scale, b->err));
+    v = cq__find_word(a, CQ__AT_SIDE, CQ__W_IN_SCALE);
+    if (v.n) CQ__TRY(cq__eval_real(m, v, -1, &m->side_in_scale, b->err));
+    v = cq__find_word(a, CQ__AT_SIDE, CQ__W_SUM_SCALE);
+    if (v.n) CQ__TRY(cq__eval_real(m, v, -1, &m->side_sum_scale, b->err));
+    v = cq__find_word(a, CQ__AT_SIDE, CQ__W_IN);
+    if (!v.n) return CQ_OK;
+    CQ__TRY(cq__bind_linear(b, top, v, CQ_ROLE_IN, 1, wide, m->hidden, &m->side_in));
+    v = cq__find_word(a, CQ__AT_SIDE, CQ__W_NORM);
+    return v.n ? cq__bind_norm(b, top, v, m->side_width, 1, &m->side_norm) : CQ_OK;
+}
+
+static cq_status cq__bind_ends(cq__binder *b) {
+    cq_model *m = b->m;
+    const cq_arch *a = &m->arch;
+    const cq_named *t;
+    cq__place top;
+    cq_str v, key;
+    size_t width;
+    bool found, tie = false, on = false;
+    cq_status st;
+    top.b = NULL;
+    top.inside = false;
+    m->embed_scale = m->head_scale = 1.0f;
+    cq__bind_name(b, top, a->embed, 0, false);
+    cq__bind_suffix(b, ".weight");
+    t = cq__bind_look(b);
+    if (!t) return cq__bind_missing(b);
+    v = cq__find_word(a, CQ__AT_EMBED, CQ__W_IN);
+    width = v.n && t->ndim == 2 ? t->t.cols : m->hidden;
+    size_t rows = m->vocab;
+    key = cq__find_word(a, CQ__AT_EMBED, CQ__W_ROWS);
+    if (key.n) CQ__TRY(cq__eval_size(m, key, -1, 1, CQ__MOST, NULL, &rows, b->err));
+    key = cq__find_word(a, CQ__AT_HEAD, CQ__W_ROWS);
+    CQ__TRY(cq__bind_matrix(b, t, &m->embed, rows, width, false));
+    if (key.n) CQ__TRY(cq__eval_size(m, key, -1, 1, CQ__MOST, NULL, &m->vocab, b->err));
+    m->embed_stored = t;
+    if (v.n && width != m->hidden) {
+        CQ__TRY(cq__bind_linear(b, top, v, CQ_ROLE_IN, 1, m->hidden, width, &m->embed_in));
     }
-    if (d->k_norm.n) {
-        cq__bind_name(b, m->arch.layers, block->layer, d->prefix, d->k_norm, ".weight");
-        if ((st = cq__bind_vector(b, &block->k_norm, m->head_dim)) != CQ_OK) return st;
+    v = cq__find_word(a, CQ__AT_EMBED, CQ__W_SCALE);
+    if (v.n) CQ__TRY(cq__eval_real(m, v, -1, &m->embed_scale, b->err));
+    v = cq__find_word(a, CQ__AT_EMBED, CQ__W_NORM);
+    if (v.n) CQ__TRY(cq__bind_norm(b, top, v, m->hidden, 1, &m->embed_norm));
+    for (size_t i = 0; i < a->inputs; i++) {
+        on = true;
+        v = cq__find_word(a, CQ__AT_INPUT + i, CQ__W_IF);
+        if (v.n) CQ__TRY(cq__eval_bool(m, v, -1, &on, b->err));
+        if (!on) continue;
+        v = cq__find_word(a, CQ__AT_INPUT + i, CQ__W_WIDTH);
+        CQ__TRY(cq__eval_size(m, v.n ? v : cq__lit("HIDDEN"), -1, 1, CQ__MOST, NULL, &width, b->err));
+        CQ__TRY(cq__bind_linear(b, top, a->input[i], CQ_ROLE_IN, 1, m->hidden, width, &m->input[i]));
     }
-    for (size_t r = 0; r < CQ_ROLE_COUNT; r++) {
-        const cq_role_desc *role = &d->role[r];
-        size_t in = cq__dim_of(m, cq__roles[r].in), out = cq__dim_of(m, cq__roles[r].out);
-        bool bias = role->bias;
-        if (!role->name.n) continue;
-        cq__bind_name(b, m->arch.layers, block->layer, d->prefix, role->name, ".weight");
-        if ((st = cq__bind_matrix(b, &block->lin[r].w, out, in)) != CQ_OK) return st;
-        if (role->bias_key.n && (st = cq__config_bool(m, role->bias_key, &bias, b->err)) != CQ_OK) return st;
-        if (!bias) continue;
-        cq__bind_name(b, m->arch.layers, block->layer, d->prefix, role->name, ".bias");
-        if ((st = cq__bind_vector(b, &block->lin[r].bias, out)) != CQ_OK) return st;
+    if (a->codebook.n) {
+        v = cq__find_word(a, CQ__AT_CODEBOOK, CQ__W_WIDTH);
+        CQ__TRY(cq__eval_size(m, v.n ? v : cq__lit("HIDDEN"), -1, 1, CQ__MOST, NULL, &width, b->err));
+        v = cq__find_word(a, CQ__AT_CODEBOOK, CQ__W_ROWS);
+        CQ__TRY(cq__eval_size(m, v.n ? v : cq__lit("VOCAB"), -1, 1, m->vocab, NULL, &m->codebook_rows, b->err));
+        CQ__TRY(cq__bind_linear(b, top, a->codebook, CQ_ROLE_IN, 1, m->hidden, width, &m->codebook));
     }
+    width = m->embed.cols;
+    on = false;
+    m->sinusoid = cq__str_eq(a->position, "sinusoid");
+    v = cq__find_word(a, CQ__AT_POSITION, CQ__W_OFFSET);
+    if (v.n) CQ__TRY(cq__eval_size(m, v, -1, 0, CQ__MOST, &found, &m->position_offset, b->err));
+    v = cq__find_word(a, CQ__AT_POSITION, CQ__W_STEPS);
+    m->sinusoid_steps = m->hidden / 2 - 1;
+    if (v.n) CQ__TRY(cq__eval_size(m, v, -1, 1, CQ__MOST, &found, &m->sinusoid_steps, b->err));
+    if (a->position.n && !m->sinusoid && !cq__str_eq(a->position, "none")) {
+        cq__bind_name(b, top, a->position, 0, false);
+        cq__bind_suffix(b, ".weight");
+        t = cq__bind_look(b);
+        if (!t) return cq__bind_missing(b);
+        CQ__TRY(cq__bind_matrix(b, t, &m->position, t->t.rows, m->hidden, false));
+        m->position_stored = t;
+    }
+    bool normed = a->norm.n && !cq__str_eq(a->norm, "-");
+    v = cq__find_word(a, CQ__AT_FINAL, CQ__W_IF);
+    if (normed && v.n) CQ__TRY(cq__eval_bool(m, v, -1, &normed, b->err));
+    if (normed) CQ__TRY(cq__bind_norm(b, top, a->norm, m->hidden, 1, &m->norm));
+    bool absent = cq__str_eq(a->tie, "absent"); /* the head is the embedding if it is not there */
+    if (!absent) CQ__TRY(cq__eval_bool(m, a->tie, -1, &tie, b->err));
+    m->tied = tie;
+    v = cq__find_word(a, CQ__AT_HEAD, CQ__W_OUT);
+    if (v.n && width != m->hidden) {
+        CQ__TRY(cq__bind_linear(b, top, v, CQ_ROLE_OUT, 1, width, m->hidden, &m->head_out));
+    }
+    v = cq__find_word(a, CQ__AT_HEAD, CQ__W_DENSE);
+    if (v.n) {
+        CQ__TRY(cq__bind_linear(b, top, v, CQ_ROLE_IN, 1, m->hidden, m->hidden, &m->head_dense));
+        v = cq__find_word(a, CQ__AT_HEAD, CQ__W_ACT);
+        CQ__TRY(cq__activation(b, v.n ? v : cq__lit("ACT"), -1, &m->head_act));
+        v = cq__find_word(a, CQ__AT_HEAD, CQ__W_NORM);
+        if (v.n) CQ__TRY(cq__bind_norm(b, top, v, m->hidden, 1, &m->head_norm));
+    }
+    v = cq__find_word(a, CQ__AT_HEAD, CQ__W_HEAD_BIAS);
+    if (v.n) CQ__TRY(cq__eval_bool(m, v, -1, &on, b->err));
+    key = a->head;
+    v = cq__until(&key, "|");
+    for (;;) { /* alternatives: the first that is there */
+        m->head.name = v;
+        cq__bind_name(b, top, v, 0, false);
+        cq__bind_suffix(b, ".weight");
+        t = cq__bind_look(b);
+        if (t || !key.n) break;
+        key = cq__str(key.p + 1, key.n - 1);
+        v = cq__until(&key, "|");
+    }
+    m->head.keep = true;
+    if (absent && !t) m->tied = true;
+    if (m->tied) {
+        m->head.w = m->embed;
+        if (m->head.w.rows > m->vocab && m->head.w.layout == CQ_ROWS) m->head.w.rows = m->vocab;
+        if (m->head.w.rows != m->vocab)
+            return cq__bind_fail(b, CQ_ERR_FORMAT, "a tied embedding should have as many rows as the vocabulary",
+                                 (int64_t)m->embed.rows);
+        if (t) cq__bind_use(b, t, 0); /* a tied head in the file is the embedding once more */
+    } else {
+        if (!t) {
+            key = a->head;
+            m->head.name = cq__until(&key, "|");
+            cq__bind_name(b, top, m->head.name, 0, false);
+            cq__bind_suffix(b, ".weight");
+            return cq__bind_missing(b);
+        }
+        m->head.stored = t;
+        CQ__TRY(cq__bind_matrix(b, t, &m->head.w, m->vocab, width, false));
+    }
+    if (on) CQ__TRY(cq__bind_bias(b, top, m->head.name, ".bias", 0, false, cq__lit("+"), 1, m->vocab, &m->head));
+    v = cq__find_word(a, CQ__AT_HEAD, CQ__W_SCALE);
+    if (v.n) CQ__TRY(cq__eval_real(m, v, -1, &m->head_scale, b->err));
+    v = cq__find_word(a, CQ__AT_HEAD, CQ__W_SOFTCAP);
+    if (v.n) CQ__TRY(cq__eval_real(m, v, -1, &m->head_softcap, b->err));
+    v = cq__find_word(a, CQ__AT_HEAD, CQ__W_NORMALIZE);
+    if (v.n) CQ__TRY(cq__eval_bool(m, v, -1, &m->head_normalize, b->err));
+    return CQ_OK;
+}
+
+/* Does a pattern of these lines match? In patterns '.' at the front is the root, and # the number of layers: the first
+   layer beyond them, where multi-token prediction stands. */
+static bool cq__globbed(const cq_model *m, const cq_str *lines, size_t n, const char *name, size_t len) {
+    char pattern[256];
+    for (size_t i = 0; i < n; i++) {
+        cq__words w;
+        w.text = lines[i].p;
+        w.at = 0;
+        w.end = lines[i].n;
+        for (cq_str v = cq__word(&w); v.n; v = cq__word(&w)) {
+            pattern[0] = 0;
+            size_t at = cq__append_path(pattern, sizeof pattern, 0, m, v, m->layers);
+            if (cq_glob(pattern, at, name, len)) return true;
+        }
+    }
+    return false;
+}
+
+/* Float arrays and little-endian tensors are the same bytes on little-endian machines; elsewhere they are turned. */
+static void cq__floats_to_le(float *x, size_t n) {
+    static const uint16_t one = 1;
+    if (*(const unsigned char *)&one) return;
+    for (size_t i = 0; i < n; i++) cq__put32((unsigned char *)(x + i), cq__bits(x[i]));
+}
+
+CQUANT_DEF cq_status cq_model_fold_codebook(cq_model *m, const cq_context *ctx, const float *codebook, size_t rows,
+                                            cq_arena *arena, cq_error *err) {
+    size_t hidden = m->hidden;
+    float *table;
+    if (!m->codebook.w.rows) return cq_fail(err, CQ_ERR_ARG, "this model has no codebook");
+    if (rows != m->codebook_rows)
+        return cq_fail_at(err, CQ_ERR_RANGE, "the codebook should have as many rows as config.json says", NULL, 0,
+                          UINT64_MAX, (int64_t)rows);
+    table = (float *)cq_alloc(arena, m->embed.rows, hidden * sizeof(float));
+    if (!table) return arena->base ? cq_fail(err, CQ_ERR_MEMORY, "arena too small for the embedding") : CQ_OK;
+    cq_matmul(ctx, table, hidden, &m->codebook.w, m->codebook.bias, codebook, m->codebook.w.cols, rows, false);
+    for (size_t r = rows; r < m->embed.rows; r++) cq_tensor_row(&m->embed, r, table + r * hidden);
+    cq__floats_to_le(table, m->embed.rows * hidden);
+    (void)cq_tensor_init(&m->embed, CQ_F32, CQ_ROWS, m->embed.rows, hidden, 0, false, NULL);
+    m->embed.data = (const unsigned char *)table;
     return CQ_OK;
 }
 
 CQUANT_DEF size_t cq_model_bound(size_t config_len, const cq_weights *weights) {
     size_t bytes = 0, vectors = 0;
-    for (size_t i = 0; i < weights->count; i++)
-        if (weights->list[i].ndim == 1) vectors += weights->list[i].t.cols * 4 + 2 * CQ_ALIGN;
-    /* every node of JSON takes at least one byte of text; a layer has at least one tensor */
+    for (size_t i = 0; i < weights->count; i++) { /* norms, biases and small parameters may be converted */
+        const cq_named *n = &weights->list[i];
+        if (n->ndim == 1 || n->t.cols <= 256) vectors += n->t.rows * n->t.cols * 4 + 2 * CQ_ALIGN;
+    }
+    /* every node of JSON takes at least one byte of text; a block has at least one tensor */
     bytes = config_len * (sizeof(cq_json_node) + sizeof(uint32_t)) +
-            weights->count * (1 + CQ_MAX_BLOCKS * sizeof(cq_block));
-    return bytes + vectors + 4096 * 4 + 64 * CQ_ALIGN;
+            weights->count * (1 + sizeof(cq_block) + 4 * CQ_ALIGN) + cq__linear_bound(weights) * sizeof(cq_linear);
+    return bytes + vectors + 4096 * 4 * 2 * (CQ_MAX_ROPES + 1) + 64 * CQ_ALIGN;
 }
 
 CQUANT_DEF cq_status cq_model_bind(cq_model *m, const char *config, size_t config_len, const cq_weights *weights,
                                    const char *arch_text, size_t arch_len, cq_arena *arena, cq_error *err) {
     cq__binder b;
-    cq_str empty = cq__str(NULL, 0);
     uint32_t type;
-    float *inv_freq;
+    bool found;
     cq_status st;
     cq__fill(m, 0, sizeof *m);
     if (!arena->base)
@@ -5018,74 +10296,152 @@ CQUANT_DEF cq_status cq_model_bind(cq_model *m, const char *config, size_t confi
     type = cq_json_find(&m->config, 0, "model_type");
     if (!type || cq_json_kind(&m->config, type) != CQ_JSON_STRING)
         return cq_fail_at(err, CQ_ERR_MISSING, "config.json lacks a key", "model_type", 10, UINT64_MAX, INT64_MIN);
-    st = arch_text ? cq_arch_parse(&m->arch, arch_text, arch_len, err)
-                   : cq_arch_find(&m->arch, config + m->config.nodes[type].begin,
-                                  m->config.nodes[type].end - m->config.nodes[type].begin, err);
-    if (st) return st;
-    if ((st = cq__bind_config(m, err)) != CQ_OK) return st;
-
+    cq_str name = cq__str(config + m->config.nodes[type].begin,
+                          m->config.nodes[type].end - m->config.nodes[type].begin);
+    if ((st = arch_text ? cq_arch_parse(&m->arch, arch_text, arch_len, err)
+                        : cq_arch_find(&m->arch, name.p, name.n, err)) != CQ_OK)
+        return st;
+    if (m->arch.blocked.n)
+        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this architecture is described, but cannot run yet: it needs",
+                          m->arch.blocked.p, m->arch.blocked.n, UINT64_MAX, INT64_MIN);
     b.m = m;
     b.weights = weights;
     b.arena = arena;
     b.err = err;
-    b.name_len = 0;
-    /* every layer has tensors: a config.json that promises more layers than there are tensors is refused here, before
-       memory is asked for */
-    if (m->layers > weights->count)
-        return cq_fail_at(err, CQ_ERR_FORMAT, "config.json promises more layers than there are tensors",
-                          "num_hidden_layers", 17, UINT64_MAX, (int64_t)m->layers);
-    m->block_count = m->layers * m->arch.blocks;
+    b.name_len = b.linears = 0;
     b.used = (unsigned char *)cq_alloc(arena, weights->count, 1);
-    inv_freq = (float *)cq_alloc(arena, m->head_dim / 2, sizeof(float));
+    if (!b.used) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the model");
+    cq__fill(b.used, 0, weights->count);
+    m->weights = *weights;
+    m->used = b.used;
+    cq__bind_roots(&b);
+    CQ__TRY(cq__eval_size(m, cq__lit("VOCAB"), -1, 1, CQ__MOST, NULL, &m->vocab, err));
+    CQ__TRY(cq__eval_size(m, cq__lit("HIDDEN"), -1, 1, CQ__MOST, NULL, &m->hidden, err));
+    CQ__TRY(cq__eval_size(m, cq__lit("CONTEXT"), -1, 1, CQ__MOST, &found, &m->context, err));
+    if (m->arch.longest.n) CQ__TRY(cq__eval_size(m, m->arch.longest, -1, 1, CQ__MOST, &found, &m->longest, err));
+    CQ__TRY(cq__bind_kinds(m, err));
+    CQ__TRY(cq__list_blocks(&b, NULL, &m->block_count));
     m->blocks = (cq_block *)cq_alloc(arena, m->block_count, sizeof(cq_block));
     if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the model");
-    if ((st = cq__bind_rope(m, inv_freq, err)) != CQ_OK) return st;
-    m->inv_freq = inv_freq;
-
-    cq__bind_name(&b, m->arch.embed, 0, empty, empty, ".weight");
-    if ((st = cq__bind_matrix(&b, &m->embed, m->vocab, m->hidden)) != CQ_OK) return st;
+    CQ__TRY(cq__list_blocks(&b, m->blocks, &m->block_count));
     for (size_t i = 0; i < m->block_count; i++) {
-        m->blocks[i].desc = &m->arch.block[i % m->arch.blocks];
-        m->blocks[i].layer = i / m->arch.blocks;
-        if ((st = cq__bind_block(&b, &m->blocks[i])) != CQ_OK) return st;
+        CQ__TRY(cq__bind_numbers(&b, &m->blocks[i]));
+        if (m->cache_dims > SIZE_MAX / 64 || m->state_dims > SIZE_MAX / 64)
+            return cq_fail(err, CQ_ERR_RANGE, "the cache is too large for this machine");
     }
-    cq__bind_name(&b, m->arch.norm, 0, empty, empty, ".weight");
-    if ((st = cq__bind_vector(&b, &m->norm, m->hidden)) != CQ_OK) return st;
-    cq__bind_name(&b, m->arch.head, 0, empty, empty, ".weight");
-    if (m->tied) {
-        const cq_named *n = cq_weights_find(weights, m->name, b.name_len);
-        m->head.w = m->embed;
-        if (n) b.used[n - weights->list] = 1; /* a tied head in the file is the embedding once more */
-    } else if ((st = cq__bind_matrix(&b, &m->head.w, m->vocab, m->hidden)) != CQ_OK) {
-        return st;
+    CQ__TRY(cq__bind_ends(&b));
+    CQ__TRY(cq__bind_side(&b));
+    CQ__TRY(cq__bind_ids(m, err));
+    for (size_t i = 0; i < m->block_count; i++) {
+        CQ__TRY(cq__bind_block(&b, &m->blocks[i]));
+        m->two_streams = m->two_streams || m->blocks[i].text;
     }
+    if (m->two_streams && !m->input[0].w.rows)
+        return cq_fail(err, CQ_ERR_FORMAT, "a description with a text stream needs an input for it");
+    for (size_t i = 0; m->two_streams && i < m->block_count; i++)
+        if (m->side.rows || m->blocks[i].lender)
+            return cq_fail(err, CQ_ERR_FORMAT, "two streams go neither with side nor with reuse");
     for (size_t i = 0; i < weights->count; i++) {
         const cq_named *n = &weights->list[i];
-        if (!b.used[i] && !(m->arch.ignore.n && cq_glob(m->arch.ignore.p, m->arch.ignore.n, n->name, n->name_len)))
-            return cq_fail_at(err, CQ_ERR_FORMAT, "tensor is not part of the architecture that config.json names",
-                              n->name, n->name_len, UINT64_MAX, INT64_MIN);
+        if (b.used[i] || cq__globbed(m, m->arch.ignore, m->arch.ignores, n->name, n->name_len) ||
+            cq__globbed(m, m->arch.carry, m->arch.carries, n->name, n->name_len))
+            continue;
+        return cq_fail_at(err, CQ_ERR_FORMAT, "tensor is not part of the architecture that config.json names", n->name,
+                          n->name_len, UINT64_MAX, INT64_MIN);
     }
     return CQ_OK;
 }
 
-CQUANT_DEF size_t cq_block_group(const cq_block *b, size_t group, cq_role roles[CQ_ROLE_COUNT]) {
-    size_t n = 0;
-    for (size_t r = 0; r < CQ_ROLE_COUNT; r++)
-        if (b->lin[r].w.rows && cq__roles[r].group == group) roles[n++] = (cq_role)r;
-    return n;
+/* Does an expression in this text ask for a key? */
+static bool cq__asks(cq_str text, cq_str key) {
+    for (size_t i = 0; i + key.n <= text.n; i++) {
+        char before = i ? text.p[i - 1] : ' ', after = i + key.n < text.n ? text.p[i + key.n] : ' ';
+        if (cq__letter(before) || cq__digit(before) || before == '\'' || before == '#' || cq__letter(after) ||
+            cq__digit(after) || after == '\'' || after == '=')
+            continue;
+        if (cq__equal(text.p + i, key.p, key.n)) return true;
+    }
+    return false;
+}
+/* ... in the description of this model, or in the few places that read a key by themselves? */
+static bool cq__model_asks(const cq_model *m, cq_str key) {
+    static const char *const always =
+        "model_type original_max_position_embeddings mask_token_id eos_token_id pad_token_id "
+        "bos_token_id tie_word_embeddings rope_parameters layer_types mlp_layer_types block_types";
+    const cq_arch *a = &m->arch;
+    for (size_t i = 0; i < a->words; i++)
+        if (cq__asks(a->word[i].value, key)) return true;
+    for (size_t i = 0; i < a->lets; i++)
+        if (cq__asks(a->let[i].expr, key)) return true;
+    for (size_t i = 0; i < a->needs; i++)
+        if (cq__asks(a->need[i], key)) return true;
+    for (size_t i = 0; i < a->lists; i++)
+        if (cq__asks(a->list[i].expr, key)) return true;
+    return cq__asks(a->tie, key) || cq__asks(a->longest, key) || cq__asks(a->norm, key) || cq__asks(a->embed, key) ||
+           cq__asks(a->side, key) ||
+           cq__asks(cq__lit(always), key);
+}
+CQUANT_DEF bool cq_model_unasked(const cq_model *m, size_t index, cq_str *key) {
+    const cq_json *c = &m->config;
+    for (uint32_t k = cq_json_child(c, m->text_config); k; k = cq_json_next(c, k)) {
+        uint32_t v = cq_json_child(c, k);
+        float f = 2.0f; /* neither off nor neutral */
+        bool known = false;
+        (void)cq_json_float(c, v, &f);
+        if (cq_json_kind(c, v) != CQ_JSON_NUMBER && cq_json_kind(c, v) != CQ_JSON_TRUE &&
+            cq_json_kind(c, v) != CQ_JSON_STRING)
+            continue;
+        if (!(f > 0.0f || f < 0.0f) || !(f < 1.0f || f > 1.0f)) continue;
+        *key = cq__str(c->text + c->nodes[k].begin, c->nodes[k].end - c->nodes[k].begin);
+        if (cq__model_asks(m, *key)) continue;
+        for (size_t i = 0; !known && cq_arch_builtin(i); i++) known = cq__asks(cq__lit(cq_arch_builtin(i)), *key);
+        if (known && index-- == 0) return true;
+    }
+    return false;
+}
+
+CQUANT_DEF cq_status cq_model_open(cq_model *m, const cq_file *file, cq_arena *arena, cq_error *err) {
+    const cq_bytes *config = &file->section[CQ_SECTION_CONFIG], *text = &file->section[CQ_SECTION_DESCRIPTION];
+    return cq_model_bind(m, (const char *)config->data, config->size, &file->weights,
+                         text->size ? (const char *)text->data : NULL, text->size, arena, err);
 }
 
 /* ===================================================================================================================
    [LESSON 6 the forward pass]
    One primitive serves prefill, decoding, and denoising: n rows are computed, their keys and values go to cache slots
    of the caller's choice, and each row then sees the visible slots. What is in the other slots stays as it was; that is
-   all there is to a static cache.
+   all there is to a static cache. Recurrent mixers have a state instead, and only go forward.
+
+   A model is a list of blocks; a block takes the stream x, and gives it back changed:
+
+       h = pre(x) * in_scale            the norm before it; `beside`: of the stream as the block before it read it
+       y = post(f(h)) * scale           f: attention, MLP, experts, a recurrent mixer
+       x = after(x + y)                 or keep * pre(x) + y
+
+   What a word of the description does is done in one place below, whichever architecture asks for it.
    ================================================================================================================== */
 #define CQ__SLOTS 16u /* pieces of attention that may run at once; each has its own scores */
 
-CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const cq_model *m,
-                                     const cq_session_desc *desc, cq_arena *hot, cq_arena *cold, cq_error *err) {
-    size_t q = m->heads * m->head_dim, kv = m->kv_heads * m->head_dim, widest = m->hidden, cache;
+static size_t cq__larger(size_t a, size_t b) { return a > b ? a : b; }
+/* floats of a row of projections */
+static size_t cq__proj_dim(const cq_block *b) {
+    size_t n = 0;
+    if (b->kind == CQ_BLOCK_MOE) return 2 * (b->inter > b->s_inter ? b->inter : b->s_inter);
+    if (b->side) return 2 * b->inter;
+    for (size_t i = 0; i < b->linears; i++)
+        if (!cq__roles[b->lin[i].role].stream_out) n = cq__larger(n, b->lin[i].column + b->lin[i].w.rows);
+    return n;
+}
+/* floats of a row of a recurrent block beside its projections: what the convolution gives, and its output */
+static size_t cq__work_dim(const cq_block *b) {
+    return b->kind < CQ_BLOCK_MAMBA ? 0 : 2 * b->inner + b->heads * (b->head_dim + b->v_dim);
+}
+
+static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const cq_model *m,
+                                    const cq_session_desc *desc, size_t cache_dims, size_t state_dims, cq_arena *hot,
+                                    cq_arena *cold, cq_error *err) {
+    size_t q = 0, mixed = 0, gate = 0, head = 0, cache, experts = 0, latent = 0, top = 0, work = 0, widest = m->hidden;
+    bool held = false, apart = false, late = false;
     cq__fill(s, 0, sizeof *s);
     s->ctx = ctx;
     s->m = m;
@@ -5096,24 +10452,58 @@ CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const
     if (s->desc.max_rows > desc->max_tokens)
         return cq_fail(err, CQ_ERR_ARG, "a session cannot run more rows at once than it has cache slots");
     s->desc.tile = cq__min(s->desc.tile, s->desc.max_rows);
-    widest = q > widest ? q : widest;
-    widest = m->inter > widest ? m->inter : widest;
-    if (!cq__mul(s->desc.max_tokens, m->head_dim, &s->block_stride) || !cq__mul(s->block_stride, m->kv_heads, &cache) ||
-        !cq__mul(cache, m->layers, &cache))
+    for (size_t i = 0; i < m->block_count; i++) {
+        const cq_block *b = &m->blocks[i];
+        s->proj_dim = cq__larger(s->proj_dim, cq__proj_dim(b));
+        work = cq__larger(work, cq__work_dim(b));
+        held = held || b->leads;
+        late = late || b->late;
+        for (size_t k = 0; k < b->linears; k++)
+            widest = cq__larger(widest, cq__larger(b->lin[k].w.rows, b->lin[k].w.cols));
+        if (b->kind == CQ_BLOCK_MOE) {
+            experts = cq__larger(experts, b->experts + b->identity);
+            latent = cq__larger(latent, b->latent);
+            top = cq__larger(top, b->top_k);
+        }
+        if (b->kind > CQ_BLOCK_MLA) continue;
+        q = cq__larger(q, b->heads * b->head_dim);
+        mixed = cq__larger(mixed, b->heads * b->v_dim);
+        apart = apart || b->head_dim != b->v_dim;
+        head = cq__larger(head, cq__larger(b->head_dim, b->v_dim));
+        if (b->at[CQ_ROLE_OUT_GATE] || b->q_gate) gate = cq__larger(gate, b->heads * b->v_dim);
+        s->row_dim = cq__larger(s->row_dim, b->kv_heads * (b->head_dim + b->v_dim));
+    }
+    if (!cq__mul(s->desc.max_tokens, cache_dims, &cache))
         return cq_fail(err, CQ_ERR_RANGE, "the cache is too large for this machine");
-    s->k = (float *)cq_alloc(cold, cache, sizeof(float));
-    s->v = (float *)cq_alloc(cold, cache, sizeof(float));
+    s->score_dim = s->desc.max_tokens + 1 + head;
+    s->cache = (float *)cq_alloc(cold, cache, sizeof(float));
+    s->state = (float *)cq_alloc(cold, state_dims, sizeof(float));
     s->x = (float *)cq_alloc(hot, s->desc.max_rows, m->hidden * sizeof(float));
+    if (late) s->late = (float *)cq_alloc(hot, s->desc.max_rows, m->hidden * sizeof(float));
+    if (held) s->held = (float *)cq_alloc(hot, s->desc.max_rows, m->hidden * sizeof(float));
     s->q = (float *)cq_alloc(hot, s->desc.max_rows, q * sizeof(float));
-    s->cos_sin = (float *)cq_alloc(hot, s->desc.max_rows, m->head_dim * sizeof(float));
-    s->xn = (float *)cq_alloc(hot, s->desc.tile, m->hidden * sizeof(float));
-    s->kv = (float *)cq_alloc(hot, s->desc.tile, kv * sizeof(float));
-    s->gate = (float *)cq_alloc(hot, s->desc.tile, m->inter * sizeof(float));
-    s->up = (float *)cq_alloc(hot, s->desc.tile, m->inter * sizeof(float));
-    s->scores = (float *)cq_alloc(hot, CQ__SLOTS, (s->desc.max_tokens + m->head_dim) * sizeof(float));
+    s->mixed = apart ? (float *)cq_alloc(hot, s->desc.max_rows, mixed * sizeof(float)) : s->q;
+    if (gate) s->gate = (float *)cq_alloc(hot, s->desc.max_rows, gate * sizeof(float));
+    for (size_t i = 0; i < m->ropes; i++)
+        s->angles[i] = (float *)cq_alloc(hot, s->desc.max_rows, m->rope[i].dim * sizeof(float));
+    s->xn = (float *)cq_alloc(hot, s->desc.tile, cq__larger(m->hidden, m->embed.cols) * sizeof(float));
+    s->proj = (float *)cq_alloc(hot, s->desc.tile, s->proj_dim * sizeof(float));
+    s->y = (float *)cq_alloc(hot, s->desc.tile, cq__larger(m->hidden, m->embed.cols) * sizeof(float));
+    s->row = (float *)cq_alloc(hot, s->row_dim, sizeof(float));
+    s->scores = (float *)cq_alloc(hot, CQ__SLOTS, s->score_dim * sizeof(float));
+    if (experts) /* see cq__run_experts */
+        s->route = (float *)cq_alloc(hot, s->desc.tile * (experts + 2 * top + 4 + 2 * cq__larger(latent, m->hidden) +
+                                                          2 * latent) + experts, sizeof(float));
+    if (m->side.rows)
+        s->side = (float *)cq__alloc_2d(hot, s->desc.max_rows + 1, m->side.cols, sizeof(float));
+    if (work) s->work = (float *)cq_alloc(hot, s->desc.tile, work * sizeof(float));
     if (desc->int8) cq_acts_alloc(&s->acts, hot, s->desc.tile, widest);
     if (hot->failed || cold->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the session");
     return CQ_OK;
+}
+CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const cq_model *m,
+                                     const cq_session_desc *desc, cq_arena *hot, cq_arena *cold, cq_error *err) {
+    return cq__session_layout(s, ctx, m, desc, m->cache_dims, m->state_dims, hot, cold, err);
 }
 
 /* y = W x + b over a tile of rows, in integers where the session and the weights allow it. The linears of a group share
@@ -5129,36 +10519,139 @@ static void cq__linear(cq_session *s, const cq_linear *l, float *y, size_t ldy, 
     cq_matmul_q8(s->ctx, y, ldy, &l->w, l->bias, &s->acts, n, add);
 }
 
-/* the norms of a tile of rows, into s->xn */
-static void cq__norm_tile(cq_session *s, const unsigned char *gain, const float *x, size_t n) {
+/* One row through a norm; y may be x. LayerNorm is RMSNorm of what is left without the mean. */
+static void cq__norm_row(const cq_context *ctx, const cq_norm *norm, float *y, const float *x, size_t n) {
+    if (norm->kind == CQ_NORM_LAYER) {
+        float mean = cq_sum(ctx, x, n) / (float)n;
+        for (size_t i = 0; i < n; i++) y[i] = x[i] - mean;
+        x = y;
+    }
+    cq_rmsnorm(ctx, y, x, norm->gain, n, norm->eps);
+    for (size_t i = 0; norm->bias && i < n; i++) y[i] = y[i] + cq__f32(norm->bias + 4 * i);
+}
+
+/* The stream as a block reads it */
+static const float *cq__stream(const cq_session *s, const cq_block *b) {
+    return b->beside || b->apart ? s->held : s->x;
+}
+
+/* The input of a block, a tile of rows, into s->xn */
+static void cq__input_tile(cq_session *s, const cq_block *b, size_t r0, size_t n) {
     size_t hidden = s->m->hidden;
-    for (size_t r = 0; r < n; r++) cq_rmsnorm(s->ctx, s->xn + r * hidden, x + r * hidden, gain, hidden, s->m->eps);
+    const float *x = cq__stream(s, b) + r0 * hidden;
+    const cq_norm *pre = &b->norm[CQ_NORM_PRE];
+    for (size_t r = 0; r < n; r++) {
+        float *y = s->xn + r * hidden;
+        if (pre->on) cq__norm_row(s->ctx, pre, y, x + r * hidden, hidden);
+        else cq__copy(y, x + r * hidden, hidden * sizeof(float));
+        if (b->in_scale < 1.0f || b->in_scale > 1.0f)
+            for (size_t i = 0; i < hidden; i++) y[i] = y[i] * b->in_scale;
+    }
     s->acts_ready = false;
 }
 
-/* x of one head turned by its angles: half-split pairs (x[j], x[j + d/2]), as GPT-NeoX and its heirs have it */
-static void cq__rope(float *x, const float *cos_sin, size_t d) {
+/* The output y (n, hidden) of a block joins the stream. */
+static void cq__join(cq_session *s, const cq_block *b, float *y, size_t r0, size_t n) {
+    size_t hidden = s->m->hidden;
+    for (size_t r = 0; r < n; r++) {
+        float *x = (b->late ? s->late : s->x) + (r0 + r) * hidden, *o = y + r * hidden;
+        if (b->late) cq__fill(x, 0, hidden * sizeof(float));
+        if (b->norm[CQ_NORM_POST].on) cq__norm_row(s->ctx, &b->norm[CQ_NORM_POST], o, o, hidden);
+        if (b->keep < 0.0f || b->keep > 0.0f) {
+            cq__norm_row(s->ctx, &b->norm[CQ_NORM_PRE], x, x, hidden);
+            for (size_t i = 0; i < hidden; i++) x[i] = x[i] * b->keep;
+        }
+        cq_axpy(s->ctx, x, b->scale, o, hidden);
+        if (b->norm[CQ_NORM_AFTER].on) cq__norm_row(s->ctx, &b->norm[CQ_NORM_AFTER], x, x, hidden);
+    }
+}
+/* The last linear of a block, and its way to the stream. */
+static void cq__output(cq_session *s, const cq_block *b, cq_role role, const float *x, size_t ldx, size_t r0,
+                       size_t n) {
+    const cq_linear *l = cq_block_linear(b, role, 0);
+    size_t hidden = s->m->hidden;
+    bool plain = !b->norm[CQ_NORM_POST].on && !b->norm[CQ_NORM_AFTER].on && !(b->keep < 0.0f || b->keep > 0.0f) &&
+                 !(b->scale < 1.0f || b->scale > 1.0f);
+    s->acts_ready = false;
+    cq__linear(s, l, plain ? s->x + r0 * hidden : s->y, hidden, x, ldx, n, plain);
+    if (!plain) cq__join(s, b, s->y, r0, n);
+}
+
+/* ---- taps ---- */
+static bool cq__stops(const cq_tap *tap, const cq_block *b, size_t group) {
+    return tap && tap->block == b && tap->stop <= group; /* stop SIZE_MAX: never */
+}
+static void cq__tap_call(const cq_tap *tap, const cq_block *b, size_t group, size_t expert, const float *x, size_t ldx,
+                         size_t rows, size_t first_row, const float *weight) {
+    cq_tap_point p;
+    if (!tap || !tap->fn || (tap->block && tap->block != b)) return;
+    if (tap->stop != SIZE_MAX && tap->stop != group) return;
+    if (tap->expert != CQ_ALL && tap->expert != expert) return;
+    p.block = b;
+    p.group = group;
+    p.expert = expert;
+    p.x = x;
+    p.ldx = ldx;
+    p.rows = rows;
+    p.first_row = first_row;
+    p.weight = weight;
+    tap->fn(tap->user, &p);
+}
+
+/* ---- positions ---- */
+/* x of one head turned by its angles. Half: pairs (x[j], x[j + d/2]), as GPT-NeoX and its heirs have it; interleaved:
+   pairs (x[2j], x[2j + 1]), as GPT-J has it; negative: half, turned the other way. */
+static void cq__rope(float *x, const float *angles, size_t d, cq_rope_style style) {
     size_t half = d / 2;
     for (size_t j = 0; j < half; j++) {
-        float a = x[j], b = x[j + half], c = cos_sin[j], s = cos_sin[half + j];
-        x[j] = a * c - b * s;
-        x[j + half] = b * c + a * s;
+        size_t p = style == CQ_ROPE_INTERLEAVED ? 2 * j : j, q = style == CQ_ROPE_INTERLEAVED ? p + 1 : j + half;
+        float a = x[p], b = x[q], c = angles[j], s = style == CQ_ROPE_NEGATIVE ? -angles[half + j] : angles[half + j];
+        x[p] = a * c - b * s;
+        x[q] = b * c + a * s;
     }
 }
 
+static int32_t cq__position(const cq_input *in, size_t r) {
+    return in->positions ? in->positions[r] : in->text ? 0 : (int32_t)(in->slot - in->text_rows + r);
+}
+
 CQUANT_DEF void cq_prepare(cq_session *s, const cq_input *in) {
-    size_t half = s->m->head_dim / 2;
-    for (size_t r = 0; r < in->n; r++) {
-        float position = (float)(in->positions ? in->positions[r] : (int32_t)(in->slot + r));
-        float *t = s->cos_sin + r * s->m->head_dim;
-        for (size_t j = 0; j < half; j++) {
-            cq_sincosf(position * s->m->inv_freq[j], t + half + j, t + j); /* the rounded product, as the reference */
-            t[j] = t[j] * s->m->rope_scale;
-            t[half + j] = t[half + j] * s->m->rope_scale;
+    for (size_t t = 0; t < s->m->ropes; t++) {
+        const cq_rope *rope = &s->m->rope[t];
+        size_t half = rope->dim / 2, length = 0;
+        const float *freq = rope->inv_freq;
+        float theta = 0.0f, scale = rope->scale; /* dynamic: the base for this length */
+        for (size_t r = 0; r < in->n; r++) length = cq__larger(length, (size_t)cq__position(in, r) + 1);
+        if (rope->limit && length > rope->limit) {
+            if (rope->long_freq) {
+                freq = rope->long_freq;
+                scale = rope->long_scale;
+            } else if (rope->dim > 2) {
+                theta = rope->theta * cq_powf(rope->factor * (float)length / (float)rope->limit - (rope->factor - 1.0f),
+                                              (float)rope->dim / (float)(rope->dim - 2));
+            }
+        }
+        for (size_t r = 0; r < in->n; r++) {
+            float position = (float)cq__position(in, r), *a = s->angles[t] + r * rope->dim;
+            for (size_t j = 0; j < half; j++) {
+                float f = theta > 0.0f ? 1.0f / cq_powf(theta, (float)(2 * j) / (float)rope->dim) : freq[j];
+                cq_sincosf(position * f, a + half + j, a + j); /* the rounded product, as the reference */
+                a[j] = a[j] * scale;
+                a[half + j] = a[half + j] * scale;
+            }
         }
     }
 }
 
+/* ALiBi: 2^(-8 (h + 1) / n) for the first n heads, n the largest power of two; the others lie between those */
+static float cq__alibi_slope(size_t h, size_t heads) {
+    size_t n = 1;
+    while (2 * n <= heads) n *= 2;
+    return h < n ? cq_powf(2.0f, -8.0f * (float)(h + 1) / (float)n)
+                 : cq_powf(2.0f, -8.0f * (float)(2 * (h - n) + 1) / (float)(2 * n));
+}
+
+/* ---- attention ---- */
 typedef struct cq__attend_job {
     cq_session *s;
     const cq_block *b;
@@ -5166,175 +10659,981 @@ typedef struct cq__attend_job {
     size_t visible, items;
 } cq__attend_job;
 
-/* Row r, query head h: scores over the visible keys, softmax, weighted values; the result replaces the query. */
+/* Row r, query head h: scores over the visible keys, softmax, weighted values. */
 static void cq__attend_one(const cq__attend_job *job, float *scratch, size_t r, size_t h) {
     cq_session *s = job->s;
-    const cq_model *m = s->m;
+    const cq_block *b = job->b;
     const cq_input *in = job->in;
     const cq__kernels *kernels = s->ctx->k;
-    size_t d = m->head_dim, lo = 0, hi = job->visible, self = in->slot + r;
-    size_t base = (job->b->layer * m->kv_heads + h / (m->heads / m->kv_heads)) * s->block_stride;
-    float *q = s->q + (r * m->heads + h) * d, *out = scratch + s->desc.max_tokens;
-    float scale = 1.0f / cq_sqrtf((float)d);
+    size_t d = b->head_dim, vd = b->v_dim, lo = 0, hi = job->visible, self = in->slot + r;
+    size_t kv = h / (b->heads / b->kv_heads) * s->desc.max_tokens;
+    const float *keys = s->cache + b->cache_k * s->desc.max_tokens + kv * d;
+    const float *values = s->cache + b->cache_v * s->desc.max_tokens + kv * vd;
+    const float *q = s->q + (r * b->heads + h) * d;
+    float *out = scratch + s->desc.max_tokens + 1, *to = s->mixed + (r * b->heads + h) * vd;
     if (!in->allow && !in->bias) {
-        if (job->b->desc->causal) hi = cq__min(hi, self + 1);
-        if (job->b->window && self + 1 > job->b->window) lo = self + 1 - job->b->window;
+        if (b->causal) hi = cq__min(hi, self + 1);
+        if (b->window && self + 1 > b->window) lo = self + 1 - b->window;
+        if (b->chunk) lo = cq__larger(lo, self / b->chunk * b->chunk);
+        if (b->block) hi = cq__min(hi, (self / b->block + 1) * b->block);
     }
+    if (b->own && !in->text) lo = cq__larger(lo, in->text_rows);
+    if (b->own && s->desc.upstream_cache && in->n == 1) hi = cq__min(hi, lo + 1);
     if (lo > hi) lo = hi;
-    kernels->dots(scratch, q, s->k + base + lo * d, d, d, hi - lo);
-    kernels->scale(scratch, scratch, NULL, scale, hi - lo);
-    if (in->bias)
-        for (size_t i = lo; i < hi; i++) scratch[i - lo] = scratch[i - lo] + in->bias[r * in->ld_mask + i];
-    if (in->keep || in->allow)
-        for (size_t i = lo; i < hi; i++)
-            if ((in->keep && !in->keep[i]) || (in->allow && !in->allow[r * in->ld_mask + i]))
-                scratch[i - lo] = -CQ__INFINITY;
-    if (cq_softmax(s->ctx, scratch, hi - lo)) {
-        kernels->mix(out, scratch, s->v + base + lo * d, d, d, hi - lo);
-        cq__copy(q, out, d * sizeof(float));
-    } else {
-        cq__fill(q, 0, d * sizeof(float)); /* nothing is seen */
+    size_t n = hi - lo;
+    kernels->dots(scratch, q, keys + lo * d, d, d, n);
+    kernels->scale(scratch, scratch, NULL, b->scale_qk, n);
+    if (b->alibi) {
+        float slope = cq__alibi_slope(h, b->heads) * b->alibi_scale;
+        for (size_t i = 0; i < n; i++) scratch[i] = scratch[i] + slope * (float)(lo + i);
     }
+    if (b->softcap > 0.0f)
+        for (size_t i = 0; i < n; i++) scratch[i] = b->softcap * cq_tanhf(scratch[i] / b->softcap);
+    if (in->bias)
+        for (size_t i = 0; i < n; i++) scratch[i] = scratch[i] + in->bias[r * in->ld_mask + lo + i];
+    if (in->keep || in->allow)
+        for (size_t i = 0; i < n; i++)
+            if ((in->keep && !in->keep[lo + i]) || (in->allow && !in->allow[r * in->ld_mask + lo + i]))
+                scratch[i] = -CQ__INFINITY;
+    bool sees = true;
+    if (b->param[CQ_PARAM_SINKS].data) { /* a logit that takes its share and has no value */
+        scratch[n] = cq__f32(b->param[CQ_PARAM_SINKS].data + 4 * h);
+        sees = cq_softmax(s->ctx, scratch, n + 1);
+    } else {
+        sees = cq_softmax(s->ctx, scratch, n);
+    }
+    if (sees) kernels->mix(out, scratch, values + lo * vd, vd, vd, n);
+    else cq__fill(out, 0, vd * sizeof(float)); /* nothing is seen */
+    cq__copy(to, out, vd * sizeof(float));
 }
 static void cq__attend_task(void *arg, size_t slot) {
     const cq__attend_job *job = (const cq__attend_job *)arg;
-    size_t per = (job->items + CQ__SLOTS - 1) / CQ__SLOTS, heads = job->s->m->heads;
-    float *scratch = job->s->scores + slot * (job->s->desc.max_tokens + job->s->m->head_dim);
+    size_t per = (job->items + CQ__SLOTS - 1) / CQ__SLOTS, heads = job->b->heads;
+    float *scratch = job->s->scores + slot * job->s->score_dim;
     for (size_t i = slot * per; i < cq__min((slot + 1) * per, job->items); i++)
         cq__attend_one(job, scratch, i / heads, i % heads);
 }
 
-static void cq__tap_call(const cq_tap *tap, const cq_model *m, const cq_block *b, size_t group, const float *x,
-                         size_t ldx, size_t rows, size_t first_row) {
-    /* b may be a copy with other weights, so its index comes from its place in the description */
-    if (tap && tap->fn && (tap->stop == SIZE_MAX || tap->stop == group))
-        tap->fn(tap->user, b->layer * m->arch.blocks + (size_t)(b->desc - m->arch.block), group, x, ldx, rows,
-                first_row);
+/* Where in a row of projections that of a role begins. */
+static size_t cq__proj_at(const cq_block *b, cq_role role) { return b->at[role] ? b->lin[b->at[role] - 1].column : 0; }
+
+typedef enum cq__part_of_head { CQ__QUERY, CQ__KEY, CQ__VALUE, CQ__HEAD_GATE } cq__part_of_head;
+/* Which linear makes the query, key, value or gate of head h, and at which of its outputs it begins. */
+static cq_role cq__head_at(const cq_block *b, cq__part_of_head part, size_t h, size_t *column) {
+    size_t d = b->head_dim, vd = b->v_dim, qd = b->q_gate ? 2 * d : d, per = b->heads / b->kv_heads;
+    size_t in_group = part == CQ__QUERY || part == CQ__HEAD_GATE ? h % per : 0,
+           group = in_group || part == CQ__QUERY || part == CQ__HEAD_GATE ? h / per : h;
+    if (b->at[CQ_ROLE_QKV]) {
+        size_t q = b->heads * qd, k = b->kv_heads * d;
+        switch (b->layout) {
+        case CQ_QKV_GROUP: /* of each key head its queries, its key, its value */
+            *column = group * (per * qd + d + vd);
+            *column += part == CQ__KEY ? per * qd : part == CQ__VALUE ? per * qd + d : in_group * qd;
+            break;
+        case CQ_QKV_CODEGEN: { /* four blocks of queries, values, keys */
+            size_t of = b->heads / 4, l = of * d;
+            *column = h / of * 3 * l + h % of * d + (part == CQ__VALUE ? l : part == CQ__KEY ? 2 * l : 0);
+            break;
+        }
+        default: *column = part == CQ__KEY ? q + h * d : part == CQ__VALUE ? q + k + h * vd : h * qd; break;
+        }
+        if (part == CQ__HEAD_GATE) *column += d;
+        return CQ_ROLE_QKV;
+    }
+    if (part == CQ__QUERY || part == CQ__HEAD_GATE) {
+        *column = h * qd + (part == CQ__HEAD_GATE ? d : 0);
+        return b->at[CQ_ROLE_QK] ? CQ_ROLE_QK : CQ_ROLE_Q;
+    }
+    if (b->at[CQ_ROLE_KV]) {
+        *column = b->layout == CQ_QKV_GROUP ? h * (d + vd) + (part == CQ__VALUE ? d : 0)
+                                            : part == CQ__VALUE ? b->kv_heads * d + h * vd : h * d;
+        return CQ_ROLE_KV;
+    }
+    if (part == CQ__KEY && b->at[CQ_ROLE_QK]) {
+        *column = b->heads * qd + h * d;
+        return CQ_ROLE_QK;
+    }
+    *column = h * (part == CQ__KEY ? d : vd);
+    return part == CQ__KEY || !b->at[CQ_ROLE_V] ? CQ_ROLE_K : CQ_ROLE_V; /* without a v, values are keys */
+}
+
+/* Head h of a row of projections, copied out. */
+static void cq__head_copy(const cq_block *b, const float *proj, cq__part_of_head part, size_t h, float *out) {
+    size_t column, n = part == CQ__VALUE ? b->v_dim : b->head_dim;
+    cq_role role = cq__head_at(b, part, h, &column);
+    cq__copy(out, proj + cq__proj_at(b, role) + column, n * sizeof(float));
+}
+
+/* What is done to queries (or keys) of a row between projection and scores: norms, clamp, rope. */
+static void cq__finish_heads(cq_session *s, const cq_block *b, float *x, size_t heads, size_t place, size_t row,
+                             float scale) {
+    size_t d = b->head_dim;
+    const cq_norm *norm = &b->norm[place];
+    bool on = norm->on && b->kind == CQ_BLOCK_ATTENTION; /* latent attention has its norms elsewhere */
+    if (on && b->qk_norm == CQ_QK_FULL) cq__norm_row(s->ctx, norm, x, x, heads * d);
+    for (size_t i = 0; b->clip > 0.0f && i < heads * d; i++)
+        x[i] = x[i] < -b->clip ? -b->clip : x[i] > b->clip ? b->clip : x[i];
+    for (size_t h = 0; h < heads; h++, x += d) {
+        for (int late = 0; late < 2; late++) {
+            if (on && b->qk_norm != CQ_QK_FULL && (late != 0) == b->qk_late) {
+                cq_norm own = *norm;
+                if (b->qk_norm == CQ_QK_HEADS && own.gain) own.gain = own.gain + 4 * h * d;
+                if (b->qk_norm == CQ_QK_HEADS && own.bias) own.bias = own.bias + 4 * h * d;
+                cq__norm_row(s->ctx, &own, x, x, d);
+            }
+            if (!late && b->rope_style != CQ_ROPE_NONE)
+                cq__rope(x + b->rope_at, s->angles[b->rope] + row * b->rope_dim, b->rope_dim, b->rope_style);
+        }
+        for (size_t i = 0; (scale < 1.0f || scale > 1.0f) && i < d; i++) x[i] = x[i] * scale;
+    }
+}
+
+/* Projections of a tile of rows (in s->xn) into s->proj. false: the tap stops here. */
+static bool cq__project(cq_session *s, const cq_block *b, const cq_tap *tap, size_t r0, size_t n) {
+    static const cq_role first[] = {CQ_ROLE_Q,   CQ_ROLE_K,        CQ_ROLE_V,   CQ_ROLE_QK,  CQ_ROLE_KV,
+                                    CQ_ROLE_QKV, CQ_ROLE_OUT_GATE, CQ_ROLE_Q_A, CQ_ROLE_KV_A};
+    const cq_model *m = s->m;
+    size_t ld = s->proj_dim;
+    cq__tap_call(tap, b, 0, CQ_ALL, s->xn, m->hidden, n, r0, NULL);
+    if (cq__stops(tap, b, 0)) return false;
+    for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
+        if (b->at[first[i]])
+            cq__linear(s, cq_block_linear(b, first[i], 0), s->proj + cq__proj_at(b, first[i]), ld, s->xn, m->hidden,
+                       n, false);
+    if (b->kind != CQ_BLOCK_MLA) return true;
+    /* latent attention: queries, and keys with values, come from a narrow vector and its norm */
+    for (size_t group = 1; group < 3; group++) {
+        cq_role role = group == 1 ? CQ_ROLE_Q_B : CQ_ROLE_KV_B;
+        size_t from = cq__proj_at(b, group == 1 ? CQ_ROLE_Q_A : CQ_ROLE_KV_A),
+               width = group == 1 ? b->q_rank : b->kv_rank;
+        if (!b->at[role]) continue;
+        float scale = group == 1 ? b->q_scale : b->kv_scale;
+        for (size_t r = 0; r < n; r++) {
+            float *a = s->proj + r * ld + from;
+            if (b->norm[group == 1 ? CQ_NORM_Q : CQ_NORM_K].on)
+                cq__norm_row(s->ctx, &b->norm[group == 1 ? CQ_NORM_Q : CQ_NORM_K], a, a, width);
+            for (size_t i = 0; (scale < 1.0f || scale > 1.0f) && i < width; i++) a[i] = a[i] * scale;
+        }
+        cq__tap_call(tap, b, group, CQ_ALL, s->proj + from, ld, n, r0, NULL);
+        if (cq__stops(tap, b, group)) return false;
+        s->acts_ready = false;
+        cq__linear(s, cq_block_linear(b, role, 0), s->proj + cq__proj_at(b, role), ld, s->proj + from, ld, n, false);
+    }
+    return true;
+}
+
+/* query, keys and values of one row of projections: q (heads, head_dim), s->row (kv_heads, head_dim | v_dim), which is
+   left alone where there are only queries */
+static void cq__split_row(cq_session *s, const cq_block *b, const float *proj, float *q) {
+    size_t d = b->head_dim, vd = b->v_dim;
+    float *k = s->row, *v = s->row + b->kv_heads * d;
+    if (b->kind == CQ_BLOCK_MLA) { /* a key is its own part, and the part that turns, which all heads share */
+        const float *qs = proj + cq__proj_at(b, b->at[CQ_ROLE_Q] ? CQ_ROLE_Q : CQ_ROLE_Q_B);
+        const float *shared = proj + cq__proj_at(b, CQ_ROLE_KV_A) + b->kv_rank;
+        const float *kv = proj + cq__proj_at(b, CQ_ROLE_KV_B);
+        cq__copy(q, qs, b->heads * d * sizeof(float));
+        for (size_t h = 0; h < b->heads; h++, kv += b->nope + vd) {
+            cq__copy(k + h * d, kv, b->nope * sizeof(float));
+            cq__copy(k + h * d + b->nope, shared, b->rope_dim * sizeof(float));
+            cq__copy(v + h * vd, kv + b->nope, vd * sizeof(float));
+        }
+        return;
+    }
+    for (size_t h = 0; q && h < b->heads; h++) cq__head_copy(b, proj, CQ__QUERY, h, q + h * d);
+    if (b->lender) return;
+    for (size_t h = 0; h < b->kv_heads; h++) {
+        cq__head_copy(b, proj, CQ__KEY, h, k + h * d);
+        cq__head_copy(b, proj, CQ__VALUE, h, v + h * vd);
+    }
+    for (size_t h = 0; b->norm[CQ_NORM_V].on && h < b->kv_heads; h++)
+        cq__norm_row(s->ctx, &b->norm[CQ_NORM_V], v + h * vd, v + h * vd, vd);
+    for (size_t i = 0; b->clip > 0.0f && i < b->kv_heads * vd; i++)
+        v[i] = v[i] < -b->clip ? -b->clip : v[i] > b->clip ? b->clip : v[i];
 }
 
 static void cq__run_attention(cq_session *s, const cq_block *b, const cq_input *in, const cq_tap *tap) {
-    const cq_model *m = s->m;
-    size_t d = m->head_dim, q_dim = m->heads * d, kv_dim = m->kv_heads * d;
+    size_t d = b->head_dim, vd = b->v_dim, q_dim = b->heads * d, mixed = b->heads * vd,
+           last = b->kind == CQ_BLOCK_MLA ? 3 : 1;
+    bool gated = b->at[CQ_ROLE_OUT_GATE] || b->q_gate, queries = b->at[CQ_ROLE_O] != 0, stopped = false;
     cq__attend_job job;
     /* keys and values of all rows first: in a bidirectional model every row sees every other */
     for (size_t r0 = 0; r0 < in->n; r0 += s->desc.tile) {
         size_t n = cq__min(s->desc.tile, in->n - r0);
-        cq__norm_tile(s, b->pre, s->x + r0 * m->hidden, n);
-        cq__tap_call(tap, m, b, 0, s->xn, m->hidden, n, r0);
-        if (tap && tap->stop == 0) continue;
-        cq__linear(s, &b->lin[CQ_ROLE_Q], s->q + r0 * q_dim, q_dim, s->xn, m->hidden, n, false);
-        for (size_t r = r0; r < r0 + n; r++)
-            for (size_t h = 0; h < m->heads; h++) {
-                float *q = s->q + r * q_dim + h * d;
-                if (b->q_norm) cq_rmsnorm(s->ctx, q, q, b->q_norm, d, m->eps);
-                cq__rope(q, s->cos_sin + r * d, d);
-            }
-        for (int value = 0; value < 2; value++) { /* k, then v */
-            float *cache = value ? s->v : s->k;
-            cq__linear(s, &b->lin[value ? CQ_ROLE_V : CQ_ROLE_K], s->kv, kv_dim, s->xn, m->hidden, n, false);
-            for (size_t r = 0; r < n; r++)
-                for (size_t h = 0; h < m->kv_heads; h++) {
-                    float *x = s->kv + r * kv_dim + h * d;
-                    if (!value) {
-                        if (b->k_norm) cq_rmsnorm(s->ctx, x, x, b->k_norm, d, m->eps);
-                        cq__rope(x, s->cos_sin + (r0 + r) * d, d);
-                    }
-                    cq__copy(cache + (b->layer * m->kv_heads + h) * s->block_stride + (in->slot + r0 + r) * d, x,
-                             d * sizeof(float));
+        cq__input_tile(s, b, r0, n);
+        if (!cq__project(s, b, tap, r0, n)) {
+            stopped = true;
+            continue;
+        }
+        for (size_t r = r0; r < r0 + n; r++) {
+            const float *proj = s->proj + (r - r0) * s->proj_dim;
+            float *q = queries ? s->q + r * q_dim : NULL;
+            cq__split_row(s, b, proj, q);
+            if (q) {
+                float temper = 1.0f;
+                if (b->temper[0] > 0.0f) {
+                    float steps = ((float)cq__position(in, r) + b->temper[2]) / b->temper[0];
+                    temper = 1.0f + b->temper[1] * cq_logf(1.0f + (steps < 1e9f ? (float)(int32_t)steps : steps));
                 }
+                cq__finish_heads(s, b, q, b->heads, CQ_NORM_Q, r, temper);
+            }
+            if (!b->lender) cq__finish_heads(s, b, s->row, b->kv_heads, CQ_NORM_K, r, b->k_scale);
+            for (size_t h = 0; !b->lender && h < b->kv_heads; h++) { /* else they are there already */
+                size_t slot = h * s->desc.max_tokens + in->slot + r;
+                cq__copy(s->cache + b->cache_k * s->desc.max_tokens + slot * d, s->row + h * d, d * sizeof(float));
+                cq__copy(s->cache + b->cache_v * s->desc.max_tokens + slot * vd, s->row + b->kv_heads * d + h * vd,
+                         vd * sizeof(float));
+            }
+            for (size_t i = 0; b->at[CQ_ROLE_OUT_GATE] && i < mixed; i++)
+                s->gate[r * mixed + i] = proj[cq__proj_at(b, CQ_ROLE_OUT_GATE) + (b->gate_head ? i / vd : i)];
+            for (size_t h = 0; b->q_gate && h < b->heads; h++)
+                cq__head_copy(b, proj, CQ__HEAD_GATE, h, s->gate + r * mixed + h * d);
         }
     }
-    if (tap && tap->stop == 0) return;
+    if (stopped || !queries) return;
     job.s = s;
     job.b = b;
     job.in = in;
     job.visible = in->visible ? in->visible : in->slot + in->n;
-    job.items = in->n * m->heads;
+    job.items = in->n * b->heads;
     cq_parallel_for(s->ctx, CQ__SLOTS, cq__attend_task, &job);
     for (size_t r0 = 0; r0 < in->n; r0 += s->desc.tile) {
         size_t n = cq__min(s->desc.tile, in->n - r0);
-        cq__tap_call(tap, m, b, 1, s->q + r0 * q_dim, q_dim, n, r0);
-        if (tap && tap->stop == 1) continue;
-        s->acts_ready = false;
-        cq__linear(s, &b->lin[CQ_ROLE_O], s->x + r0 * m->hidden, m->hidden, s->q + r0 * q_dim, q_dim, n, true);
+        float *a = s->mixed + r0 * mixed;
+        for (size_t i = 0; gated && i < n * mixed; i++) {
+            float g = s->gate[r0 * mixed + i];
+            a[i] = a[i] * (b->gate_act == CQ_ACT_SOFTPLUS ? cq__softplus(g)
+                           : b->gate_act == CQ_ACT_SILU   ? g * cq__sigmoid(g)
+                                                          : cq__sigmoid(g));
+        }
+        for (size_t r = 0; b->norm[CQ_NORM_SUB].on && r < n; r++)
+            cq__norm_row(s->ctx, &b->norm[CQ_NORM_SUB], a + r * mixed, a + r * mixed, mixed);
+        cq__tap_call(tap, b, last, CQ_ALL, a, mixed, n, r0, NULL);
+        if (!cq__stops(tap, b, last)) cq__output(s, b, CQ_ROLE_O, a, mixed, r0, n);
     }
 }
 
-static void cq__activate(cq_session *s, float *g, const float *u, size_t n) {
-    switch (s->m->act) {
-    case CQ_ACT_SILU: cq_silu_mul(s->ctx, g, u, n); break;
-    case CQ_ACT_RELU:
-        for (size_t i = 0; i < n; i++) g[i] = (g[i] > 0.0f ? g[i] : 0.0f) * u[i];
-        break;
-    case CQ_ACT_GELU_TANH: /* x/2 (1 + tanh z) = x / (1 + exp(-2z)), z = sqrt(2/pi) (x + 0.044715 x^3) */
-        for (size_t i = 0; i < n; i++) {
-            float x = g[i], z = 0.797884561f * (x + 0.044715f * (x * x * x));
-            g[i] = (x / (1.0f + cq_expf(-2.0f * z))) * u[i];
-        }
-        break;
+/* ---- MLP and experts ---- */
+/* an activation function and its numbers */
+typedef struct cq__act {
+    cq_activation kind;
+    float limit, alpha_p, alpha_n;
+} cq__act;
+static cq__act cq__act_of(const cq_block *b) {
+    cq__act a;
+    a.kind = b->act;
+    a.limit = b->limit;
+    a.alpha_p = a.alpha_n = 0.0f;
+    if (b->act == CQ_ACT_XIELU && b->param[CQ_PARAM_ACT_P].data && b->param[CQ_PARAM_ACT_N].data) {
+        a.alpha_p = cq__softplus(cq__f32(b->param[CQ_PARAM_ACT_P].data));
+        a.alpha_n = 0.5f + cq__softplus(cq__f32(b->param[CQ_PARAM_ACT_N].data));
     }
+    return a;
+}
+
+/* g = act(g) * u, or act(g) when u is NULL; pairs: gate and up alternate in g, from where the result is closed up */
+static void cq__activate(const cq_context *ctx, const cq__act *a, float *g, const float *u, size_t n, bool pairs) {
+    size_t step = pairs ? 2 : 1;
+    if (pairs) u = g + 1;
+    if (a->kind == CQ_ACT_SILU && u && !pairs) {
+        cq_silu_mul(ctx, g, u, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        float x = g[i * step], up = u ? u[i * step] : 1.0f, y = 0.0f;
+        switch (a->kind) {
+        case CQ_ACT_SILU: y = x * cq__sigmoid(x); break;
+        case CQ_ACT_GELU: y = 0.5f * x * (1.0f + cq_erff(x * 0.707106781f)); break;
+        case CQ_ACT_GELU_TANH: { /* x/2 (1 + tanh z) = x / (1 + exp(-2z)), z = sqrt(2/pi) (x + 0.044715 x^3) */
+            float z = 0.797884561f * (x + 0.044715f * (x * x * x));
+            y = x / (1.0f + cq_expf(-2.0f * z));
+            break;
+        }
+        case CQ_ACT_QUICK_GELU: y = x * cq__sigmoid(1.702f * x); break;
+        case CQ_ACT_RELU: y = x > 0.0f ? x : 0.0f; break;
+        case CQ_ACT_RELU2: y = x > 0.0f ? x * x : 0.0f; break;
+        case CQ_ACT_XIELU: /* arXiv 2411.13010 */
+            y = x > 0.0f ? a->alpha_p * x * x + 0.5f * x
+                         : (cq__expm1(x < -1e-6f ? x : -1e-6f) - x) * a->alpha_n + 0.5f * x;
+            break;
+        case CQ_ACT_SWIGLU_LIMIT: /* gpt-oss: both clamped, (up + 1) gate sigmoid(1.702 gate) */
+            if (a->limit > 0.0f) {
+                x = x > a->limit ? a->limit : x;
+                up = up > a->limit ? a->limit : up < -a->limit ? -a->limit : up;
+            }
+            y = x * cq__sigmoid(1.702f * x);
+            up = up + 1.0f;
+            break;
+        case CQ_ACT_SIGMOID: y = cq__sigmoid(x); break; /* these two only as gates of attention */
+        case CQ_ACT_SOFTPLUS: y = cq__softplus(x); break;
+        }
+        g[i] = y * up;
+    }
+}
+
+/* Gate, up (where there is none, what stands in its place) and activation of n rows of x into s->proj; the activations
+   are the first `inter` of each row. The three roles are those of the MLP, of an expert, or of the shared expert.
+   Returns the length of a row. */
+static size_t cq__gate_up(cq_session *s, const cq_block *b, cq_role gate, cq_role up, cq_role gate_up, size_t expert,
+                          size_t inter, bool pairs, const float *x, size_t ldx, size_t n) {
+    bool fused = b->at[gate_up] != 0, gated = fused || b->at[gate] != 0;
+    cq__act act = cq__act_of(b);
+    size_t ld = gated ? 2 * inter : inter;
+    if (fused) {
+        cq__linear(s, cq_block_linear(b, gate_up, expert), s->proj, ld, x, ldx, n, false);
+    } else {
+        if (gated) cq__linear(s, cq_block_linear(b, gate, expert), s->proj, ld, x, ldx, n, false);
+        if (b->at[up])
+            cq__linear(s, cq_block_linear(b, up, expert), s->proj + (gated ? inter : 0), ld, x, ldx, n, false);
+    }
+    for (size_t r = 0; r < n; r++) {
+        float *g = s->proj + r * ld;
+        if (b->kind == CQ_BLOCK_MLP && (b->gate_scale < 1.0f || b->gate_scale > 1.0f))
+            for (size_t i = 0; i < inter; i++) g[i] = g[i] * b->gate_scale;
+        cq__activate(s->ctx, &act, g, gated ? g + inter : NULL, inter, pairs && fused);
+    }
+    return ld;
 }
 
 static void cq__run_mlp(cq_session *s, const cq_block *b, const cq_input *in, const cq_tap *tap) {
-    const cq_model *m = s->m;
+    size_t hidden = s->m->hidden;
     for (size_t r0 = 0; r0 < in->n; r0 += s->desc.tile) {
-        size_t n = cq__min(s->desc.tile, in->n - r0);
-        cq__norm_tile(s, b->pre, s->x + r0 * m->hidden, n);
-        cq__tap_call(tap, m, b, 0, s->xn, m->hidden, n, r0);
-        if (tap && tap->stop == 0) continue;
-        cq__linear(s, &b->lin[CQ_ROLE_GATE], s->gate, m->inter, s->xn, m->hidden, n, false);
-        cq__linear(s, &b->lin[CQ_ROLE_UP], s->up, m->inter, s->xn, m->hidden, n, false);
-        for (size_t r = 0; r < n; r++) cq__activate(s, s->gate + r * m->inter, s->up + r * m->inter, m->inter);
-        cq__tap_call(tap, m, b, 1, s->gate, m->inter, n, r0);
-        if (tap && tap->stop == 1) continue;
-        s->acts_ready = false;
-        cq__linear(s, &b->lin[CQ_ROLE_DOWN], s->x + r0 * m->hidden, m->hidden, s->gate, m->inter, n, true);
+        size_t n = cq__min(s->desc.tile, in->n - r0), ld;
+        cq__input_tile(s, b, r0, n);
+        cq__tap_call(tap, b, 0, CQ_ALL, s->xn, hidden, n, r0, NULL);
+        if (cq__stops(tap, b, 0)) continue;
+        for (size_t r = 0; b->side && r < n; r++)
+            cq__copy(s->proj + (2 * r + 1) * b->inter, s->side + (r0 + r) * s->m->side.cols + b->layer * b->inter,
+                     b->inter * sizeof(float));
+        ld = cq__gate_up(s, b, CQ_ROLE_GATE, CQ_ROLE_UP, CQ_ROLE_GATE_UP, 0, b->inter, false, s->xn, hidden, n);
+        for (size_t r = 0; b->norm[CQ_NORM_SUB].on && r < n; r++)
+            cq__norm_row(s->ctx, &b->norm[CQ_NORM_SUB], s->proj + r * ld, s->proj + r * ld, b->inter);
+        cq__tap_call(tap, b, 1, CQ_ALL, s->proj, ld, n, r0, NULL);
+        if (!cq__stops(tap, b, 1)) cq__output(s, b, CQ_ROLE_DOWN, s->proj, ld, r0, n);
     }
 }
 
-CQUANT_DEF void cq_run_block(cq_session *s, const cq_block *b, const cq_input *in, const cq_tap *tap) {
-    switch (b->desc->kind) {
-    case CQ_BLOCK_ATTENTION: cq__run_attention(s, b, in, tap); break;
-    case CQ_BLOCK_MLP: cq__run_mlp(s, b, in, tap); break;
+/* The largest of n, the first of equals. */
+/* The largest, the first of equals, that is not among those chosen: an expert is chosen once, even where all that are
+   left have -infinity or no number. chosen < n */
+static size_t cq__largest(const float *x, size_t n, const uint32_t *id, size_t chosen) {
+    size_t best = SIZE_MAX;
+    for (size_t i = 0; i < n; i++) {
+        bool taken = best != SIZE_MAX && !(x[i] > x[best]);
+        for (size_t j = 0; !taken && j < chosen; j++) taken = id[j] == i;
+        if (!taken) best = i;
     }
+    return best;
+}
+
+/* SparseMixer (phimoe): two experts, each weighted by a softmax over those logits that are not far below its own. */
+static void cq__sparsemixer(const cq_context *ctx, float *logits, size_t n, float eps, float *work, uint32_t *id,
+                            float *weight) {
+    for (size_t k = 0; k < 2; k++) {
+        size_t best = cq__largest(logits, n, id, k);
+        float top = logits[best];
+        for (size_t i = 0; i < n; i++) {
+            float size = logits[i] < 0.0f ? -logits[i] : logits[i];
+            size = size > top ? size : top;
+            work[i] = logits[i] > -CQ__INFINITY && (top - logits[i]) / size <= eps ? logits[i] : -CQ__INFINITY;
+        }
+        (void)cq_softmax(ctx, work, n);
+        id[k] = (uint32_t)best;
+        weight[k] = work[best];
+        logits[best] = -CQ__INFINITY;
+    }
+}
+
+/* Which experts a row goes to, and with what weight. logits: (experts), overwritten; work: (experts). */
+static void cq__choose(const cq_session *s, const cq_block *b, float *logits, float *work, uint32_t *id,
+                       float *weight) {
+    size_t n = b->experts + b->identity, k = b->top_k, size = n / b->groups;
+    float sum = 0.0f;
+    if (b->score == CQ_SCORE_SPARSEMIXER) {
+        cq__sparsemixer(s->ctx, logits, n, 2.0f * b->jitter, work, id, weight);
+        return;
+    }
+    if (b->score == CQ_SCORE_SOFTMAX) (void)cq_softmax(s->ctx, logits, n);
+    if (b->score == CQ_SCORE_SIGMOID)
+        for (size_t i = 0; i < n; i++) logits[i] = cq__sigmoid(logits[i]);
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char *bias = b->param[CQ_PARAM_CHOICE_BIAS].data;
+        work[i] = bias ? logits[i] + cq__f32(bias + 4 * i) : logits[i];
+    }
+    if (b->top_groups < b->groups) { /* only the best groups stay: by their best expert, or their two best */
+        float dropped = -CQ__INFINITY;
+        for (size_t left = b->groups; left > b->top_groups; left--) { /* drop the worst, the last of equals */
+            size_t worst = SIZE_MAX;
+            float low = 0.0f;
+            for (size_t g = 0; g < b->groups; g++) {
+                float first = dropped, second = dropped, score;
+                for (size_t i = g * size; i < (g + 1) * size; i++) {
+                    if (work[i] > first) {
+                        second = first;
+                        first = work[i];
+                    } else if (work[i] > second) {
+                        second = work[i];
+                    }
+                }
+                if (!(first > dropped)) continue; /* dropped before */
+                score = b->group_top2 && size > 1 ? first + second : first;
+                if (worst == SIZE_MAX || score <= low) {
+                    worst = g;
+                    low = score;
+                }
+            }
+            for (size_t i = worst * size; worst != SIZE_MAX && i < (worst + 1) * size; i++) work[i] = dropped;
+        }
+    }
+    for (size_t j = 0; j < k; j++) {
+        size_t best = cq__largest(work, n, id, j);
+        id[j] = (uint32_t)best;
+        weight[j] = logits[best];
+        work[best] = -CQ__INFINITY;
+    }
+    if (b->score == CQ_SCORE_TOPK_SOFTMAX) (void)cq_softmax(s->ctx, weight, k);
+    for (size_t j = 0; j < k; j++) sum = sum + weight[j];
+    for (size_t j = 0; j < k; j++) {
+        if (b->renorm) weight[j] = weight[j] / (sum + 1e-20f);
+        weight[j] = weight[j] * b->routed_scale;
+        if (b->param[CQ_PARAM_EXPERT_SCALE].data)
+            weight[j] = weight[j] * cq__f32(b->param[CQ_PARAM_EXPERT_SCALE].data + 4 * id[j]);
+    }
+}
+
+/* Shared experts of a tile of rows (in s->xn), into y (n, hidden). share: (n) what they are multiplied with, or NULL */
+static void cq__run_shared(cq_session *s, const cq_block *b, const cq_tap *tap, float *y, const float *share, size_t r0,
+                           size_t n) {
+    size_t hidden = s->m->hidden, ld;
+    cq__tap_call(tap, b, 0, CQ_SHARED, s->xn, hidden, n, r0, share);
+    if (cq__stops(tap, b, 0)) return;
+    ld = cq__gate_up(s, b, CQ_ROLE_SHARED_GATE, CQ_ROLE_SHARED_UP, CQ_ROLE_SHARED_GATE_UP, 0, b->s_inter, false, s->xn,
+                     hidden, n);
+    cq__tap_call(tap, b, 1, CQ_SHARED, s->proj, ld, n, r0, share);
+    if (cq__stops(tap, b, 1)) return;
+    s->acts_ready = false;
+    cq__linear(s, cq_block_linear(b, CQ_ROLE_SHARED_DOWN, 0), y, hidden, s->proj, ld, n, false);
+    for (size_t i = 0; share && i < n * hidden; i++) y[i] = y[i] * share[i / hidden];
+}
+
+/* Router, then expert by expert: its rows are gathered, run through it, and added with their weights. So each row sums
+   its experts in the order of their numbers, whatever the tile. */
+static void cq__run_experts(cq_session *s, const cq_block *b, const cq_input *in, const cq_tap *tap) {
+    size_t hidden = s->m->hidden, tile = s->desc.tile, all = b->experts + b->identity, k = b->top_k, wide = b->latent;
+    size_t most = cq__larger(wide, hidden);
+    float *logits = s->route, *weight = logits + tile * all, *gathered = weight + tile * k,
+          *out = gathered + tile * most;
+    float *narrow = out + tile * most, *sum = narrow + tile * wide;           /* e_in(x), and what goes through e_out */
+    float *own = sum + tile * wide, *share = own + tile, *work = share + 2 * tile; /* weights of the rows gathered */
+    uint32_t *id = (uint32_t *)(void *)(work + all), *row = id + tile * k;
+    bool shared = b->at[CQ_ROLE_SHARED_UP] || b->at[CQ_ROLE_SHARED_GATE_UP], latent = b->at[CQ_ROLE_EXPERT_IN] != 0;
+    bool only = tap && tap->block == b && tap->expert != CQ_ALL, own_norm = b->norm[CQ_NORM_ROUTER].on;
+    for (size_t r0 = 0; r0 < in->n; r0 += tile) {
+        size_t n = cq__min(tile, in->n - r0), ld;
+        const float *x = latent ? narrow : s->xn, *mix = NULL;
+        float *y = latent ? sum : s->y;
+        cq__input_tile(s, b, r0, n);
+        if (own_norm) /* the router reads the stream through another norm than the experts */
+            for (size_t r = 0; r < n; r++)
+                cq__norm_row(s->ctx, &b->norm[CQ_NORM_ROUTER], out + r * hidden, cq__stream(s, b) + (r0 + r) * hidden,
+                             hidden);
+        cq__linear(s, cq_block_linear(b, CQ_ROLE_ROUTER, 0), logits, all, own_norm ? out : s->xn, hidden, n, false);
+        if (own_norm) s->acts_ready = false;
+        for (size_t i = 0; (b->router_scale < 1.0f || b->router_scale > 1.0f) && i < n * all; i++)
+            logits[i] = logits[i] * b->router_scale;
+        for (size_t r = 0; r < n; r++) cq__choose(s, b, logits + r * all, work, id + r * k, weight + r * k);
+        if (b->at[CQ_ROLE_SHARED_MIX]) {
+            cq__linear(s, cq_block_linear(b, CQ_ROLE_SHARED_MIX, 0), share, 1, s->xn, hidden, n, false);
+            for (size_t r = 0; r < n; r++) share[r] = cq__sigmoid(share[r]);
+            mix = share;
+        }
+        if (b->at[CQ_ROLE_MIX2]) { /* routed and shared divide the output by a softmax of two */
+            cq__linear(s, cq_block_linear(b, CQ_ROLE_MIX2, 0), out, 2, s->xn, hidden, n, false);
+            for (size_t r = 0; r < n; r++) {
+                share[r] = cq__sigmoid(out[2 * r + 1] - out[2 * r]);
+                for (size_t j = 0; j < k; j++) weight[r * k + j] = weight[r * k + j] * (1.0f - share[r]);
+            }
+            mix = share;
+        }
+        cq__fill(s->y, 0, n * hidden * sizeof(float));
+        if (shared && (!only || tap->expert == CQ_SHARED)) cq__run_shared(s, b, tap, s->y, mix, r0, n);
+        if (latent) {
+            s->acts_ready = false;
+            cq__linear(s, cq_block_linear(b, CQ_ROLE_EXPERT_IN, 0), narrow, wide, s->xn, hidden, n, false);
+            cq__fill(sum, 0, n * wide * sizeof(float));
+        }
+        for (size_t e = 0; e < all; e++) {
+            size_t rows = 0;
+            if (only && tap->expert != e) continue;
+            for (size_t r = 0; r < n; r++)
+                for (size_t j = 0; j < k; j++)
+                    if (id[r * k + j] == e) {
+                        float *g = gathered + rows * wide;
+                        own[rows] = weight[r * k + j];
+                        row[rows++] = (uint32_t)r;
+                        for (size_t i = 0; i < wide; i++)
+                            g[i] = b->score_in ? x[r * wide + i] * weight[r * k + j] : x[r * wide + i];
+                    }
+            if (!rows) continue;
+            if (e >= b->experts) { /* gives its input back */
+                for (size_t r = 0; r < rows; r++)
+                    cq_axpy(s->ctx, y + row[r] * wide, own[r], gathered + r * wide, wide);
+                continue;
+            }
+            cq__tap_call(tap, b, 0, e, gathered, wide, rows, r0, own);
+            if (cq__stops(tap, b, 0)) continue;
+            s->acts_ready = false;
+            ld = cq__gate_up(s, b, CQ_ROLE_EXPERT_GATE, CQ_ROLE_EXPERT_UP, CQ_ROLE_EXPERT_GATE_UP, e, b->inter,
+                             b->pairs, gathered, wide, rows);
+            cq__tap_call(tap, b, 1, e, s->proj, ld, rows, r0, own);
+            if (cq__stops(tap, b, 1)) continue;
+            s->acts_ready = false;
+            cq__linear(s, cq_block_linear(b, CQ_ROLE_EXPERT_DOWN, e), out, wide, s->proj, ld, rows, false);
+            for (size_t r = 0; r < rows; r++)
+                cq_axpy(s->ctx, y + row[r] * wide, b->score_in ? 1.0f : own[r], out + r * wide, wide);
+        }
+        s->acts_ready = false;
+        if (cq__stops(tap, b, 1)) continue;
+        if (latent) cq__linear(s, cq_block_linear(b, CQ_ROLE_EXPERT_OUT, 0), s->y, hidden, sum, wide, n, true);
+        cq__join(s, b, s->y, r0, n);
+    }
+}
+
+/* ---- recurrent mixers ----
+   Each keeps a state from row to row: the last kernel - 1 inputs of its convolution, oldest first, and a matrix. */
+
+/* Depthwise causal convolution of one row of `channels`, its state moving on; y may be x. */
+static void cq__convolve(const cq_block *b, float *state, float *y, const float *x, size_t channels) {
+    const unsigned char *w = b->param[CQ_PARAM_CONV].data, *bias = b->param[CQ_PARAM_CONV_BIAS].data;
+    size_t back = b->kernel - 1;
+    for (size_t c = 0; c < channels; c++) {
+        float sum = bias ? cq__f32(bias + 4 * c) : 0.0f, now = x[c];
+        for (size_t j = 0; j < back; j++) {
+            float old = state[j * channels + c];
+            sum = sum + old * cq__f32(w + 4 * (c * b->kernel + j));
+            if (j) state[(j - 1) * channels + c] = old;
+        }
+        if (back) state[(back - 1) * channels + c] = now;
+        y[c] = sum + now * cq__f32(w + 4 * (c * b->kernel + back));
+    }
+}
+static void cq__silu_row(float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] = x[i] * cq__sigmoid(x[i]);
+}
+
+/* Mamba2 (arXiv 2405.21060): in gives z | x | B | C | dt; x, B, C through convolution and silu; for each head
+   S = S exp(-exp(A_log) dt) + dt x B^T,  y = S C + D x; then y * silu(z) through a norm in groups. */
+static void cq__mamba2_row(cq_session *s, const cq_block *b, float *proj, float *y) {
+    size_t hd = b->head_dim, inner = b->heads * hd, n = b->state_dim, per = b->heads / b->groups;
+    size_t channels = inner + 2 * b->groups * n, size = inner / b->groups;
+    float *state = s->state + b->state, *z = proj, *x = proj + inner, *dt = x + channels,
+          *S = state + (b->kernel - 1) * channels;
+    const float *B = x + inner, *C = B + b->groups * n;
+    const cq_norm *norm = &b->norm[CQ_NORM_GATED];
+    size_t end[5], at = 0;
+    end[0] = inner;
+    end[1] = 2 * inner;
+    end[2] = end[1] + b->groups * n;
+    end[3] = end[2] + b->groups * n;
+    end[4] = end[3] + b->heads;
+    for (size_t part = 0; part < 5; part++)
+        for (; at < end[part]; at++)
+            if (b->mults[part] < 1.0f || b->mults[part] > 1.0f) proj[at] = proj[at] * b->mults[part];
+    cq__convolve(b, state, x, x, channels);
+    cq__silu_row(x, channels);
+    for (size_t h = 0; h < b->heads; h++) {
+        float step = cq__softplus(dt[h] + cq__f32(b->param[CQ_PARAM_DT_BIAS].data + 4 * h));
+        step = step < b->dt_min ? b->dt_min : step > b->dt_max ? b->dt_max : step;
+        float decay = cq_expf(-cq_expf(cq__f32(b->param[CQ_PARAM_A_LOG].data + 4 * h)) * step);
+        float skip = cq__f32(b->param[CQ_PARAM_D].data + 4 * h);
+        const float *Bh = B + h / per * n, *Ch = C + h / per * n;
+        for (size_t p = 0; p < hd; p++) {
+            float *Sp = S + (h * hd + p) * n, in = step * x[h * hd + p];
+            for (size_t k = 0; k < n; k++) Sp[k] = Sp[k] * decay + in * Bh[k];
+            y[h * hd + p] = cq_dot(s->ctx, Sp, Ch, n) + skip * x[h * hd + p];
+        }
+    }
+    cq__silu_row(z, inner);
+    for (size_t i = 0; (!norm->on || !b->norm_first) && i < inner; i++) y[i] = y[i] * z[i];
+    for (size_t g = 0; norm->on && g < b->groups; g++) {
+        cq_norm own = *norm;
+        if (own.gain) own.gain = own.gain + 4 * g * size;
+        cq__norm_row(s->ctx, &own, y + g * size, y + g * size, size);
+    }
+    for (size_t i = 0; norm->on && b->norm_first && i < inner; i++) y[i] = y[i] * z[i];
+}
+
+/* Gated delta rule (arXiv 2412.06464), of each value head: S = S g + k ((v - (S g)^T k) beta)^T, y = S^T q; then a norm
+   of each head and silu(z). q and k have length 1. */
+static void cq__delta_row(cq_session *s, const cq_block *b, const float *proj, float *conv, float *y) {
+    size_t nk = b->kv_heads, nv = b->heads, dk = b->head_dim, dv = b->v_dim, per = nv / nk, channels = b->inner;
+    float *q = conv, *k = q + nk * dk, *v = k + nk * dk, *S = s->state + b->state + (b->kernel - 1) * channels;
+    const float *z = NULL, *beta = NULL, *a = NULL;
+    bool fused = b->at[CQ_ROLE_QKVZ] != 0; /* of each key head q | k | its values | their z, and then b | a */
+    if (fused) {
+        const float *f = proj + cq__proj_at(b, CQ_ROLE_QKVZ);
+        for (size_t h = 0; h < nk; h++, f += 2 * dk + 2 * per * dv) {
+            cq__copy(q + h * dk, f, dk * sizeof(float));
+            cq__copy(k + h * dk, f + dk, dk * sizeof(float));
+            cq__copy(v + h * per * dv, f + 2 * dk, per * dv * sizeof(float));
+        }
+    } else {
+        cq__copy(q, proj + cq__proj_at(b, CQ_ROLE_QKV), channels * sizeof(float));
+        z = proj + cq__proj_at(b, CQ_ROLE_Z);
+        beta = proj + cq__proj_at(b, CQ_ROLE_B);
+        a = proj + cq__proj_at(b, CQ_ROLE_A);
+    }
+    cq__convolve(b, s->state + b->state, conv, conv, channels);
+    cq__silu_row(conv, channels);
+    for (size_t h = 0; h < 2 * nk; h++) { /* q and k of length 1, q then scaled */
+        float *x = q + h * dk, f = 1.0f / cq_sqrtf(cq_dot(s->ctx, x, x, dk) + 1e-6f);
+        if (h < nk) f = f / cq_sqrtf((float)dk);
+        for (size_t i = 0; i < dk; i++) x[i] = x[i] * f;
+    }
+    for (size_t h = 0; h < nv; h++) {
+        size_t g = h / per, in = h % per;
+        const float *ba = fused ? proj + cq__proj_at(b, CQ_ROLE_BA) + g * 2 * per : NULL;
+        const float *zh =
+            fused ? proj + cq__proj_at(b, CQ_ROLE_QKVZ) + g * (2 * dk + 2 * per * dv) + 2 * dk + (per + in) * dv
+                  : z + h * dv;
+        const float *kh = k + g * dk, *qh = q + g * dk;
+        float rate = cq__sigmoid(fused ? ba[in] : beta[h]);
+        float step = cq__softplus((fused ? ba[per + in] : a[h]) + cq__f32(b->param[CQ_PARAM_DT_BIAS].data + 4 * h));
+        float decay = cq_expf(-cq_expf(cq__f32(b->param[CQ_PARAM_A_LOG].data + 4 * h)) * step);
+        float *Sh = S + h * dk * dv, *out = y + h * dv;
+        for (size_t j = 0; j < dv; j++) out[j] = 0.0f;
+        for (size_t i = 0; i < dk; i++)
+            for (size_t j = 0; j < dv; j++) {
+                Sh[i * dv + j] = Sh[i * dv + j] * decay;
+                out[j] = out[j] + Sh[i * dv + j] * kh[i];
+            }
+        for (size_t j = 0; j < dv; j++) v[h * dv + j] = (v[h * dv + j] - out[j]) * rate;
+        for (size_t j = 0; j < dv; j++) out[j] = 0.0f;
+        for (size_t i = 0; i < dk; i++)
+            for (size_t j = 0; j < dv; j++) {
+                Sh[i * dv + j] = Sh[i * dv + j] + kh[i] * v[h * dv + j];
+                out[j] = out[j] + Sh[i * dv + j] * qh[i];
+            }
+        cq__norm_row(s->ctx, &b->norm[CQ_NORM_GATED], out, out, dv);
+        for (size_t j = 0; j < dv; j++) out[j] = out[j] * (zh[j] * cq__sigmoid(zh[j]));
+    }
+}
+
+/* Lightning attention (minimax): silu(qkv) of each head q | k | v; S = S exp(-slope) + k v^T,  y = S^T q; a norm over
+   all heads, and sigmoid(gate). Deeper layers forget more slowly. */
+static void cq__lightning_row(cq_session *s, const cq_block *b, float *proj, float *y) {
+    size_t d = b->head_dim;
+    float *x = proj + cq__proj_at(b, CQ_ROLE_QKV), *S = s->state + b->state;
+    const float *gate = proj + cq__proj_at(b, CQ_ROLE_OUT_GATE);
+    float depth = 1.0f - (float)b->layer / ((float)s->m->layers - 1.0f + 1e-5f) + 1e-5f;
+    cq__silu_row(x, 3 * b->heads * d);
+    for (size_t h = 0; h < b->heads; h++, S += d * d, x += 3 * d) {
+        float decay = cq_expf(-(cq_powf(2.0f, -8.0f * (float)(h + 1) / (float)b->heads) * depth)), *out = y + h * d;
+        for (size_t j = 0; j < d; j++) out[j] = 0.0f;
+        for (size_t i = 0; i < d; i++)
+            for (size_t j = 0; j < d; j++) {
+                S[i * d + j] = S[i * d + j] * decay + x[d + i] * x[2 * d + j];
+                out[j] = out[j] + S[i * d + j] * x[i];
+            }
+    }
+    cq__norm_row(s->ctx, &b->norm[CQ_NORM_GATED], y, y, b->heads * d);
+    for (size_t i = 0; i < b->heads * d; i++) y[i] = y[i] * cq__sigmoid(gate[i]);
+}
+
+/* Gated short convolution (lfm2): in gives B | C | x; y = C * conv(B * x) */
+static void cq__conv_row(cq_session *s, const cq_block *b, const float *proj, float *y) {
+    size_t n = s->m->hidden;
+    for (size_t i = 0; i < n; i++) y[i] = proj[i] * proj[2 * n + i];
+    cq__convolve(b, s->state + b->state, y, y, n);
+    for (size_t i = 0; i < n; i++) y[i] = y[i] * proj[n + i];
+}
+
+/* Mamba (arXiv 2312.00752): in gives x | z; x through convolution and silu gives dt | B | C, and with them
+   S = S exp(-exp(A_log) dt) + dt x B^T,  y = S C + D x, channel by channel; then y * silu(z). xs: a tile of what the
+   convolution gives, where the output y stands in the end. false: the tap stops here. */
+static bool cq__mamba_tile(cq_session *s, const cq_block *b, const cq_tap *tap, float *xs, size_t r0, size_t rows) {
+    size_t inner = b->inner, n = b->state_dim, rank = b->rank, ld = s->proj_dim, ldx = cq__work_dim(b);
+    size_t at_x = cq__proj_at(b, CQ_ROLE_X), at_dt = cq__proj_at(b, CQ_ROLE_DT), at_in = cq__proj_at(b, CQ_ROLE_IN);
+    float *state = s->state + b->state, *S = state + (b->kernel - 1) * inner;
+    for (size_t r = 0; r < rows; r++) {
+        cq__convolve(b, state, xs + r * ldx, s->proj + r * ld + at_in, inner);
+        cq__silu_row(xs + r * ldx, inner);
+    }
+    cq__tap_call(tap, b, 1, CQ_ALL, xs, ldx, rows, r0, NULL);
+    if (cq__stops(tap, b, 1)) return false;
+    s->acts_ready = false;
+    cq__linear(s, cq_block_linear(b, CQ_ROLE_X, 0), s->proj + at_x, ld, xs, ldx, rows, false);
+    for (size_t r = 0; r < rows; r++) {
+        float *x = s->proj + r * ld + at_x;
+        if (b->norm[CQ_NORM_DT].on) cq__norm_row(s->ctx, &b->norm[CQ_NORM_DT], x, x, rank);
+        if (b->norm[CQ_NORM_B].on) cq__norm_row(s->ctx, &b->norm[CQ_NORM_B], x + rank, x + rank, n);
+        if (b->norm[CQ_NORM_C].on) cq__norm_row(s->ctx, &b->norm[CQ_NORM_C], x + rank + n, x + rank + n, n);
+    }
+    cq__tap_call(tap, b, 2, CQ_ALL, s->proj + at_x, ld, rows, r0, NULL);
+    if (cq__stops(tap, b, 2)) return false;
+    s->acts_ready = false;
+    cq__linear(s, cq_block_linear(b, CQ_ROLE_DT, 0), s->proj + at_dt, ld, s->proj + at_x, ld, rows, false);
+    for (size_t r = 0; r < rows; r++) {
+        const float *row = s->proj + r * ld, *B = row + at_x + rank, *C = B + n, *z = row + at_in + inner;
+        float *x = xs + r * ldx;
+        for (size_t c = 0; c < inner; c++) {
+            float dt = cq__softplus(row[at_dt + c]), *Sc = S + c * n, in = dt * x[c];
+            for (size_t k = 0; k < n; k++) {
+                float A = -cq_expf(cq__f32(b->param[CQ_PARAM_A_LOG].data + 4 * (c * n + k)));
+                Sc[k] = Sc[k] * cq_expf(dt * A) + in * B[k];
+            }
+            x[c] = cq_dot(s->ctx, Sc, C, n) + cq__f32(b->param[CQ_PARAM_D].data + 4 * c) * x[c];
+            x[c] = x[c] * (z[c] * cq__sigmoid(z[c]));
+        }
+    }
+    return true;
+}
+
+static void cq__run_recurrent(cq_session *s, const cq_block *b, const cq_input *in, const cq_tap *tap) {
+    static const cq_role first[] = {CQ_ROLE_IN, CQ_ROLE_QKV, CQ_ROLE_QKVZ, CQ_ROLE_BA,
+                                    CQ_ROLE_Z,  CQ_ROLE_B,   CQ_ROLE_A,    CQ_ROLE_OUT_GATE};
+    const cq_model *m = s->m;
+    size_t ldw = cq__work_dim(b), last = cq__role_group(b->kind, CQ_ROLE_OUT), ld = s->proj_dim;
+    for (size_t r0 = 0; r0 < in->n; r0 += s->desc.tile) {
+        size_t n = cq__min(s->desc.tile, in->n - r0);
+        bool on = true;
+        float *y = s->work; /* rows of output; delta and mamba: of what their convolutions give first */
+        cq__input_tile(s, b, r0, n);
+        cq__tap_call(tap, b, 0, CQ_ALL, s->xn, m->hidden, n, r0, NULL);
+        if (cq__stops(tap, b, 0)) continue;
+        for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
+            if (b->at[first[i]])
+                cq__linear(s, cq_block_linear(b, first[i], 0), s->proj + cq__proj_at(b, first[i]), ld, s->xn,
+                           m->hidden, n, false);
+        if (b->kind == CQ_BLOCK_DELTA) y = s->work + b->inner;
+        if (b->kind == CQ_BLOCK_MAMBA) on = cq__mamba_tile(s, b, tap, y, r0, n);
+        for (size_t r = 0; r < n; r++) {
+            float *proj = s->proj + r * ld, *out = y + r * ldw;
+            switch (b->kind) {
+            case CQ_BLOCK_MAMBA2: cq__mamba2_row(s, b, proj, out); break;
+            case CQ_BLOCK_CONV: cq__conv_row(s, b, proj, out); break;
+            case CQ_BLOCK_DELTA: cq__delta_row(s, b, proj, s->work + r * ldw, out); break;
+            case CQ_BLOCK_LIGHTNING: cq__lightning_row(s, b, proj, out); break;
+            default: break;
+            }
+        }
+        if (!on) continue;
+        cq__tap_call(tap, b, last, CQ_ALL, y, ldw, n, r0, NULL);
+        if (!cq__stops(tap, b, last)) cq__output(s, b, CQ_ROLE_OUT, y, ldw, r0, n);
+    }
+}
+
+/* ---- the whole model ---- */
+CQUANT_DEF void cq_run_block(cq_session *s, const cq_block *b, const cq_input *in, const cq_tap *tap) {
+    size_t hidden = s->m->hidden;
+    if (b->leads) cq__copy(s->held, s->x, in->n * hidden * sizeof(float));
+    if (b->apart) cq__fill(s->x, 0, in->n * hidden * sizeof(float));
+    switch (b->kind) {
+    case CQ_BLOCK_ATTENTION:
+    case CQ_BLOCK_MLA: cq__run_attention(s, b, in, tap); break;
+    case CQ_BLOCK_MLP: cq__run_mlp(s, b, in, tap); break;
+    case CQ_BLOCK_MOE: cq__run_experts(s, b, in, tap); break;
+    case CQ_BLOCK_OPAQUE:
+    case CQ_BLOCK_KINDS: break; /* never bound */
+    default: /* recurrent: slot 0 begins anew */
+        if (!in->slot) cq__fill(s->state + b->state, 0, b->state_size * sizeof(float));
+        cq__run_recurrent(s, b, in, tap);
+        break;
+    }
+    if (tap && tap->block == b && tap->stop != SIZE_MAX) return;
+    for (size_t r = 0; b->norm[CQ_NORM_JOINT].on && r < in->n; r++) {
+        cq__norm_row(s->ctx, &b->norm[CQ_NORM_JOINT], s->x + r * hidden, s->x + r * hidden, hidden);
+        cq_axpy(s->ctx, s->x + r * hidden, 1.0f, s->held + r * hidden, hidden);
+    }
+    if (b->kind <= CQ_BLOCK_MOE && b->kind != CQ_BLOCK_MLA && b->param[CQ_PARAM_STREAM].data) {
+        float scale = cq__f32(b->param[CQ_PARAM_STREAM].data);
+        for (size_t i = 0; i < in->n * hidden; i++) s->x[i] = s->x[i] * scale;
+    }
+    if (b->adds_late) cq_axpy(s->ctx, s->x, 1.0f, s->late, in->n * hidden);
+}
+
+/* The side rows of all layers, for the rows that stand at the beginning of the stream */
+static void cq__embed_side(cq_session *s, const cq_input *in) {
+    const cq_model *m = s->m;
+    size_t width = m->side_width, wide = m->side.cols, projected = m->side_in.w.rows;
+    float *table = s->side + s->desc.max_rows * wide;
+    if (projected) cq_matmul(s->ctx, s->side, wide, &m->side_in.w, m->side_in.bias, s->x, m->hidden, in->n, false);
+    else cq__fill(s->side, 0, in->n * wide * sizeof(float));
+    for (size_t r = 0; r < in->n; r++) {
+        float *y = s->side + r * wide;
+        cq_tensor_row(&m->side, (size_t)in->ids[r], table);
+        for (size_t i = 0; i < wide; i++) y[i] = y[i] * m->side_in_scale;
+        for (size_t i = 0; m->side_norm.on && i < wide; i += width)
+            cq__norm_row(s->ctx, &m->side_norm, y + i, y + i, width);
+        for (size_t i = 0; i < wide; i++) y[i] = (y[i] + table[i] * m->side_scale) * m->side_sum_scale;
+    }
+}
+
+CQUANT_DEF void cq_embed(cq_session *s, const cq_input *in) {
+    const cq_model *m = s->m;
+    size_t hidden = m->hidden;
+    for (size_t r = 0; r < in->n; r++) {
+        float *x = s->x + r * hidden;
+        cq_tensor_row(&m->embed, (size_t)in->ids[r], m->embed_in.w.rows ? s->xn : x);
+        if (m->embed_in.w.rows)
+            cq_matmul(s->ctx, x, hidden, &m->embed_in.w, m->embed_in.bias, s->xn, m->embed.cols, 1, false);
+        for (size_t i = 0; (m->embed_scale < 1.0f || m->embed_scale > 1.0f) && i < hidden; i++)
+            x[i] = x[i] * m->embed_scale;
+        size_t position = (size_t)cq__position(in, r) + m->position_offset;
+        if (m->position.rows) {
+            cq_tensor_row(&m->position, position, s->y);
+            cq_axpy(s->ctx, x, 1.0f, s->y, hidden);
+        }
+        if (m->sinusoid && hidden / 2 > 1) { /* sines, then cosines (xglm) */
+            size_t half = hidden / 2;
+            float step = 9.21034037f / (float)m->sinusoid_steps; /* log 10000 */
+            for (size_t j = 0; j < half; j++) {
+                float sine, cosine;
+                cq_sincosf((float)position * cq_expf(-(float)j * step), &sine, &cosine);
+                x[j] = x[j] + sine;
+                x[half + j] = x[half + j] + cosine;
+            }
+        }
+        if (m->embed_norm.on) cq__norm_row(s->ctx, &m->embed_norm, x, x, hidden);
+    }
+    if (m->side.rows) cq__embed_side(s, in);
+}
+
+/* All blocks of one stream over the rows in s->x; slots count from the text */
+static void cq__run_stream(cq_session *s, const cq_input *in) {
+    s->rows = in->n;
+    cq_prepare(s, in);
+    for (size_t i = 0; i < s->m->block_count; i++)
+        if (s->m->blocks[i].text == in->text) cq_run_block(s, &s->m->blocks[i], in, NULL);
+}
+
+/* the text stream's rows as they enter: the text, and the box as one more */
+static void cq__embed_text(cq_session *s, const float *text, size_t n, const float *box) {
+    const cq_model *m = s->m;
+    cq_matmul(s->ctx, s->x, m->hidden, &m->input[0].w, m->input[0].bias, text, m->input[0].w.cols, n, false);
+    if (m->input[1].w.rows)
+        cq_matmul(s->ctx, s->x + n * m->hidden, m->hidden, &m->input[1].w, m->input[1].bias, box, m->input[1].w.cols, 1,
+                  false);
+}
+
+CQUANT_DEF cq_status cq_forward_text(cq_session *s, const float *text, size_t n, const float *box, cq_error *err) {
+    const cq_model *m = s->m;
+    size_t rows = n + (m->input[1].w.rows ? 1 : 0);
+    cq_input in;
+    if (!m->two_streams) return cq_fail(err, CQ_ERR_ARG, "this model has no text stream");
+    if ((box != NULL) != (m->input[1].w.rows != 0))
+        return cq_fail(err, CQ_ERR_ARG, box ? "this model takes no box" : "this model needs a box");
+    if (!n || n > s->desc.max_rows || rows > s->desc.max_rows || rows >= s->desc.max_tokens)
+        return cq_fail_at(err, CQ_ERR_RANGE, "more rows of text than the session was made for (or none)", NULL, 0,
+                          UINT64_MAX, (int64_t)n);
+    cq__embed_text(s, text, n, box);
+    cq__fill(&in, 0, sizeof in);
+    in.n = rows;
+    in.text = true;
+    s->text_rows = rows;
+    cq__run_stream(s, &in);
+    return CQ_OK;
+}
+
+/* Has an id a row in the embedding, and in the side table? */
+static bool cq__known(const cq_model *m, int32_t id) {
+    return id >= 0 && (size_t)id < m->embed.rows && (!m->side.rows || (size_t)id < m->side.rows);
 }
 
 CQUANT_DEF cq_status cq_forward(cq_session *s, const cq_input *in, cq_error *err) {
     const cq_model *m = s->m;
-    size_t visible = in->visible ? in->visible : in->slot + in->n;
+    size_t visible = in->visible ? in->visible : in->slot + in->n, slots = s->desc.max_tokens - s->text_rows;
+    cq_input shifted = *in;
     if (!in->n || in->n > s->desc.max_rows)
         return cq_fail_at(err, CQ_ERR_RANGE, "more rows than the session was made for (or none)", NULL, 0, UINT64_MAX,
                           (int64_t)in->n);
-    if (in->slot > s->desc.max_tokens - in->n || visible > s->desc.max_tokens || visible < in->slot + in->n)
+    if (in->n > slots || in->slot > slots - in->n || visible > slots || visible < in->slot + in->n)
         return cq_fail_at(err, CQ_ERR_RANGE, "rows or visible slots lie outside the session's cache", NULL, 0, in->slot,
                           (int64_t)visible);
     if ((in->allow || in->bias) && in->ld_mask < visible)
         return cq_fail_at(err, CQ_ERR_ARG, "a mask row is shorter than the visible slots", NULL, 0, UINT64_MAX,
                           (int64_t)in->ld_mask);
+    if (m->two_streams && !s->text_rows) return cq_fail(err, CQ_ERR_ARG, "this model needs its text first");
+    if (m->side.rows && !in->ids) return cq_fail(err, CQ_ERR_UNSUPPORTED, "a model with a side table needs token ids");
+    if ((m->recurrent || m->two_streams) && (in->keep || in->allow || in->bias))
+        return cq_fail(err, CQ_ERR_UNSUPPORTED, "a model with recurrent blocks or two streams takes no masks");
+    if (m->recurrent && in->slot && in->slot != s->next)
+        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "recurrent blocks only go forward, slot by slot", NULL, 0,
+                          in->slot, (int64_t)s->next);
+    shifted.text = false;
+    shifted.text_rows = s->text_rows;
+    shifted.slot = in->slot + s->text_rows;
+    shifted.visible = visible + s->text_rows;
     for (size_t r = 0; r < in->n; r++) {
         if (in->positions && in->positions[r] < 0)
             return cq_fail_at(err, CQ_ERR_RANGE, "a position is negative", NULL, 0, r, in->positions[r]);
-        if (in->ids && (in->ids[r] < 0 || (size_t)in->ids[r] >= m->vocab))
+        if (in->ids && !cq__known(m, in->ids[r]))
             return cq_fail_at(err, CQ_ERR_RANGE, "a token id is outside the vocabulary", NULL, 0, r, in->ids[r]);
+        size_t position = (size_t)cq__position(&shifted, r);
+        if (m->longest && position >= m->longest)
+            return cq_fail_at(err, CQ_ERR_RANGE, "a position lies beyond where this model is exact here", NULL,
+                              0, r, (int64_t)position);
+        if (m->position.rows && (position >= m->position.rows || m->position_offset > m->position.rows - 1 - position))
+            return cq_fail_at(err, CQ_ERR_RANGE, "a position lies beyond the learned ones", NULL, 0, r,
+                              (int64_t)position);
     }
-    for (size_t r = 0; in->ids && r < in->n; r++) cq_tensor_row(&m->embed, (size_t)in->ids[r], s->x + r * m->hidden);
-    s->rows = in->n;
-    cq_prepare(s, in);
-    for (size_t i = 0; i < m->block_count; i++) cq_run_block(s, &m->blocks[i], in, NULL);
+    if (in->ids) cq_embed(s, &shifted);
+    s->next = in->slot + in->n;
+    cq__run_stream(s, &shifted);
     return CQ_OK;
+}
+
+/* the length of a row of the head */
+static float cq__row_length(const cq_model *m, size_t row) {
+    float sum = 0.0f, x[32];
+    for (size_t c = 0; c < m->head.w.cols; c += 32) {
+        size_t n = cq__min(32, m->head.w.cols - c);
+        cq_tensor_span(&m->head.w, row, c, n, x);
+        for (size_t i = 0; i < n; i++) sum = sum + x[i] * x[i];
+    }
+    sum = cq_sqrtf(sum);
+    return sum > 1e-7f ? sum : 1e-7f;
 }
 
 CQUANT_DEF void cq_logits(cq_session *s, const uint32_t *rows, size_t n, float *out) {
     const cq_model *m = s->m;
+    size_t hidden = m->hidden;
     for (size_t r0 = 0; r0 < n; r0 += s->desc.tile) {
         size_t count = cq__min(s->desc.tile, n - r0);
-        for (size_t r = 0; r < count; r++)
-            cq_rmsnorm(s->ctx, s->xn + r * m->hidden, s->x + (rows ? rows[r0 + r] : r0 + r) * m->hidden, m->norm,
-                       m->hidden, m->eps);
+        float *y = out + r0 * m->vocab, *h = s->xn;
+        for (size_t r = 0; r < count; r++) {
+            const float *x = s->x + (rows ? rows[r0 + r] : r0 + r) * hidden;
+            if (m->norm.on) cq__norm_row(s->ctx, &m->norm, h + r * hidden, x, hidden);
+            else cq__copy(h + r * hidden, x, hidden * sizeof(float));
+        }
         s->acts_ready = false;
-        cq__linear(s, &m->head, out + r0 * m->vocab, m->vocab, s->xn, m->hidden, count, false);
+        if (m->head_dense.w.rows) {
+            cq__act act = {m->head_act, 0.0f, 0.0f, 0.0f};
+            cq__linear(s, &m->head_dense, s->y, hidden, h, hidden, count, false);
+            for (size_t r = 0; r < count; r++) {
+                cq__activate(s->ctx, &act, s->y + r * hidden, NULL, hidden, false);
+                if (m->head_norm.on) cq__norm_row(s->ctx, &m->head_norm, h + r * hidden, s->y + r * hidden, hidden);
+                else cq__copy(h + r * hidden, s->y + r * hidden, hidden * sizeof(float));
+            }
+            s->acts_ready = false;
+        }
+        if (m->head_out.w.rows) {
+            cq_matmul(s->ctx, s->y, m->head.w.cols, &m->head_out.w, m->head_out.bias, h, hidden, count, false);
+            h = s->y;
+        }
+        cq__linear(s, &m->head, y, m->vocab, h, m->head.w.cols, count, false);
+        if (m->head_normalize)
+            for (size_t v = 0; v < m->vocab; v++) {
+                float length = cq__row_length(m, v);
+                for (size_t r = 0; r < count; r++) y[r * m->vocab + v] = y[r * m->vocab + v] / length;
+            }
+        if (m->head_scale < 1.0f || m->head_scale > 1.0f)
+            for (size_t i = 0; i < count * m->vocab; i++) y[i] = y[i] * m->head_scale;
+        if (m->head_softcap > 0.0f)
+            for (size_t i = 0; i < count * m->vocab; i++)
+                y[i] = m->head_softcap * cq_tanhf(y[i] / m->head_softcap);
     }
 }
+
 /* ===================================================================================================================
    [LESSON 7 generating]  masked diffusion: fill the masks, the surest first
 
@@ -5850,6 +12149,64 @@ CQUANT_DEF cq_status cq_generate_next(cq_session *s, const cq_generate_desc *des
     return CQ_OK;
 }
 
+/* --- two streams, guided ------------------------------------------------------------------------------------------ */
+/* As published, the token that crosses top_p is not kept, unless it is the only one. */
+static void cq__draw_below_top_p(const cq__kernels *k, float *x, size_t n, float top_p) {
+    size_t last = 0, kept = 0;
+    cq__draw_top_p(x, n, k->max(x, n), top_p);
+    for (size_t i = 0; i < n; i++) {
+        if (!(x[i] > -CQ__INFINITY)) continue;
+        if (!kept++ || x[i] <= x[last]) last = i;
+    }
+    if (kept > 1) x[last] = -CQ__INFINITY;
+}
+
+CQUANT_DEF cq_status cq_generate_guided(cq_session *cond, cq_session *uncond, float guidance,
+                                        const cq_generate_desc *desc, int32_t *ids, size_t n, cq_generate_stats *stats,
+                                        cq_arena *arena, cq_error *err) {
+    const cq_model *m = cond->m;
+    cq_generate_desc draw = *desc;
+    size_t vocab = m->codebook_rows;
+    float *logits = (float *)cq_alloc(arena, m->vocab, sizeof(float)),
+          *other = (float *)cq_alloc(arena, m->vocab, sizeof(float));
+    int32_t token = (int32_t)vocab; /* bos */
+    cq_generate_stats st;
+    cq__fill(&st, 0, sizeof st);
+    if (!m->two_streams || uncond->m != m || !vocab)
+        return cq_fail(err, CQ_ERR_UNSUPPORTED, "guided generation needs two sessions of a model with two streams");
+    if (!(guidance - guidance == 0.0f)) return cq_fail(err, CQ_ERR_ARG, "guidance should be a finite number");
+    if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "the arena is too small for two rows of logits");
+    if (!arena->base) return CQ_OK;
+    draw.temperature = desc->top_p > 0.0f ? 1.0f : 0.0f;
+    draw.top_p = 0.0f;
+    draw.top_k = 0;
+    for (size_t i = 0; i < n; i++) {
+        float g = guidance * (float)(n - i) / (float)n;
+        uint32_t row = 0;
+        for (int k = 0; k < 2; k++) {
+            cq_session *s = k ? uncond : cond;
+            cq_input in;
+            cq_status status;
+            cq__fill(&in, 0, sizeof in);
+            in.ids = &token;
+            in.n = 1;
+            in.slot = i;
+            if ((status = cq_forward(s, &in, err)) != CQ_OK) return status;
+            cq_logits(s, &row, 1, k ? other : logits);
+            st.forwards++;
+            st.rows++;
+            st.head_rows++;
+        }
+        for (size_t v = 0; v < vocab; v++) logits[v] = (1.0f + g) * logits[v] - g * other[v];
+        if (desc->top_p > 0.0f && desc->top_p < 1.0f) cq__draw_below_top_p(cond->ctx->k, logits, vocab, desc->top_p);
+        token = cq__draw(cond->ctx->k, logits, vocab, &draw, i, i, NULL);
+        ids[i] = token;
+        st.steps++;
+        if (stats) *stats = st;
+    }
+    return CQ_OK;
+}
+
 /* ===================================================================================================================
    [LESSON 8 rotating a model]
    RMSNorm first multiplies by its gain g; once g is folded into the columns of the linears that read it, the norm
@@ -5861,9 +12218,71 @@ CQUANT_DEF cq_status cq_generate_next(cq_session *s, const cq_generate_desc *des
        bias      b      ->  R1^T b or R2^T b               where the output side is rotated
        head      H      ->  H diag(g_final) R1
 
-   Which linear is which stands in the table of roles; nothing here knows an architecture. Per-head norms of q and k and
-   rope are untouched, because nothing between them and the scores is rotated.
+   Which linear is which stands in the table of roles; nothing here knows an architecture. Norms of q and k and rope are
+   untouched, because nothing between them and the scores is rotated.
+
+   LayerNorm takes away the mean as well. When everything that writes the stream is centred (its mean over the stream's
+   dimensions taken away: the norms would do that anyway), the stream's mean is always 0; and it stays 0 if R1 maps the
+   vector of ones to itself. So R1 is followed by the reflection that brings the image of that vector back to it. The
+   bias c of a LayerNorm stays where it is: its readers, folded and rotated, want R1^T (c / g).
    ================================================================================================================== */
+static bool cq__r1(const cq_rotate_plan *plan) { return plan && plan->r1_on; }
+static bool cq__r2(const cq_rotate_plan *plan, const cq_model *m, const cq_block *b) {
+    return plan && b && plan->r2[b - m->blocks].n;
+}
+
+/* Why the stream of this model cannot be rotated exactly; NULL: it can. *centred: its norms are LayerNorms. */
+static const char *cq__r1_obstacle(const cq_model *m, bool *centred) {
+    size_t layer = 0, rms = 0;
+    *centred = false;
+    for (size_t i = 0; i < m->block_count; i++) {
+        const cq_block *b = &m->blocks[i];
+        const cq_norm *pre = &b->norm[CQ_NORM_PRE];
+        if (b->norm[CQ_NORM_POST].on) return "a norm after a block, before the sum: its gain cannot be folded";
+        if (b->norm[CQ_NORM_AFTER].on) return "a norm of the sum: its gain stays in the stream";
+        if (b->norm[CQ_NORM_JOINT].on) return "a norm of what blocks beside each other add: its gain cannot be folded";
+        if (b->kind == CQ_BLOCK_MOE && b->norm[CQ_NORM_ROUTER].on) return "a router with a norm of its own";
+        if (b->keep < 0.0f || b->keep > 0.0f) return "a stream that is the normed input: its gain stays in the stream";
+        if (b->text) return "two streams";
+        if (b->identity) return "experts that give their input back: its gain enters the stream";
+        if (!pre->on) return "a block without a norm before it";
+        if (pre->kind == CQ_NORM_LAYER) layer++;
+        else rms++;
+        for (size_t k = 0; pre->bias && k < m->hidden; k++) {
+            float g = pre->gain ? cq__f32(pre->gain + 4 * k) : 1.0f;
+            if (!(g > 0.0f || g < 0.0f)) return "a LayerNorm with a bias and a gain of zero";
+        }
+        if (pre->kind == CQ_NORM_RMS && pre->bias) return "an RMS norm with a bias";
+    }
+    if (!m->norm.on) return "no norm before the head";
+    if (m->norm.kind == CQ_NORM_LAYER) layer++;
+    else rms++;
+    for (size_t k = 0; m->norm.bias && k < m->hidden; k++) {
+        float g = m->norm.gain ? cq__f32(m->norm.gain + 4 * k) : 1.0f;
+        if (!(g > 0.0f || g < 0.0f)) return "a LayerNorm with a bias and a gain of zero";
+    }
+    if (layer && rms) return "LayerNorms and RMS norms on one stream";
+    *centred = layer != 0;
+    if (m->embed_norm.on) return "a norm after the embedding: its gain stays in the stream";
+    if (m->embed_in.w.rows || m->head_out.w.rows || m->input[0].w.rows || m->head_dense.w.rows)
+        return "projections between embedding and stream";
+    if (m->side.rows) return "a side table, whose rows are computed from the stream";
+    if (m->sinusoid) return "computed positions, which no tensor holds";
+    if (m->head_normalize) return "a head whose rows are brought to length 1";
+    for (size_t i = 0; i < m->weights.count; i++)
+        if (!m->used[i] && m->weights.list[i].t.data &&
+            cq__globbed(m, m->arch.carry, m->arch.carries, m->weights.list[i].name, m->weights.list[i].name_len))
+            return "a carried module that reads or writes the stream";
+    return NULL;
+}
+/* Are the values of this block's heads free to be rotated? */
+static bool cq__r2_possible(const cq_model *m, const cq_block *b) {
+    return !m->two_streams && b->kind <= CQ_BLOCK_MLA && b->at[CQ_ROLE_O] && !b->at[CQ_ROLE_OUT_GATE] && !b->q_gate &&
+           !b->norm[CQ_NORM_SUB].on && !b->norm[CQ_NORM_V].on && !(b->clip > 0.0f) && b->v_dim > 1 &&
+           !b->lends && !b->lender && /* several blocks read these values: one R2 would have to fit all */
+           (b->kind == CQ_BLOCK_MLA || b->at[CQ_ROLE_V] || b->at[CQ_ROLE_QKV] || b->at[CQ_ROLE_KV]);
+}
+
 static cq_status cq__rotation_auto(cq_rotation *r, size_t n, uint64_t seed, uint64_t stream, cq_arena *arena,
                                    cq_error *err) {
     cq_arena before = *arena;
@@ -5873,172 +12292,340 @@ static cq_status cq__rotation_auto(cq_rotation *r, size_t n, uint64_t seed, uint
     return cq_rotation_init(r, CQ_ROTATE_ORTHOGONAL, n, seed, stream, arena, err);
 }
 
+/* u with x - 2 u (u.x) bringing the image of (1, ..., 1) / sqrt(n) under R1 back to it; 0 if it is there already */
+static cq_status cq__mirror(cq_rotate_plan *plan, const cq_context *ctx, size_t n, cq_error *err) {
+    float one = 1.0f / cq_sqrtf((float)n), length = 0.0f;
+    cq_status st;
+    for (size_t i = 0; i < n; i++) plan->mirror[i] = one;
+    if ((st = cq_rotate_rows_f32(ctx, &plan->r1, plan->mirror, 1, n, n, plan->scratch)) != CQ_OK)
+        return cq_fail(err, st, "the rotation of the stream failed");
+    for (size_t i = 0; i < n; i++) {
+        plan->mirror[i] = plan->mirror[i] - one;
+        length = length + plan->mirror[i] * plan->mirror[i];
+    }
+    length = cq_sqrtf(length);
+    for (size_t i = 0; i < n; i++) plan->mirror[i] = length > 1e-6f ? plan->mirror[i] / length : 0.0f;
+    return CQ_OK;
+}
+
 CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
                                          cq_arena *arena, cq_error *err) {
     cq_rotation counted;
-    size_t scratch, most;
+    size_t scratch, most = 0;
     cq_status st;
-    plan->enabled = true;
-    plan->r2 = (cq_rotation *)cq_alloc(arena, m->layers, sizeof(cq_rotation));
-    if ((st = cq__rotation_auto(&plan->r1, m->hidden, seed, 0, arena, err)) != CQ_OK) return st;
-    most = cq_rotation_scratch(ctx, &plan->r1);
-    for (size_t l = 0; l < m->layers; l++) {
-        cq_rotation *r = arena->base ? (plan->r2 ? &plan->r2[l] : NULL) : &counted;
+    cq__fill(plan, 0, sizeof *plan);
+    plan->why = cq__r1_obstacle(m, &plan->centred);
+    plan->r1_on = !plan->why;
+    plan->r2 = (cq_rotation *)cq_alloc(arena, m->block_count, sizeof(cq_rotation));
+    if (plan->r2) cq__fill(plan->r2, 0, m->block_count * sizeof(cq_rotation));
+    if (plan->r1_on) {
+        if ((st = cq__rotation_auto(&plan->r1, m->hidden, seed, 0, arena, err)) != CQ_OK) return st;
+        most = cq_rotation_scratch(ctx, &plan->r1);
+        if (plan->centred) plan->mirror = (float *)cq_alloc(arena, m->hidden, sizeof(float));
+    }
+    for (size_t i = 0; i < m->block_count; i++) {
+        const cq_block *b = &m->blocks[i];
+        cq_rotation *r = arena->base ? (plan->r2 ? &plan->r2[i] : NULL) : &counted;
+        if (!cq__r2_possible(m, b)) continue;
+        plan->r2_count++;
         if (!r) break;
-        if ((st = cq__rotation_auto(r, m->head_dim, seed, 1 + l, arena, err)) != CQ_OK) return st;
+        if ((st = cq__rotation_auto(r, b->v_dim, seed, 1 + b->layer, arena, err)) != CQ_OK) return st;
         scratch = cq_rotation_scratch(ctx, r);
         most = scratch > most ? scratch : most;
     }
+    if (!plan->r1_on && !plan->r2_count)
+        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this model has no exact rotation; in the way stands", plan->why,
+                          cq__strlen(plan->why), UINT64_MAX, INT64_MIN);
     plan->scratch = cq_alloc(arena, most, 1);
-    return arena->failed ? cq_fail(err, CQ_ERR_MEMORY, "arena too small for the rotations") : CQ_OK;
+    if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the rotations");
+    return arena->base && plan->mirror ? cq__mirror(plan, ctx, m->hidden, err) : CQ_OK;
 }
 
-static bool cq__rotates(const cq_rotate_plan *plan) { return plan && plan->enabled; }
-
-/* Parts of a block in order: its norm, its q and k norms, then each linear and its bias. false past its last. */
-static bool cq__block_part(const cq_model *m, size_t block, size_t index, cq_part *part) {
-    const cq_block *b = &m->blocks[block];
-    const cq_block_desc *d = b->desc;
-    cq_str empty = cq__str(NULL, 0), name = d->prefix, leaf = empty;
-    const char *suffix = ".weight";
-    part->block = block;
-    part->role = CQ_ROLE_COUNT;
-    part->rows = 1;
-    part->cols = m->head_dim;
-    part->matrix = false;
-    part->format = CQ_F32;
-    if (index-- == 0) {
-        part->kind = CQ_PART_BLOCK_NORM;
-        part->cols = m->hidden;
-        name = d->pre;
-    } else if (b->q_norm && index-- == 0) {
-        part->kind = CQ_PART_Q_NORM;
-        leaf = d->q_norm;
-    } else if (b->k_norm && index-- == 0) {
-        part->kind = CQ_PART_K_NORM;
-        leaf = d->k_norm;
-    } else {
-        size_t r = 0;
-        for (; r < CQ_ROLE_COUNT; r++) {
-            if (!b->lin[r].w.rows) continue;
-            part->kind = CQ_PART_LINEAR;
-            if (index-- == 0) break;
-            part->kind = CQ_PART_BIAS;
-            if (b->lin[r].bias && index-- == 0) break;
-        }
-        if (r == CQ_ROLE_COUNT) return false;
-        part->role = (cq_role)r;
-        leaf = d->role[r].name;
-        if (part->kind == CQ_PART_LINEAR) {
-            part->rows = b->lin[r].w.rows;
-            part->cols = b->lin[r].w.cols;
-            part->matrix = true;
-            part->format = b->lin[r].w.format;
-        } else {
-            part->cols = b->lin[r].w.rows;
-            suffix = ".bias";
-        }
+/* ---- the list of parts ---- */
+static void cq__part_named(cq_part *part, const cq_named *stored, const char *name, size_t len) {
+    part->stored = stored;
+    part->name[0] = 0;
+    part->name_len = cq__append(part->name, sizeof part->name, 0, name, len);
+}
+static void cq__part_vector(cq_part *part, cq_part_kind kind, const cq_named *stored, size_t n) {
+    part->kind = kind;
+    part->cols = n;
+    cq__part_named(part, stored, stored->name, stored->name_len);
+}
+/* A linear, or (bias) its bias. */
+static void cq__part_linear(const cq_model *m, const cq_block *b, const cq_linear *l, bool bias, cq_part *part) {
+    part->linear = l;
+    part->stored = bias ? l->stored_bias : l->stored;
+    part->kind = bias ? CQ_PART_BIAS : CQ_PART_LINEAR;
+    part->rows = bias ? 1 : l->w.rows;
+    part->cols = bias ? l->w.rows : l->w.cols;
+    part->matrix = !bias;
+    part->format = bias ? CQ_F32 : l->w.format;
+    part->swapped = !bias && l->w.layout == CQ_COLUMNS;
+    if (part->stored && part->stored->t.rows * part->stored->t.cols > part->rows * part->cols) {
+        part->slices = b->experts;
+        part->slice = l->expert;
     }
-    part->name_len = cq__path(part->name, sizeof part->name, m->arch.layers, b->layer, name, leaf, suffix);
-    return true;
+    part->name[0] = 0;
+    part->name_len = b ? cq_module_name(m, b, l, part->name, sizeof part->name)
+                       : cq__append_path(part->name, sizeof part->name, 0, m, l->name, 0);
+    part->name_len =
+        cq__append(part->name, sizeof part->name, part->name_len, bias ? ".bias" : ".weight", bias ? 5 : 7);
 }
 
-CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, size_t index, cq_part *part) {
-    cq_str empty = cq__str(NULL, 0), path;
-    part->role = CQ_ROLE_COUNT;
-    part->block = 0;
-    part->rows = m->vocab;
-    part->cols = m->hidden;
+/* Is this tensor of a norm a part of an earlier block of the layer? Blocks beside each other may have one norm. */
+static bool cq__norm_listed(const cq_model *m, const cq_block *b, const cq_named *stored) {
+    for (const cq_block *o = b; o-- > m->blocks && o->list == b->list && o->layer == b->layer;)
+        for (size_t k = 0; k < CQ_NORM_COUNT; k++)
+            if (o->norm[k].on && (o->norm[k].stored_gain == stored || o->norm[k].stored_bias == stored)) return true;
+    return false;
+}
+
+/* Parts of a block in order: its norms and parameters, then each linear and its bias. A norm whose name has a # is one
+   tensor for each head. */
+static bool cq__block_part(const cq_model *m, const cq_block *b, cq_parts *cursor, cq_part *part) {
+    for (;;) {
+        size_t i = cursor->index++, n, count;
+        part->block = b;
+        if (i < 2 * CQ_NORM_COUNT) {
+            const cq_norm *norm = &b->norm[i / 2];
+            const cq_named *stored = i % 2 ? norm->stored_bias : norm->stored_gain;
+            if (!norm->on || !stored || cq__norm_listed(m, b, stored)) continue;
+            cq__norm_dims(m, b, i / 2, &n, &count);
+            part->norm = norm;
+            if (norm->each && cursor->head < count) {
+                cq__block_path(m, b, true, norm->name, cursor->head++, false, part->name, sizeof part->name);
+                (void)cq__append(part->name, sizeof part->name, cq__strlen(part->name), ".weight", 7);
+                stored = cq_weights_find(&m->weights, part->name, cq__strlen(part->name));
+                cursor->index--; /* the next head comes next */
+                n = n / count;
+            } else if (norm->each) {
+                cursor->head = 0;
+                continue;
+            }
+            cq__part_vector(part, i % 2 ? CQ_PART_NORM_BIAS : CQ_PART_NORM, stored, n);
+            return true;
+        }
+        i -= 2 * CQ_NORM_COUNT;
+        if (i < CQ_PARAM_COUNT) {
+            if (!b->param[i].stored) continue;
+            cq__param_dims(b, i, &n, &count);
+            part->param = &b->param[i];
+            n = cq__larger(n * count, b->param[i].stored->t.rows * b->param[i].stored->t.cols); /* its first count */
+            cq__part_vector(part, CQ_PART_PARAM, b->param[i].stored, n);
+            return true;
+        }
+        i -= CQ_PARAM_COUNT;
+        if (i / 2 >= b->linears) return false;
+        if (i % 2 && !b->lin[i / 2].bias) continue;
+        cq__part_linear(m, b, &b->lin[i / 2], i % 2 != 0, part);
+        return true;
+    }
+}
+
+/* what stands before the blocks and after them, in the order of the parts */
+typedef enum cq__end {
+    CQ__END_EMBED, CQ__END_EMBED_IN, CQ__END_INPUT, CQ__END_BOX, CQ__END_CODEBOOK, CQ__END_POSITION, CQ__END_EMBED_NORM,
+    CQ__END_SIDE, CQ__END_SIDE_IN, CQ__END_SIDE_NORM, CQ__END_BLOCKS, CQ__END_NORM, CQ__END_HEAD_DENSE,
+    CQ__END_HEAD_NORM, CQ__END_HEAD_OUT, CQ__END_HEAD, CQ__END_CARRIED
+} cq__end;
+static void cq__part_table(cq_part *part, cq_part_kind kind, const cq_tensor *t, const cq_named *stored) {
+    part->kind = kind;
+    part->rows = t->rows;
+    part->cols = t->cols;
     part->matrix = true;
-    if (index == 0) {
-        part->kind = CQ_PART_EMBED;
-        part->format = m->embed.format;
-        path = m->arch.embed;
-    } else {
-        index--;
-        for (size_t b = 0; b < m->block_count; b++)
-            for (size_t i = 0; cq__block_part(m, b, i, part); i++)
-                if (index-- == 0) return true;
-        part->role = CQ_ROLE_COUNT;
-        part->block = 0;
-        part->matrix = index != 0;
-        part->cols = m->hidden;
-        if (index == 0) {
-            part->kind = CQ_PART_NORM;
-            part->rows = 1;
-            part->format = CQ_F32;
-            path = m->arch.norm;
-        } else if (index == 1 && (!m->tied || cq__rotates(plan))) {
-            part->kind = CQ_PART_HEAD;
-            part->rows = m->vocab;
-            part->format = m->head.w.format;
-            path = m->arch.head;
-        } else {
+    part->format = t->format;
+    cq__part_named(part, stored, stored->name, stored->name_len);
+}
+
+CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_parts *cursor, cq_part *part) {
+    const cq_linear *linears[CQ__END_CARRIED + 1] = {0};
+    linears[CQ__END_EMBED_IN] = &m->embed_in;
+    linears[CQ__END_INPUT] = &m->input[0];
+    linears[CQ__END_BOX] = &m->input[1];
+    linears[CQ__END_CODEBOOK] = &m->codebook;
+    linears[CQ__END_SIDE_IN] = &m->side_in;
+    linears[CQ__END_HEAD_DENSE] = &m->head_dense;
+    linears[CQ__END_HEAD_OUT] = &m->head_out;
+    linears[CQ__END_HEAD] = &m->head;
+    for (;; cursor->stage++, cursor->block = cursor->index = 0) {
+        cq__fill(part, 0, sizeof *part - sizeof part->name - sizeof part->name_len);
+        part->rows = part->slices = 1;
+        part->format = CQ_F32;
+        if (cursor->stage == CQ__END_BLOCKS) {
+            for (; cursor->block < m->block_count; cursor->block++, cursor->index = 0)
+                if (cq__block_part(m, &m->blocks[cursor->block], cursor, part)) return true;
+            continue;
+        }
+        if (cursor->stage == CQ__END_CARRIED) {
+            for (; cursor->index < m->weights.count; cursor->index++) {
+                const cq_named *n = &m->weights.list[cursor->index];
+                if (m->used[cursor->index] || !cq__globbed(m, m->arch.carry, m->arch.carries, n->name, n->name_len))
+                    continue;
+                cursor->index++;
+                part->kind = CQ_PART_CARRIED;
+                cq__part_named(part, n, n->name, n->name_len);
+                return true;
+            }
             return false;
         }
+        while (cursor->index < 2) { /* a matrix or gain, and its bias */
+            bool bias = cursor->index++ != 0;
+            const cq_linear *l = linears[cursor->stage];
+            const cq_norm *norm = cursor->stage == CQ__END_EMBED_NORM ? &m->embed_norm
+                                  : cursor->stage == CQ__END_NORM       ? &m->norm
+                                  : cursor->stage == CQ__END_SIDE_NORM  ? &m->side_norm
+                                  : cursor->stage == CQ__END_HEAD_NORM  ? &m->head_norm
+                                                                        : NULL;
+            if (norm && (bias ? norm->stored_bias : norm->stored_gain)) {
+                part->norm = norm;
+                cq__part_vector(part, bias ? CQ_PART_NORM_BIAS : CQ_PART_NORM,
+                                bias ? norm->stored_bias : norm->stored_gain,
+                                norm == &m->side_norm ? m->side_width : m->hidden);
+                return true;
+            }
+            if (cursor->stage == CQ__END_EMBED && !bias) {
+                cq__part_table(part, CQ_PART_EMBED, &m->embed, m->embed_stored);
+                return true;
+            }
+            if (cursor->stage == CQ__END_POSITION && !bias && m->position.rows) {
+                cq__part_table(part, CQ_PART_POSITION, &m->position, m->position_stored);
+                return true;
+            }
+            if (cursor->stage == CQ__END_SIDE && !bias && m->side.rows) {
+                cq__part_table(part, CQ_PART_SIDE, &m->side, m->side_stored);
+                return true;
+            }
+            if (!l || !l->w.rows || (bias && !l->bias) || (l == &m->head && !bias && m->tied && !cq__r1(plan)))
+                continue;
+            cq__part_linear(m, NULL, l, bias, part);
+            if (l == &m->head && !bias) part->kind = CQ_PART_HEAD;
+            return true;
+        }
     }
-    part->name_len = cq__path(part->name, sizeof part->name, path, 0, empty, empty, ".weight");
-    return true;
 }
 
-static void cq__vector(float *out, const unsigned char *p, size_t n) {
-    for (size_t i = 0; i < n; i++) out[i] = p ? cq__f32(p + 4 * i) : 1.0f;
+/* ---- reading a part ---- */
+static float cq__gain_at(const cq_norm *norm, size_t k) { return norm->gain ? cq__f32(norm->gain + 4 * k) : 1.0f; }
+
+/* x (rows, hidden) R1, from the right */
+static cq_status cq__turn_rows(const cq_context *ctx, const cq_rotate_plan *plan, float *x, size_t rows, size_t cols) {
+    cq_status st = cq_rotate_rows_f32(ctx, &plan->r1, x, rows, cols, cols, plan->scratch);
+    for (size_t r = 0; !st && plan->mirror && r < rows; r++)
+        cq_axpy(ctx, x + r * cols, -2.0f * cq_dot(ctx, plan->mirror, x + r * cols, cols), plan->mirror, cols);
+    return st;
 }
-static void cq__fold_gain(float *w, size_t rows, size_t cols, const unsigned char *gain) {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t k = 0; k < cols; k++) w[r * cols + k] = w[r * cols + k] * cq__f32(gain + 4 * k);
+/* R1^T w (hidden, cols), from the left; centred first where the norms are LayerNorms */
+static cq_status cq__turn_cols(const cq_context *ctx, const cq_rotate_plan *plan, float *w, size_t rows, size_t cols) {
+    cq_status st;
+    if (plan->centred) cq_center_cols_f32(w, rows, cols, cols);
+    st = cq_rotate_cols_f32(ctx, &plan->r1, w, rows, cols, cols, plan->scratch);
+    for (size_t c = 0; !st && plan->mirror && c < cols; c++) {
+        float dot = 0.0f;
+        for (size_t r = 0; r < rows; r++) dot = dot + plan->mirror[r] * w[r * cols + c];
+        for (size_t r = 0; r < rows; r++) w[r * cols + c] = w[r * cols + c] - 2.0f * dot * plan->mirror[r];
+    }
+    return st;
+}
+/* a vector in the stream: a bias of what writes it */
+static cq_status cq__turn_bias(const cq_context *ctx, const cq_rotate_plan *plan, float *x, size_t n) {
+    if (plan->centred) cq_center_rows_f32(x, 1, n, n);
+    return cq__turn_rows(ctx, plan, x, 1, n);
+}
+/* R2^T on the rows (w (rows, cols), or a bias with cols = 1) that hold the values of each head of linear `role` */
+static cq_status cq__turn_values(const cq_context *ctx, const cq_rotate_plan *plan, const cq_model *m,
+                                 const cq_block *b, cq_role role, float *w, size_t cols) {
+    const cq_rotation *r2 = &plan->r2[b - m->blocks];
+    for (size_t h = 0; h < b->kv_heads; h++) {
+        size_t at = h * (b->nope + b->v_dim) + b->nope;
+        cq_status st;
+        if (b->kind != CQ_BLOCK_MLA && cq__head_at(b, CQ__VALUE, h, &at) != role) continue;
+        st = cq_rotate_cols_f32(ctx, r2, w + at * cols, b->v_dim, cols, cols, plan->scratch);
+        if (st) return st;
+    }
+    return CQ_OK;
+}
+
+static cq_status cq__read_linear(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
+                                 const cq_part *part, float *out) {
+    const cq_block *b = part->block;
+    const cq__role_row *role = &cq__roles[part->linear->role];
+    bool bias = part->kind == CQ_PART_BIAS;
+    bool stream = !(b && b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(part->linear->role)); /* else of the latent width */
+    size_t rows = bias ? part->cols : part->rows, cols = bias ? 1 : part->cols;
+    cq_status st = CQ_OK;
+    if (!b) return CQ_OK; /* projections at the ends: R1 is off where there are any */
+    if (!bias && cq__r1(plan) && role->stream_in && stream) {
+        const cq_norm *pre = &b->norm[CQ_NORM_PRE];
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < cols; k++) out[r * cols + k] = out[r * cols + k] * cq__gain_at(pre, k);
+        st = cq__turn_rows(ctx, plan, out, rows, cols);
+    }
+    if (!st && !bias && cq__r2(plan, m, b) && role->values_in)
+        st = cq_rotate_rows_f32(ctx, &plan->r2[b - m->blocks], out, rows, cols, cols, plan->scratch);
+    if (!st && cq__r2(plan, m, b) && role->values_out)
+        st = cq__turn_values(ctx, plan, m, b, part->linear->role, out, cols);
+    if (!st && cq__r1(plan) && role->stream_out && stream)
+        st = bias ? cq__turn_bias(ctx, plan, out, rows) : cq__turn_cols(ctx, plan, out, rows, cols);
+    return st;
 }
 
 CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
                                   const cq_part *part, size_t row, size_t n, float *out, cq_error *err) {
-    const cq_block *b = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD || part->kind == CQ_PART_NORM
-                            ? NULL
-                            : &m->blocks[part->block];
-    const cq_tensor *w = part->kind == CQ_PART_EMBED    ? &m->embed
-                         : part->kind == CQ_PART_HEAD   ? &m->head.w
-                         : part->kind == CQ_PART_LINEAR ? &b->lin[part->role].w
-                                                        : NULL;
-    const cq_rotation *r2 = cq__rotates(plan) && b ? &plan->r2[b->layer] : NULL;
+    bool pieces = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD || part->kind == CQ_PART_POSITION ||
+                  part->kind == CQ_PART_SIDE;
+    bool folded =
+        part->norm && (part->norm == &m->norm || (part->block && part->norm == &part->block->norm[CQ_NORM_PRE]));
+    const cq_tensor *w = part->kind == CQ_PART_EMBED      ? &m->embed
+                         : part->kind == CQ_PART_POSITION ? &m->position
+                         : part->kind == CQ_PART_SIDE     ? &m->side
+                         : part->kind == CQ_PART_HEAD     ? &m->head.w
+                         : part->kind == CQ_PART_LINEAR   ? &part->linear->w
+                                                          : NULL;
     cq_status st = CQ_OK;
-    if (row > part->rows || n > part->rows - row ||
-        ((row || n != part->rows) && part->kind != CQ_PART_EMBED && part->kind != CQ_PART_HEAD))
+    if (row > part->rows || n > part->rows - row || ((row || n != part->rows) && !pieces) ||
+        part->kind == CQ_PART_CARRIED)
         return cq_fail_at(err, CQ_ERR_ARG, "this part can only be read whole", part->name, part->name_len, row,
                           (int64_t)n);
     for (size_t r = 0; w && r < n; r++) cq_tensor_row(w, row + r, out + r * part->cols);
     switch (part->kind) {
     case CQ_PART_EMBED:
-        if (cq__rotates(plan)) st = cq_rotate_rows_f32(ctx, &plan->r1, out, n, part->cols, part->cols, plan->scratch);
+    case CQ_PART_POSITION:
+        if (!cq__r1(plan)) break;
+        if (plan->centred) cq_center_rows_f32(out, n, part->cols, part->cols);
+        st = cq__turn_rows(ctx, plan, out, n, part->cols);
         break;
     case CQ_PART_HEAD:
-        if (!cq__rotates(plan)) break;
-        if (m->norm) cq__fold_gain(out, n, part->cols, m->norm);
-        st = cq_rotate_rows_f32(ctx, &plan->r1, out, n, part->cols, part->cols, plan->scratch);
+        if (!cq__r1(plan)) break;
+        for (size_t r = 0; r < n; r++)
+            for (size_t k = 0; k < part->cols; k++)
+                out[r * part->cols + k] = out[r * part->cols + k] * cq__gain_at(&m->norm, k);
+        st = cq__turn_rows(ctx, plan, out, n, part->cols);
         break;
-    case CQ_PART_LINEAR: {
-        const cq__role_row *role = &cq__roles[part->role];
-        if (!cq__rotates(plan)) break;
-        if (role->stream_in) {
-            if (b->pre) cq__fold_gain(out, n, part->cols, b->pre);
-            st = cq_rotate_rows_f32(ctx, &plan->r1, out, n, part->cols, part->cols, plan->scratch);
-        }
-        if (!st && role->heads_in) st = cq_rotate_rows_f32(ctx, r2, out, n, part->cols, part->cols, plan->scratch);
-        if (!st && role->heads_out) st = cq_rotate_cols_f32(ctx, r2, out, n, part->cols, part->cols, plan->scratch);
-        if (!st && role->stream_out)
-            st = cq_rotate_cols_f32(ctx, &plan->r1, out, n, part->cols, part->cols, plan->scratch);
-        break;
-    }
     case CQ_PART_BIAS:
-        cq__vector(out, b->lin[part->role].bias, part->cols);
-        if (!cq__rotates(plan)) break;
-        if (cq__roles[part->role].heads_out)
-            st = cq_rotate_rows_f32(ctx, r2, out, 1, part->cols, part->cols, plan->scratch);
-        if (!st && cq__roles[part->role].stream_out)
-            st = cq_rotate_rows_f32(ctx, &plan->r1, out, 1, part->cols, part->cols, plan->scratch);
+        for (size_t i = 0; i < part->cols; i++) out[i] = cq__f32(part->linear->bias + 4 * i);
+        if (part->block) st = cq__read_linear(ctx, m, plan, part, out);
         break;
-    case CQ_PART_NORM: cq__vector(out, cq__rotates(plan) ? NULL : m->norm, part->cols); break;
-    case CQ_PART_BLOCK_NORM: cq__vector(out, cq__rotates(plan) ? NULL : b->pre, part->cols); break;
-    case CQ_PART_Q_NORM: cq__vector(out, b->q_norm, part->cols); break;
-    case CQ_PART_K_NORM: cq__vector(out, b->k_norm, part->cols); break;
+    case CQ_PART_LINEAR: st = cq__read_linear(ctx, m, plan, part, out); break;
+    case CQ_PART_NORM: /* as stored: w of 1 + w */
+        for (size_t i = 0; i < part->cols; i++) {
+            const cq_tensor *t = &part->stored->t;
+            cq_tensor_span(t, i / t->cols, i % t->cols, 1, out + i);
+            if (cq__r1(plan) && folded) out[i] = part->norm->plus_one ? 0.0f : 1.0f;
+        }
+        break;
+    case CQ_PART_NORM_BIAS:
+        for (size_t i = 0; i < part->cols; i++) {
+            out[i] = cq__f32(part->norm->bias + 4 * i);
+            if (cq__r1(plan) && folded) out[i] = out[i] / cq__gain_at(part->norm, i);
+        }
+        if (cq__r1(plan) && folded) st = cq__turn_rows(ctx, plan, out, 1, part->cols);
+        break;
+    case CQ_PART_PARAM:
+        for (size_t i = 0; i < part->cols; i++) out[i] = cq__f32(part->param->data + 4 * i);
+        break;
+    case CQ_PART_SIDE: /* R1 is off where there is one */
+    case CQ_PART_CARRIED: break;
     }
     if (!st) return CQ_OK;
     return cq_fail_at(err, st, "a rotation does not fit this part", part->name, part->name_len, UINT64_MAX, INT64_MIN);
@@ -6050,25 +12637,16 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
    that input, add up its Hessian, factor it once, solve each linear, and put the quantised weights in its place, so
    that everything after it is calibrated on what it will really see ("true sequential"). At the end of a block its
    output, computed with quantised weights, is the input of the next.
+
+   An expert has Hessians of its own: of the rows that the router sends to it, weighted by the routing weight, which is
+   what its error is multiplied with. One that sees too few rows is rounded to nearest, and reported.
+
+   A layer that reads the keys and values of an earlier one finds those that the quantised layer has made: what is lent
+   is kept for every sample, and put into the cache before the reader runs.
+
+   Blocks that read one stream beside each other, or see each other's rows (two streams), form a unit: the samples run
+   through the unit from its beginning, and the stream is only put back when all of it is done.
    ================================================================================================================== */
-typedef struct cq__calibration {
-    const cq_context *ctx;
-    cq_hessian h;
-} cq__calibration;
-static void cq__calibrate_tap(void *user, size_t block, size_t group, const float *x, size_t ldx, size_t rows,
-                              size_t first_row) {
-    cq__calibration *c = (cq__calibration *)user;
-    (void)block, (void)group, (void)first_row;
-    cq_hessian_add(c->ctx, &c->h, x, ldx, rows, NULL, NULL);
-}
-
-/* Float arrays and little-endian tensors are the same bytes on little-endian machines; elsewhere they are turned. */
-static void cq__floats_to_le(float *x, size_t n) {
-    static const uint16_t one = 1;
-    if (*(const unsigned char *)&one) return;
-    for (size_t i = 0; i < n; i++) cq__put32((unsigned char *)(x + i), cq__bits(x[i]));
-}
-
 typedef struct cq__quantize_run {
     const cq_context *ctx;
     const cq_model *m;
@@ -6079,9 +12657,23 @@ typedef struct cq__quantize_run {
     cq_arena *arena;
     cq_error *err;
     cq_session s;
-    float *x;      /* (samples * seq_len, hidden) */
+    float *x;          /* (samples * seq_len, hidden) */
+    float *text;       /* two streams: (samples * text_rows, hidden) */
+    float *stream[2];  /* two streams: a sample's rows of both while it runs */
+    size_t text_rows;  /* with the box */
+    float *lent;       /* (samples, lent_dims * seq_len): keys and values that later blocks read */
+    size_t lent_dims;
+    cq_block *unit;    /* copies of the blocks of the unit, whose linears are replaced one by one */
+    size_t first, count;
+    cq_hessian h;
+    float *weighted;   /* (tile, cols) for weighted rows */
     size_t peak, done, total;
 } cq__quantize_run;
+
+static void cq__calibrate_tap(void *user, const cq_tap_point *p) {
+    cq__quantize_run *q = (cq__quantize_run *)user;
+    cq_hessian_add(q->ctx, &q->h, p->x, p->ldx, p->rows, p->weight, p->weight ? q->weighted : NULL);
+}
 
 /* Memory of one step is given back by setting `used` back; the dry run remembers the peak. */
 static void cq__release(cq__quantize_run *q, size_t mark) {
@@ -6093,17 +12685,78 @@ static bool cq__tick(cq__quantize_run *q) {
     return !q->desc->progress || q->desc->progress(q->desc->user, q->done, q->total);
 }
 
-/* all samples through a block, up to tap->stop; the stream is put back when the block is complete */
-static cq_status cq__run_samples(cq__quantize_run *q, const cq_block *b, const cq_tap *tap) {
+/* One sample of a model with two streams through the unit: each block works on its own stream. */
+static void cq__run_streams(cq__quantize_run *q, size_t sample, const cq_tap *tap) {
+    size_t hidden = q->m->hidden, n[2];
+    float *kept[2];
+    n[0] = q->desc->seq_len;
+    n[1] = q->text_rows;
+    kept[0] = q->x + sample * n[0] * hidden;
+    kept[1] = q->text + sample * n[1] * hidden;
+    for (int t = 0; t < 2; t++) cq__copy(q->stream[t], kept[t], n[t] * hidden * sizeof(float));
+    for (size_t k = 0; k < q->count; k++) {
+        int t = q->unit[k].text ? 1 : 0;
+        cq_input in;
+        cq__fill(&in, 0, sizeof in);
+        in.n = n[t];
+        in.text = t != 0;
+        in.text_rows = n[1];
+        in.slot = t ? 0 : n[1];
+        cq_prepare(&q->s, &in);
+        cq__copy(q->s.x, q->stream[t], n[t] * hidden * sizeof(float));
+        cq_run_block(&q->s, &q->unit[k], &in, tap);
+        if (tap && tap->block == &q->unit[k]) return;
+        cq__copy(q->stream[t], q->s.x, n[t] * hidden * sizeof(float));
+    }
+    for (int t = 0; !tap && t < 2; t++) cq__copy(kept[t], q->stream[t], n[t] * hidden * sizeof(float));
+}
+
+static size_t cq__cache_dims(const cq_block *b) {
+    return b->kind > CQ_BLOCK_MLA ? 0 : b->kv_heads * (b->head_dim + b->v_dim);
+}
+/* floats for each token that the first n blocks lend */
+static size_t cq__lent(const cq_model *m, size_t n) {
+    size_t dims = 0;
+    for (size_t i = 0; i < n; i++) dims += m->blocks[i].lends ? cq__cache_dims(&m->blocks[i]) : 0;
+    return dims;
+}
+/* What the unit's blocks lend goes from the cache to where it is kept (keep), or what they are lent into the cache. */
+static void cq__lend(cq__quantize_run *q, size_t sample, bool keep) {
+    for (size_t k = 0; k < q->count; k++) {
+        const cq_block *b = &q->m->blocks[q->first + k];
+        size_t n = cq__cache_dims(b) * q->desc->seq_len;
+        float *cache = q->s.cache + q->unit[k].cache_k * q->s.desc.max_tokens, *kept;
+        if (keep ? !b->lends : !b->lender) continue;
+        kept = q->lent + (sample * q->lent_dims + cq__lent(q->m, keep ? q->first + k : b->lender - 1)) *
+                             q->desc->seq_len;
+        cq__copy(keep ? kept : cache, keep ? cache : kept, n * sizeof(float));
+    }
+}
+
+/* All samples through the unit, up to where the tap stops; without one the stream is put back at the end. */
+static cq_status cq__run_samples(cq__quantize_run *q, const cq_tap *tap) {
     size_t row = q->m->hidden * q->desc->seq_len;
+    bool side = false;
     cq_input in;
     cq__fill(&in, 0, sizeof in);
     in.n = q->desc->seq_len;
-    cq_prepare(&q->s, &in);
+    if (!q->text) cq_prepare(&q->s, &in);
     for (size_t i = 0; i < q->desc->samples; i++) {
-        cq__copy(q->s.x, q->x + i * row, row * sizeof(float));
-        cq_run_block(&q->s, b, &in, tap);
-        if (!tap) cq__copy(q->x + i * row, q->s.x, row * sizeof(float));
+        if (q->text) {
+            cq__run_streams(q, i, tap);
+        } else {
+            for (size_t k = 0; k < q->count; k++) side = side || q->unit[k].side;
+            in.ids = q->desc->ids + i * q->desc->seq_len;
+            if (side) cq_embed(&q->s, &in); /* the side rows again: of all samples they would be too many to keep */
+            cq__copy(q->s.x, q->x + i * row, row * sizeof(float));
+            cq__lend(q, i, false);
+            for (size_t k = 0; k < q->count; k++) {
+                cq_run_block(&q->s, &q->unit[k], &in, tap);
+                if (tap && tap->block == &q->unit[k]) break;
+            }
+            if (!tap) cq__copy(q->x + i * row, q->s.x, row * sizeof(float));
+            if (!tap) cq__lend(q, i, true);
+        }
         if (!cq__tick(q)) return cq_fail(q->err, CQ_ERR_CANCELLED, "cancelled");
     }
     return CQ_OK;
@@ -6114,10 +12767,10 @@ static cq_format cq__int_format(unsigned bits) {
 }
 
 /* the solver knows rows and columns, not names */
-static cq_status cq__quantize_fail(cq__quantize_run *q, size_t index, cq_role role, cq_status st) {
+static cq_status cq__quantize_fail(cq__quantize_run *q, const cq_block *b, const cq_linear *l, cq_status st) {
     if (q->err) {
         q->err->name = q->name;
-        q->err->name_len = cq_module_name(q->m, index, role, q->name, q->name_size);
+        q->err->name_len = cq_module_name(q->m, b, l, q->name, q->name_size);
     }
     return st;
 }
@@ -6137,135 +12790,300 @@ static double cq__weight_loss(const cq_gptq_desc *desc, const cq_gptq_result *q,
     return norm > 0.0 ? error / norm : 0.0;
 }
 
-/* One linear: values (rows, cols) holds its weights as float, and afterwards what its codes stand for. */
-static cq_status cq__quantize_linear(cq__quantize_run *q, const cq_block *b, size_t index, cq_role role,
-                                     const cq_factor *factor, uint64_t tokens, float *values) {
-    const cq_tensor *w = &b->lin[role].w;
-    cq_gptq_desc desc, wish = q->gptq;
+/* A linear's weights (and bias) as float, rotated; in place of its own. */
+static cq_status cq__own_weights(cq__quantize_run *q, const cq_block *source, cq_linear *l, const cq_linear *from,
+                                 float **values) {
+    cq_part part;
+    cq_status st;
+    bool dry = !q->arena->base;
+    for (int bias = 0; bias < 2; bias++) {
+        float *v;
+        if (bias && !from->bias) break;
+        cq__fill(&part, 0, sizeof part);
+        cq__part_linear(q->m, source, from, bias != 0, &part);
+        part.block = source;
+        v = (float *)cq_alloc(q->arena, part.rows, part.cols * sizeof(float));
+        if (!bias) *values = v;
+        if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for the weights of a block");
+        if (dry) continue;
+        st = cq_part_read(q->ctx, q->m, q->desc->plan, &part, 0, part.rows, v, q->err);
+        if (st) return st;
+        cq__floats_to_le(v, part.rows * part.cols);
+        if (bias) {
+            l->bias = (const unsigned char *)v;
+        } else {
+            st = cq_tensor_init(&l->w, CQ_F32, CQ_ROWS, part.rows, part.cols, 0, false, q->err);
+            if (st) return st;
+            l->w.data = (const unsigned char *)v;
+        }
+    }
+    return CQ_OK;
+}
+
+/* What stands in a linear's place when it is quantised: packed weights, or floats where panels cannot hold them. Memory
+   for all linears of the unit is set aside first, so that what a single group needs can be given back after it. */
+typedef struct cq__stand_in {
+    unsigned char *packed;
+    float *kept;
+} cq__stand_in;
+static cq_status cq__stand_in_alloc(cq__quantize_run *q, const cq_block *source, const cq_linear *from,
+                                    cq_gptq_desc *desc, bool *skip, cq_tensor *t, cq__stand_in *slot) {
+    cq_gptq_desc wish = q->gptq;
+    size_t rows = from->w.rows, cols = from->w.cols, len;
+    cq_status st;
+    *skip = false;
+    len = cq_module_name(q->m, source, from, q->name, q->name_size);
+    if (q->desc->policy) cq_policy_resolve(q->desc->policy, q->name, len, &wish, skip);
+    if ((st = cq_gptq_resolve(desc, &wish, cols, q->err)) != CQ_OK) return cq__quantize_fail(q, source, from, st);
+    desc->group_size = wish.group_size; /* "whole row" stays 0 */
+    if ((st = cq_tensor_init(t, CQ_F32, CQ_ROWS, rows, cols, 0, false, q->err)) != CQ_OK) return st;
+    if (*skip) return CQ_OK;
+    if (desc->order != CQ_GPTQ_ACT_GROUPS && (desc->group_size % CQ__BLOCK == 0 || desc->group_size >= cols)) {
+        st = cq_tensor_init(t, cq__int_format(desc->bits), CQ_PANELS, rows, cols,
+                            desc->group_size >= cols ? 0 : desc->group_size, desc->asym, q->err);
+        if (st) return cq__quantize_fail(q, source, from, st);
+        if (slot && !slot->packed) slot->packed = (unsigned char *)cq_alloc(q->arena, t->bytes, 1);
+    } else if (slot && !slot->kept) {
+        slot->kept = (float *)cq_alloc(q->arena, rows, cols * sizeof(float));
+    }
+    return q->arena->failed ? cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for the weights of a block") : CQ_OK;
+}
+
+/* One linear: solved, handed out, and put in its place. */
+static cq_status cq__quantize_linear(cq__quantize_run *q, const cq_block *source, const cq_linear *from, cq_linear *to,
+                                     cq__stand_in *slot, const cq_factor *factor, bool starved) {
+    cq_gptq_desc desc;
     cq_gptq_result result;
     cq_module module;
-    size_t mark = q->arena->used, groups;
-    unsigned char *packed;
-    bool dry = !q->arena->base, skip = false;
+    size_t rows = from->w.rows, cols = from->w.cols, groups, mark = q->arena->used;
+    float *values;
+    bool dry = !q->arena->base, skip;
     cq_status st;
     cq__fill(&module, 0, sizeof module);
-    module.part.kind = CQ_PART_LINEAR;
-    module.part.block = index;
-    module.part.role = role;
-    module.part.rows = w->rows;
-    module.part.cols = w->cols;
-    module.part.matrix = true;
-    module.part.format = w->format;
-    module.part.name_len = cq_module_name(q->m, index, role, module.part.name, sizeof module.part.name);
-    if (q->desc->policy)
-        cq_policy_resolve(q->desc->policy, module.part.name, module.part.name_len, &wish, &skip);
-    st = cq_gptq_resolve(&desc, &wish, w->cols, q->err);
-    if (st) return cq__quantize_fail(q, index, role, st);
-    desc.group_size = wish.group_size; /* "whole row" stays 0 */
+    module.block = source;
+    module.linear = from;
     module.desc = &desc;
-    module.values = values;
-    module.tokens = tokens;
-    if (skip) {
-        st = cq_tensor_init(&module.tensor, CQ_F32, CQ_ROWS, w->rows, w->cols, 0, false, q->err);
-        if (st) return st;
-        if (!dry && !q->desc->emit(q->desc->user, &module)) return cq_fail(q->err, CQ_ERR_IO, "the output failed");
-        if (!dry && !cq__tick(q)) return cq_fail(q->err, CQ_ERR_CANCELLED, "cancelled");
-        return CQ_OK;
-    }
-    bool packs = desc.order != CQ_GPTQ_ACT_GROUPS && (desc.group_size % CQ__BLOCK == 0 || desc.group_size >= w->cols);
-    if (packs && (st = cq_tensor_init(&module.tensor, cq__int_format(desc.bits), CQ_PANELS, w->rows, w->cols,
-                                      desc.group_size >= w->cols ? 0 : desc.group_size, desc.asym, q->err)) != CQ_OK)
-        return st;
-    groups = cq_gptq_groups(&desc, w->cols);
-    result.codes = (uint8_t *)cq_alloc(q->arena, w->rows, w->cols);
-    result.grids = (cq_grid *)cq_alloc(q->arena, w->rows, groups * sizeof(cq_grid));
-    result.g_idx = desc.order == CQ_GPTQ_ACT_GROUPS ? (uint32_t *)cq_alloc(q->arena, w->cols, sizeof(uint32_t)) : NULL;
-    packed = packs ? (unsigned char *)cq_alloc(q->arena, module.tensor.bytes, 1) : NULL;
+    module.tokens = q->desc->rtn ? 0 : q->h.tokens;
+    module.starved = starved;
+    if ((st = cq__stand_in_alloc(q, source, from, &desc, &skip, &module.tensor, slot)) != CQ_OK) return st;
+    values = (float *)cq_alloc(q->arena, rows, cols * sizeof(float));
+    groups = cq_gptq_groups(&desc, cols);
+    result.codes = (uint8_t *)cq_alloc(q->arena, rows, cols);
+    result.grids = (cq_grid *)cq_alloc(q->arena, rows, groups * sizeof(cq_grid));
+    result.g_idx = desc.order == CQ_GPTQ_ACT_GROUPS ? (uint32_t *)cq_alloc(q->arena, cols, sizeof(uint32_t)) : NULL;
     result.report = factor ? &module.report : NULL;
     if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small to quantise a linear");
-    if (factor) {
-        st = cq_gptq_solve(q->ctx, &desc, factor, values, w->cols, w->rows, &result, q->arena, q->err);
-        if (st) return cq__quantize_fail(q, index, role, st);
-    } else if (!dry) {
-        st = cq_gptq_rtn(&desc, values, w->cols, w->rows, w->cols, &result, q->err);
-        if (st) return cq__quantize_fail(q, index, role, st);
-        module.report.loss = module.report.rtn_loss = cq__weight_loss(&desc, &result, values, w->rows, w->cols);
+    for (size_t r = 0; !dry && r < rows; r++) cq_tensor_row(&to->w, r, values + r * cols);
+    if (factor && !skip) {
+        st = cq_gptq_solve(q->ctx, &desc, factor, values, cols, rows, &result, q->arena, q->err);
+        if (st) return cq__quantize_fail(q, source, from, st);
+    } else if (!dry && !skip) {
+        st = cq_gptq_rtn(&desc, values, cols, rows, cols, &result, q->err);
+        if (st) return cq__quantize_fail(q, source, from, st);
+        module.report.loss = module.report.rtn_loss = cq__weight_loss(&desc, &result, values, rows, cols);
     }
     if (!dry) {
-        cq_gptq_dequantize(&desc, &result, w->rows, w->cols, values);
-        for (size_t p = 0; packs && p < cq_panel_count(&module.tensor); p++)
-            cq_pack_panel(&module.tensor, packed, p, result.codes + p * CQ__ROWS * w->cols, w->cols,
+        module.values = values;
+        if (!skip) {
+            cq_gptq_dequantize(&desc, &result, rows, cols, values);
+            module.codes = result.codes;
+            module.grids = result.grids;
+            module.g_idx = result.g_idx;
+        }
+        for (size_t p = 0; slot->packed && p < cq_panel_count(&module.tensor); p++)
+            cq_pack_panel(&module.tensor, slot->packed, p, result.codes + p * CQ__ROWS * cols, cols,
                           result.grids + p * CQ__ROWS * groups, groups);
-        module.tensor.data = packed;
-        module.codes = result.codes;
-        module.grids = result.grids;
-        module.g_idx = result.g_idx;
+        module.tensor.data = slot->packed;
         if (!q->desc->emit(q->desc->user, &module)) return cq_fail(q->err, CQ_ERR_IO, "the output failed");
         if (!cq__tick(q)) return cq_fail(q->err, CQ_ERR_CANCELLED, "cancelled");
+        if (slot->packed) {
+            to->w = module.tensor;
+        } else if (slot->kept) {
+            cq__copy(slot->kept, values, rows * cols * sizeof(float));
+            cq__floats_to_le(slot->kept, rows * cols);
+            (void)cq_tensor_init(&to->w, CQ_F32, CQ_ROWS, rows, cols, 0, false, NULL);
+            to->w.data = (const unsigned char *)slot->kept;
+        }
     }
     cq__release(q, mark);
     return CQ_OK;
 }
 
-static cq_status cq__quantize_block(cq__quantize_run *q, size_t index) {
-    const cq_block *source = &q->m->blocks[index];
-    bool dry = !q->arena->base, calibrate = !q->desc->rtn;
-    cq_block b;
-    float *values[CQ_ROLE_COUNT];
-    cq_role roles[CQ_ROLE_COUNT];
+/* Does linear l of a block belong to expert (CQ_ALL where there are no experts)? */
+static bool cq__belongs(const cq_block *b, const cq_linear *l, size_t expert) {
+    if (b->kind != CQ_BLOCK_MOE) return true;
+    return cq__is_expert(l->role) ? l->expert == expert : expert == CQ_SHARED;
+}
+
+/* The linears of one group (of experts: of one expert, or the shared one) of block k of the unit, with one Hessian. */
+static cq_status cq__quantize_group(cq__quantize_run *q, size_t k, size_t group, size_t expert, cq__stand_in *slots) {
+    const cq_block *source = &q->m->blocks[q->first + k];
+    bool dry = !q->arena->base, calibrate = !q->desc->rtn, starved = false;
+    cq_block *b = dry ? NULL : &q->unit[k];
     size_t mark = q->arena->used;
+    const cq_linear *first = NULL;
+    cq_factor factor;
     cq_status st;
-    cq_part part;
-    cq__copy(&b, source, sizeof b);
-    if (cq__rotates(q->desc->plan)) b.pre = NULL; /* its gain is folded into the readers */
-    for (size_t i = 0; cq__block_part(q->m, index, i, &part); i++) {
-        float *v;
-        if (part.kind != CQ_PART_LINEAR && part.kind != CQ_PART_BIAS) continue;
-        v = (float *)cq_alloc(q->arena, part.rows, part.cols * sizeof(float));
-        if (part.kind == CQ_PART_LINEAR) values[part.role] = v;
-        if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for the weights of a block");
-        if (dry) continue;
-        if ((st = cq_part_read(q->ctx, q->m, q->desc->plan, &part, 0, part.rows, v, q->err)) != CQ_OK) return st;
-        cq__floats_to_le(v, part.rows * part.cols);
-        if (part.kind == CQ_PART_BIAS) {
-            b.lin[part.role].bias = (const unsigned char *)v;
-        } else {
-            cq_tensor *t = &b.lin[part.role].w;
-            if ((st = cq_tensor_init(t, CQ_F32, CQ_ROWS, part.rows, part.cols, 0, false, q->err)) != CQ_OK) return st;
-            t->data = (const unsigned char *)v;
-        }
+    for (size_t i = 0; !first && i < source->linears; i++)
+        if (cq__in_group(source, &source->lin[i], group) && cq__belongs(source, &source->lin[i], expert))
+            first = &source->lin[i];
+    if (!first) return CQ_OK;
+    if (calibrate) {
+        cq_tap tap;
+        cq_hessian_alloc(&q->h, q->arena, first->w.cols);
+        q->weighted =
+            expert == CQ_ALL ? NULL : (float *)cq_alloc(q->arena, q->s.desc.tile, first->w.cols * sizeof(float));
+        if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for a Hessian");
+        tap.fn = cq__calibrate_tap;
+        tap.user = q;
+        tap.block = b;
+        tap.stop = group;
+        tap.expert = expert;
+        if (!dry && (st = cq__run_samples(q, &tap)) != CQ_OK) return st;
+        starved = !dry && expert != CQ_ALL && q->h.tokens < 1 + q->desc->samples * q->desc->seq_len / 200;
+        if (!starved && (st = cq_gptq_factor(q->ctx, &factor, &q->h, &q->gptq, q->arena, q->err)) != CQ_OK)
+            return cq__quantize_fail(q, source, first, st);
     }
-    for (size_t group = 0;; group++) {
-        size_t n = cq_block_group(source, group, roles), group_mark = q->arena->used;
-        cq__calibration c;
-        cq_factor factor;
-        if (!n) break;
-        c.ctx = q->ctx;
-        c.h.tokens = 0;
-        if (calibrate) {
-            cq_tap tap;
-            cq_hessian_alloc(&c.h, q->arena, source->lin[roles[0]].w.cols);
-            if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for a Hessian");
-            tap.fn = cq__calibrate_tap;
-            tap.user = &c;
-            tap.stop = group;
-            if (!dry && (st = cq__run_samples(q, &b, &tap)) != CQ_OK) return st;
-            st = cq_gptq_factor(q->ctx, &factor, &c.h, &q->gptq, q->arena, q->err);
-            if (st) return cq__quantize_fail(q, index, roles[0], st);
-        }
-        for (size_t i = 0; i < n; i++) {
-            size_t count = source->lin[roles[i]].w.rows * source->lin[roles[i]].w.cols;
-            if (!dry) cq__floats_to_le(values[roles[i]], count); /* back to floats, and forth again */
-            st = cq__quantize_linear(q, source, index, roles[i], calibrate ? &factor : NULL, c.h.tokens,
-                                     dry ? NULL : values[roles[i]]);
+    for (size_t i = 0; i < source->linears; i++) {
+        const cq_linear *l = &source->lin[i];
+        cq__stand_in none;
+        float *values;
+        size_t own = q->arena->used;
+        none.packed = NULL;
+        none.kept = NULL;
+        if (!cq__in_group(source, l, group) || !cq__belongs(source, l, expert)) continue;
+        cq_linear *to = dry ? NULL : &b->lin[l - source->lin];
+        if (!calibrate && q->desc->plan) { /* to nearest: nothing runs, one linear at a time is enough */
+            st = cq__own_weights(q, source, to, l, &values);
             if (st) return st;
-            if (!dry) cq__floats_to_le(values[roles[i]], count);
         }
-        cq__release(q, group_mark);
+        st = cq__quantize_linear(q, source, l, to, !calibrate ? &none : dry ? NULL : &slots[l - source->lin],
+                                 calibrate && !starved ? &factor : NULL, starved);
+        if (st) return st;
+        if (!calibrate) cq__release(q, own);
     }
-    if (calibrate && !dry && (st = cq__run_samples(q, &b, NULL)) != CQ_OK) return st;
     cq__release(q, mark);
     return CQ_OK;
+}
+
+/* Copies of the unit's blocks, with caches that begin at 0; with room for what replaces their linears. */
+static cq_status cq__unit_copy(cq__quantize_run *q, cq__stand_in **slots) {
+    const cq_rotate_plan *plan = q->desc->plan;
+    bool dry = !q->arena->base;
+    size_t cache = 0, state = 0;
+    cq_status st;
+    q->unit = (cq_block *)cq_alloc(q->arena, q->count, sizeof(cq_block));
+    for (size_t k = 0; k < q->count; k++) {
+        const cq_block *source = &q->m->blocks[q->first + k];
+        cq_linear *lin = (cq_linear *)cq_alloc(q->arena, source->linears, sizeof(cq_linear));
+        slots[k] = (cq__stand_in *)cq_alloc(q->arena, source->linears, sizeof(cq__stand_in));
+        if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for the weights of a block");
+        if (!dry) {
+            cq_block *b = &q->unit[k];
+            cq__copy(b, source, sizeof *b);
+            cq__copy(lin, source->lin, source->linears * sizeof *lin);
+            cq__fill(slots[k], 0, source->linears * sizeof(cq__stand_in));
+            b->lin = lin;
+            if (b->kind <= CQ_BLOCK_MLA && k && b->cache_k == q->m->blocks[q->first + k - 1].cache_k &&
+                q->unit[k - 1].text) { /* the tokens of a layer see the cache of its text */
+                b->cache_k = q->unit[k - 1].cache_k;
+                b->cache_v = q->unit[k - 1].cache_v;
+            } else if (b->kind <= CQ_BLOCK_MLA) {
+                b->cache_k = cache;
+                b->cache_v = cache + b->kv_heads * b->head_dim;
+                cache = b->cache_v + b->kv_heads * b->v_dim;
+            }
+            b->state = state;
+            state += b->state_size;
+            if (cq__r1(plan)) b->norm[CQ_NORM_PRE].gain = NULL; /* folded into the readers */
+        }
+        if (cq__r1(plan) && source->norm[CQ_NORM_PRE].bias) {
+            float *v = (float *)cq_alloc(q->arena, q->m->hidden, sizeof(float));
+            if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for the weights of a block");
+            if (!dry) {
+                const cq_norm *pre = &source->norm[CQ_NORM_PRE];
+                for (size_t i = 0; i < q->m->hidden; i++) v[i] = cq__f32(pre->bias + 4 * i) / cq__gain_at(pre, i);
+                if ((st = cq__turn_rows(q->ctx, plan, v, 1, q->m->hidden)) != CQ_OK)
+                    return cq_fail(q->err, st, "a rotation does not fit a norm's bias");
+                cq__floats_to_le(v, q->m->hidden);
+                q->unit[k].norm[CQ_NORM_PRE].bias = (const unsigned char *)v;
+            }
+        }
+        for (size_t i = 0; !q->desc->rtn && i < source->linears; i++) {
+            cq_gptq_desc desc;
+            cq_tensor t;
+            float *values;
+            bool skip;
+            cq__stand_in counted, *slot = dry ? &counted : &slots[k][i];
+            counted.packed = NULL;
+            counted.kept = NULL;
+            if (plan && (st = cq__own_weights(q, source, dry ? NULL : &lin[i], &source->lin[i], &values)) != CQ_OK)
+                return st;
+            if (source->lin[i].keep) continue;
+            if ((st = cq__stand_in_alloc(q, source, &source->lin[i], &desc, &skip, &t, slot)) != CQ_OK) return st;
+        }
+    }
+    return CQ_OK;
+}
+
+#define CQ__MAX_UNIT 8u
+static cq_status cq__quantize_unit(cq__quantize_run *q) {
+    size_t mark = q->arena->used;
+    cq__stand_in *slots[CQ__MAX_UNIT];
+    cq_status st;
+    if ((st = cq__unit_copy(q, slots)) != CQ_OK) return st;
+    size_t layer = q->first, group;
+    const cq_block *b;
+    while (layer && cq__same_layer(q->m, layer, layer - 1)) layer--; /* a unit is a layer, or a part of it */
+    for (size_t i = 0; cq_layer_group(q->m, layer, i, &b, &group); i++) {
+        size_t k = (size_t)(b - q->m->blocks) - q->first; /* huge if the block is before the unit */
+        if (k >= q->count) continue;
+        if (b->kind != CQ_BLOCK_MOE) {
+            if ((st = cq__quantize_group(q, k, group, CQ_ALL, slots[k])) != CQ_OK) return st;
+            continue;
+        }
+        if ((st = cq__quantize_group(q, k, group, CQ_SHARED, slots[k])) != CQ_OK) return st;
+        for (size_t e = 0; e < b->experts; e++)
+            if ((st = cq__quantize_group(q, k, group, e, slots[k])) != CQ_OK) return st;
+    }
+    if (!q->desc->rtn && q->arena->base && (st = cq__run_samples(q, NULL)) != CQ_OK) return st;
+    cq__release(q, mark);
+    return CQ_OK;
+}
+
+/* Blocks of the unit that begins with block i. */
+static size_t cq__unit_size(const cq_model *m, size_t i) {
+    size_t n = 1;
+    bool late = m->blocks[i].late, streams = false; /* a layer with text blocks is one unit */
+    for (size_t k = i; cq__same_layer(m, i, k); k++) streams = streams || m->blocks[k].text;
+    while (i + n < m->block_count && n < CQ__MAX_UNIT &&
+           (m->blocks[i + n].beside || late || (streams && cq__same_layer(m, i, i + n)))) {
+        late = (late || m->blocks[i + n].late) && !m->blocks[i + n].adds_late;
+        n++;
+    }
+    return n;
+}
+
+/* ticks of progress: linears, and samples for each Hessian and each unit */
+static size_t cq__quantize_work(const cq_model *m, const cq_quantize_desc *desc) {
+    size_t samples = desc->rtn ? 0 : desc->samples, n = 0;
+    for (size_t i = 0, step; i < m->block_count; i += step) {
+        step = cq__unit_size(m, i);
+        n += samples;
+        for (size_t k = i; k < i + step; k++) {
+            const cq_block *b = &m->blocks[k];
+            for (size_t group = 0; group < CQ__NO_GROUP; group++) {
+                bool experts = b->kind == CQ_BLOCK_MOE, others = false;
+                for (size_t j = 0; j < b->linears; j++) {
+                    if (!cq__in_group(b, &b->lin[j], group)) continue;
+                    others = others || !experts || !cq__is_expert(b->lin[j].role);
+                    n++;
+                }
+                n += samples * ((size_t)others + (experts && group < 2 ? b->experts : 0));
+            }
+        }
+    }
+    return n;
 }
 
 CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const cq_quantize_desc *desc,
@@ -6273,9 +13091,7 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
     cq__quantize_run q;
     cq_session_desc sd;
     bool dry = !arena->base;
-    size_t tokens = 0;
-    cq_role roles[CQ_ROLE_COUNT];
-    cq_part embed;
+    size_t tokens = 0, cache = 0, state = 0;
     cq_status st;
     cq__fill(&q, 0, sizeof q);
     q.ctx = ctx;
@@ -6288,38 +13104,72 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
     if (!dry && !desc->emit) return cq_fail(err, CQ_ERR_ARG, "quantising a model needs somewhere to put it: emit");
     if ((st = cq_gptq_resolve(&q.gptq, &desc->gptq, m->hidden, err)) != CQ_OK) return st;
     q.gptq.group_size = desc->gptq.group_size; /* "whole row" is resolved for each linear */
+    q.total = cq__quantize_work(m, desc);
     if (!desc->rtn) {
         if (!desc->samples || !desc->seq_len || (!desc->ids && !dry))
             return cq_fail(err, CQ_ERR_ARG, "calibration needs at least one sample of at least one token");
         if (!cq__mul(desc->samples, desc->seq_len, &tokens))
             return cq_fail(err, CQ_ERR_RANGE, "too many calibration tokens");
+        for (size_t i = 0, step; i < m->block_count; i += step) { /* a cache for one unit is enough */
+            size_t c = 0, s = 0;
+            step = cq__unit_size(m, i);
+            for (size_t k = i; k < i + step; k++) {
+                c += cq__cache_dims(&m->blocks[k]);
+                s += m->blocks[k].state_size;
+            }
+            cache = cq__larger(cache, c);
+            state = cq__larger(state, s);
+        }
         cq__fill(&sd, 0, sizeof sd);
-        sd.max_tokens = desc->seq_len;
-        if ((st = cq_session_init(&q.s, ctx, m, &sd, arena, arena, err)) != CQ_OK) return st;
+        if (m->two_streams) {
+            if (!desc->text_rows || (!dry && !desc->text) || (!dry && m->input[1].w.rows && !desc->boxes))
+                return cq_fail(err, CQ_ERR_ARG, "a model with two streams is calibrated with text (and boxes) too");
+            q.text_rows = desc->text_rows + (m->input[1].w.rows ? 1 : 0);
+        }
+        if (!cq__add(desc->seq_len, q.text_rows, &sd.max_tokens))
+            return cq_fail(err, CQ_ERR_RANGE, "too many calibration tokens");
+        sd.max_rows = cq__larger(desc->seq_len, q.text_rows);
+        if ((st = cq__session_layout(&q.s, ctx, m, &sd, cache, state, arena, arena, err)) != CQ_OK) return st;
         q.x = (float *)cq_alloc(arena, tokens, m->hidden * sizeof(float));
+        q.lent_dims = cq__lent(m, m->block_count);
+        if (q.lent_dims) q.lent = (float *)cq__alloc_2d(arena, tokens, q.lent_dims, sizeof(float));
+        if (m->two_streams) {
+            q.text = (float *)cq__alloc_2d(arena, desc->samples, q.text_rows, m->hidden * sizeof(float));
+            q.stream[0] = (float *)cq_alloc(arena, desc->seq_len, m->hidden * sizeof(float));
+            q.stream[1] = (float *)cq_alloc(arena, q.text_rows, m->hidden * sizeof(float));
+        }
         if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the calibration activations");
     }
-    for (size_t i = 0; i < m->block_count; i++)
-        for (size_t g = 0;; g++) {
-            size_t n = cq_block_group(&m->blocks[i], g, roles);
-            if (!n) {
-                q.total += desc->rtn ? 0 : desc->samples;
-                break;
-            }
-            q.total += n + (desc->rtn ? 0 : desc->samples);
+    for (size_t t = 0; !desc->rtn && !dry && t < tokens; t++)
+        if (!cq__known(m, desc->ids[t]))
+            return cq_fail_at(err, CQ_ERR_RANGE, "a calibration id is outside the vocabulary", NULL, 0, t,
+                              desc->ids[t]);
+    if (m->position.rows && !desc->rtn && desc->seq_len + m->position_offset > m->position.rows)
+        return cq_fail_at(err, CQ_ERR_RANGE, "a calibration sample is longer than the learned positions", NULL, 0,
+                          UINT64_MAX, (int64_t)desc->seq_len);
+    for (size_t i = 0; !desc->rtn && !dry && i < desc->samples; i++) {
+        size_t row = m->hidden * desc->seq_len;
+        cq_input in;
+        cq__fill(&in, 0, sizeof in);
+        if (q.text) {
+            cq__embed_text(&q.s, desc->text + i * desc->text_rows * m->input[0].w.cols, desc->text_rows,
+                           desc->boxes ? desc->boxes + i * m->input[1].w.cols : NULL);
+            cq__copy(q.text + i * q.text_rows * m->hidden, q.s.x, q.text_rows * m->hidden * sizeof(float));
         }
-    if (!desc->rtn && !dry) {
-        (void)cq_model_part(m, desc->plan, 0, &embed);
-        for (size_t t = 0; t < tokens; t++) {
-            if (desc->ids[t] < 0 || (size_t)desc->ids[t] >= m->vocab)
-                return cq_fail_at(err, CQ_ERR_RANGE, "a calibration id is outside the vocabulary", NULL, 0, t,
-                                  desc->ids[t]);
-            st = cq_part_read(ctx, m, desc->plan, &embed, (size_t)desc->ids[t], 1, q.x + t * m->hidden, err);
-            if (st) return st;
+        in.ids = desc->ids + i * desc->seq_len;
+        in.n = desc->seq_len;
+        cq_embed(&q.s, &in);
+        if (cq__r1(desc->plan)) {
+            if (desc->plan->centred) cq_center_rows_f32(q.s.x, in.n, m->hidden, m->hidden);
+            st = cq__turn_rows(ctx, desc->plan, q.s.x, in.n, m->hidden);
+            if (st) return cq_fail(err, st, "a rotation does not fit the stream");
         }
+        cq__copy(q.x + i * row, q.s.x, row * sizeof(float));
     }
-    for (size_t i = 0; i < m->block_count; i++)
-        if ((st = cq__quantize_block(&q, i)) != CQ_OK) return st;
+    for (q.first = 0; q.first < m->block_count; q.first += q.count) {
+        q.count = cq__unit_size(m, q.first);
+        if ((st = cq__quantize_unit(&q)) != CQ_OK) return st;
+    }
     if (dry && q.peak > arena->used) arena->used = q.peak;
     return CQ_OK;
 }

@@ -1,44 +1,165 @@
 /* cmd_build.c - commands that write models: rotate, quantize, export
 
-   All three walk the list of parts that the architecture's description gives (cq_model_part) and write them in that
-   order, one at a time; they differ in what they do to a part on the way. */
+   All three walk the list of parts that the architecture's description gives (cq_model_part), plan where each has its
+   place in the output, and write one at a time, in any order, as quantising hands experts out one by one. They differ
+   in what they do to a part on the way. */
 #include "tool.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ===================================================================================================================
-   Parts and their places in the output
+   [PARTS]  and the tensors of the output that hold them
+
+   A .cq file has a tensor for each part, (out, in), under the part's own name. A directory has the tensors of the
+   checkpoint: a part may be one of several slices (experts) of a tensor, and stored transposed.
    ================================================================================================================== */
 typedef struct parts {
-    cq_part *part;
-    cq_named *named; /* (count): what the output calls them and how it stores them */
+    bool hf;         /* as the checkpoint has them */
+    cq_part *part;   /* (count) */
+    size_t *tensor;  /* (count) the tensor that holds it */
+    bool *written;   /* (count) */
+    cq_tensor *round; /* (count) in a directory: rounded to this on the way; rows = 0: not */
     size_t count;
+    cq_named *named; /* (tensors): what the output calls them and how it stores them */
+    size_t tensors;
+    size_t left_out; /* tensors of a front end, which .cq files do not have */
+    size_t *base;    /* (blocks) linears of the blocks before */
+    size_t *linear;  /* (linears of all blocks) 1 + the part */
 } parts;
 
-static parts parts_of(const cq_model *m, const cq_rotate_plan *plan) {
-    parts p = {NULL, NULL, 0};
-    cq_part one;
-    while (cq_model_part(m, plan, p.count, &one)) p.count++;
-    p.part = tool_alloc(p.count, sizeof(cq_part));
-    p.named = tool_alloc(p.count, sizeof(cq_named));
-    for (size_t i = 0; i < p.count; i++) {
-        cq_named *n = &p.named[i];
-        cq_model_part(m, plan, i, &p.part[i]);
-        n->name = p.part[i].name;
-        n->name_len = p.part[i].name_len;
-        n->ndim = p.part[i].matrix ? 2 : 1;
-        n->shape[0] = p.part[i].matrix ? p.part[i].rows : p.part[i].cols;
-        n->shape[1] = p.part[i].matrix ? p.part[i].cols : 0;
+/* A name of the description with its marks, among the words of a block: is it stored as (in, out)? For .cq files, whose
+   tensors are (out, in), when a directory is made from them. */
+static bool marked_transposed(const cq_model *m, const cq_block *b, const cq_linear *l) {
+    for (size_t i = 0; b && i < m->arch.words; i++) {
+        const cq_str *v = &m->arch.word[i].value;
+        if (m->arch.word[i].block != b->desc) continue;
+        for (size_t at = 0; at + l->name.n < v->n; at++) {
+            if ((at && v->p[at - 1] != '|') || memcmp(v->p + at, l->name.p, l->name.n)) continue;
+            for (size_t k = at + l->name.n; k < v->n && (v->p[k] == '^' || v->p[k] == '!'); k++)
+                if (v->p[k] == '^') return true;
+        }
     }
+    return false;
+}
+
+static bool is_expert(cq_role role) { return role >= CQ_ROLE_EXPERT_GATE && role <= CQ_ROLE_EXPERT_DOWN; }
+
+/* Parts of .cq files in the shape that the checkpoint would have. */
+static void as_checkpoint(const tool_model *t, cq_part *part) {
+    const cq_linear *l = part->linear;
+    if (!l || !part->block || part->kind != CQ_PART_LINEAR || part->stored->dtype != CQ_DTYPE_PACKED) return;
+    if (is_expert(l->role) && !memchr(l->name.p, '#', l->name.n))
+        tool_fail(t->path, "holds the experts of '%s' apart, and a directory has them in one tensor; give the "
+                           "checkpoint itself", part->name);
+    part->swapped = marked_transposed(&t->m, part->block, l);
+}
+
+/* Shape of the tensor of the output that begins with this part. */
+static void name_tensor(cq_named *n, const cq_part *part, bool hf) {
+    const cq_named *s = part->stored;
+    bool whole = s && s->dtype != CQ_DTYPE_PACKED && (hf || (!part->matrix && s->t.rows * s->t.cols == part->cols));
+    n->name = hf && s ? s->name : part->name;
+    n->name_len = hf && s ? s->name_len : part->name_len;
+    n->dtype = s ? s->dtype : (uint8_t)CQ_DTYPE_F32;
+    n->bytes = s ? s->bytes : 0;
+    if (whole && (hf || s->ndim <= 4)) { /* more than four dimensions: shape[3] is the product of the rest */
+        n->ndim = s->ndim < 4 ? s->ndim : 4;
+        memcpy(n->shape, s->shape, sizeof n->shape);
+        return;
+    }
+    n->ndim = part->matrix ? 2 : 1;
+    bool turn = hf && part->swapped;
+    n->shape[0] = !part->matrix || turn ? part->cols : part->rows;
+    n->shape[1] = !part->matrix ? 0 : turn ? part->rows : part->cols;
+}
+
+/* Is this part there already: a norm that two blocks read? first: 1 + the part that came with its tensor, or 0 */
+static bool same_again(const parts *p, size_t first, const cq_part *part) {
+    if (!first) return false;
+    return part->slices == 1 || p->part[first - 1].block != part->block;
+}
+
+static void add_part(parts *p, const tool_model *t, size_t *first, const cq_part *one) {
+    size_t *seen = one->stored ? &first[one->stored - t->weights.list] : NULL, tensor = p->tensors;
+    if (one->kind == CQ_PART_CARRIED && !p->hf) {
+        p->left_out++;
+        return;
+    }
+    if (seen && same_again(p, *seen, one)) return;
+    cq_part *part = &p->part[p->count];
+    *part = *one;
+    if (p->hf && part->stored) as_checkpoint(t, part);
+    if (p->hf && seen && *seen) tensor = p->tensor[*seen - 1];
+    else name_tensor(&p->named[p->tensors++], part, p->hf);
+    p->tensor[p->count] = tensor;
+    if (part->kind == CQ_PART_LINEAR && part->block)
+        p->linear[p->base[part->block - t->m.blocks] + (size_t)(part->linear - part->block->lin)] = p->count + 1;
+    p->count++;
+    if (seen && !*seen) *seen = p->count;
+}
+
+/* A tensor that is no part, as the description ignores it, goes along into directories: other readers may look for it.
+   Not so what is written under this name already, an untied head. */
+static void add_other(parts *p, const tool_model *t, size_t *first, const cq_named *n) {
+    cq_part one;
+    for (size_t i = 0; i < p->tensors; i++)
+        if (p->named[i].name_len == n->name_len && !memcmp(p->named[i].name, n->name, n->name_len)) return;
+    memset(&one, 0, sizeof one);
+    one.kind = CQ_PART_CARRIED;
+    one.rows = one.slices = 1;
+    one.stored = n;
+    if (!t->is_file) add_part(p, t, first, &one);
+}
+
+static parts parts_of(const tool_model *t, const cq_rotate_plan *plan, bool hf) {
+    const cq_model *m = &t->m;
+    parts p;
+    cq_parts cursor;
+    cq_part one;
+    size_t count = 0, linears = 0, *first = tool_alloc(t->weights.count, sizeof *first);
+    memset(&p, 0, sizeof p);
+    memset(&cursor, 0, sizeof cursor);
+    p.hf = hf;
+    while (cq_model_part(m, plan, &cursor, &one)) count++;
+    if (hf) count += t->weights.count;
+    p.part = tool_alloc(count, sizeof *p.part);
+    p.tensor = tool_alloc(count, sizeof *p.tensor);
+    p.written = tool_alloc(count, sizeof *p.written);
+    p.round = tool_alloc(count, sizeof *p.round);
+    p.named = tool_alloc(count, sizeof *p.named);
+    p.base = tool_alloc(m->block_count, sizeof *p.base);
+    for (size_t b = 0; b < m->block_count; b++) {
+        p.base[b] = linears;
+        linears += m->blocks[b].linears;
+    }
+    p.linear = tool_alloc(linears, sizeof *p.linear);
+    memset(&cursor, 0, sizeof cursor);
+    while (cq_model_part(m, plan, &cursor, &one)) add_part(&p, t, first, &one);
+    for (size_t i = 0; hf && i < t->weights.count; i++)
+        if (!first[i]) add_other(&p, t, first, &t->weights.list[i]);
+    free(first);
+    if (p.left_out)
+        tool_note("%s: %zu tensors of its front end are left out; a .cq file holds the text model", t->path,
+                  p.left_out);
     return p;
 }
 
+/* The part of a linear; NULL if another block came with the same tensor. */
+static const cq_part *part_of(const parts *p, const cq_model *m, const cq_block *b, const cq_linear *l) {
+    size_t i = p->linear[p->base[b - m->blocks] + (size_t)(l - b->lin)];
+    return i ? &p->part[i - 1] : NULL;
+}
+
+/* How the tensor of a part is stored. Carried tensors stay as they are. */
 static void store_as(parts *p, size_t i, cq_format format, cq_layout layout, size_t group_size, bool asym) {
+    const cq_part *part = &p->part[i];
+    cq_named *n = &p->named[p->tensor[i]];
+    size_t rows = 1, cols = n->ndim ? (size_t)n->shape[n->ndim - 1] : 1;
     cq_error err;
-    cq_named *n = &p->named[i];
-    tool_check(cq_tensor_init(&n->t, format, layout, p->part[i].rows, p->part[i].cols, group_size, asym, &err), NULL,
-               &err);
+    if (part->kind == CQ_PART_CARRIED) return;
+    for (size_t d = 0; d + 1 < n->ndim; d++) rows *= (size_t)n->shape[d];
+    tool_check(cq_tensor_init(&n->t, format, layout, rows, cols, group_size, asym, &err), part->name, &err);
     n->dtype = (uint8_t)(layout == CQ_PANELS ? CQ_DTYPE_PACKED
                          : format == CQ_F32  ? CQ_DTYPE_F32
                          : format == CQ_F16  ? CQ_DTYPE_F16
@@ -46,103 +167,156 @@ static void store_as(parts *p, size_t i, cq_format format, cq_layout layout, siz
 }
 
 /* the float format in which the checkpoint stores this tensor; quantised ones and new ones: `otherwise` */
-static cq_format stored_format(const tool_model *t, const cq_part *part, cq_format otherwise) {
-    const cq_named *n = cq_weights_find(&t->weights, part->name, part->name_len);
+static cq_format stored_format(const cq_part *part, cq_format otherwise) {
+    const cq_named *n = part->stored;
     return n && n->t.data && !cq_format_is_int(n->t.format) ? n->t.format : otherwise;
 }
 
 /* ===================================================================================================================
-   Outputs: a .cq file, or model.safetensors in a directory. Tensors are written in the order of the list.
+   [OUTPUTS]  a .cq file, or model.safetensors in a directory; tensors are written at their places, in any order
    ================================================================================================================== */
 typedef struct writer {
     tool_out *out;
+    const char *path; /* for errors */
     bool cq;
-    const parts *p;
+    parts *p;
     cq_file_layout layout;
-    uint64_t *offset; /* safetensors: (count + 1) */
-    uint64_t at;      /* bytes written so far, from the start of the file */
-    cq_checksum sum;
+    uint64_t *offset; /* safetensors: (tensors + 1) */
     uint64_t section_bytes[CQ_SECTION_COUNT];
     cq_arena arena;
-    size_t next; /* part to be written next */
 } writer;
 
-static void put(writer *w, const void *bytes, size_t n) {
+static void put_at(writer *w, uint64_t offset, const void *bytes, size_t n) {
+    tool_seek(w->out, offset);
     tool_write(w->out, bytes, n);
-    if (w->cq) cq_checksum_add(&w->sum, bytes, n);
-    w->at += n;
-}
-static void pad_to(writer *w, uint64_t offset) {
-    static const unsigned char zeros[64];
-    while (w->at < offset) put(w, zeros, offset - w->at < 64 ? (size_t)(offset - w->at) : 64);
 }
 
-static void plan_file(writer *w, const char *path) {
+static void plan_file(writer *w) {
     cq_error err;
     cq_arena dry = cq_arena_over(NULL, 0);
-    tool_check(cq_file_plan(&w->layout, w->p->named, w->p->count, w->section_bytes, &dry, &err), path, &err);
+    tool_check(cq_file_plan(&w->layout, w->p->named, w->p->tensors, w->section_bytes, &dry, &err), w->path, &err);
     free(w->arena.base);
     w->arena = tool_arena(dry.used);
-    tool_check(cq_file_plan(&w->layout, w->p->named, w->p->count, w->section_bytes, &w->arena, &err), path, &err);
+    tool_check(cq_file_plan(&w->layout, w->p->named, w->p->tensors, w->section_bytes, &w->arena, &err), w->path, &err);
 }
 
-static writer *write_cq(const char *path, const parts *p, const char *config, size_t config_len, cq_bytes tokenizer) {
+static writer *write_cq(const char *path, parts *p, tool_model *t, const char *config, size_t config_len) {
     writer *w = tool_alloc(1, sizeof *w);
+    bool text = tool_model_tokenizer(t, false) != NULL;
+    size_t n = cq_arch_print(&t->m.arch, NULL, 0); /* the file is read without the table of descriptions as well */
+    char *description = tool_alloc(n, 1);
+    cq_arch_print(&t->m.arch, description, n);
     w->cq = true;
+    w->path = path;
     w->p = p;
     w->section_bytes[CQ_SECTION_CONFIG] = config_len;
-    w->section_bytes[CQ_SECTION_TOKENIZER] = tokenizer.size;
-    plan_file(w, path);
+    w->section_bytes[CQ_SECTION_DESCRIPTION] = n;
+    w->section_bytes[CQ_SECTION_TOKENIZER] = text ? t->blob_bytes : 0;
+    plan_file(w);
     w->out = tool_create(path);
-    tool_seek(w->out, w->layout.head_bytes);
-    w->at = w->layout.head_bytes;
-    cq_checksum_start(&w->sum);
-    pad_to(w, w->layout.section_offset[CQ_SECTION_CONFIG]);
-    put(w, config, config_len);
-    if (tokenizer.size) {
-        pad_to(w, w->layout.section_offset[CQ_SECTION_TOKENIZER]);
-        put(w, tokenizer.data, tokenizer.size);
-    }
+    if (!w->out->temp) tool_fail(path, "must be a regular file: tensors are written in any order");
+    put_at(w, w->layout.section_offset[CQ_SECTION_CONFIG], config, config_len);
+    put_at(w, w->layout.section_offset[CQ_SECTION_DESCRIPTION], description, n);
+    free(description);
+    if (text) put_at(w, w->layout.section_offset[CQ_SECTION_TOKENIZER], t->tok.blob, t->blob_bytes);
     return w;
 }
 
-static writer *write_safetensors(const char *path, const parts *p) {
+/* "[1280, 3, 2, 14, 14]": the shape of a tensor as its shard's header has it, for what has more than four dimensions */
+static char *shape_text(const tool_model *t, const cq_named *n) {
+    const tool_file *f = &t->shards[n->file];
+    size_t len = 0;
+    cq_json j;
+    cq_error err;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    for (size_t i = 8; i-- > 0;) len = len << 8 | f->data[i];
+    tool_check(cq_json_parse(&j, (const char *)f->data + 8, len, &arena, &err), f->path, &err);
+    arena = tool_arena(arena.used);
+    tool_check(cq_json_parse(&j, (const char *)f->data + 8, len, &arena, &err), f->path, &err);
+    const cq_json_node *shape = &j.nodes[cq_json_find(&j, cq_json_find_n(&j, 0, n->name, n->name_len), "shape")];
+    char *text = tool_format("%.*s", (int)(shape->end - shape->begin), j.text + shape->begin);
+    free(arena.base);
+    return text;
+}
+
+/* The header's text with the whole shapes of tensors that have more than four dimensions. */
+static char *whole_shapes(char *text, const writer *w, const tool_model *t, uint64_t data) {
+    for (size_t i = 0; i < w->p->count; i++) {
+        const cq_named *s = w->p->part[i].stored;
+        uint64_t at = w->offset[w->p->tensor[i]] - data, end = w->offset[w->p->tensor[i] + 1] - data;
+        if (!s || s->ndim <= 4 || at == end) continue;
+        char *extent = tool_format(",\"data_offsets\":[%llu,%llu]", (unsigned long long)at, (unsigned long long)end);
+        char *shape = shape_text(t, s), *after = strstr(text, extent), *before = after;
+        while (*before != '[') before--;
+        char *longer = tool_format("%.*s%s%s", (int)(before - text), text, shape, after);
+        free(extent);
+        free(shape);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static writer *write_safetensors(const char *path, parts *p, const tool_model *t) {
     writer *w = tool_alloc(1, sizeof *w);
     cq_error err;
     size_t need;
+    w->path = path;
     w->p = p;
-    w->offset = tool_alloc(p->count + 1, sizeof(uint64_t));
-    tool_check(cq_safetensors_header(p->named, p->count, NULL, 0, &need, NULL, &err), path, &err);
-    unsigned char *head = tool_alloc(need, 1);
-    tool_check(cq_safetensors_header(p->named, p->count, head, need, &need, w->offset, &err), path, &err);
+    w->offset = tool_alloc(p->tensors + 1, sizeof(uint64_t));
+    tool_check(cq_safetensors_header(p->named, p->tensors, NULL, 0, &need, NULL, &err), path, &err);
+    char *head = tool_alloc(need + 1, 1);
+    tool_check(cq_safetensors_header(p->named, p->tensors, (unsigned char *)head, need, &need, w->offset, &err), path,
+               &err);
+    char *text = whole_shapes(tool_format("%s", head + 8), w, t, need);
+    size_t len = strlen(text), padded = (len + 7) / 8 * 8, moved = padded + 8 - need;
+    unsigned char length[8];
+    for (size_t i = 0; i <= p->tensors; i++) w->offset[i] += moved;
+    for (size_t i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)padded >> 8 * i);
     w->out = tool_create(path);
-    put(w, head, need);
+    tool_write(w->out, length, sizeof length);
+    tool_print(w->out, "%s%*s", text, (int)(padded - len), "");
+    free(text);
     free(head);
     return w;
 }
 
-static void begin_part(writer *w) {
-    pad_to(w, w->cq ? w->layout.offset[w->next] : w->offset[w->next]);
-    w->next++;
+/* Everything behind the head, as it now stands in the file, in order; what was not written is zero. */
+static uint64_t sum_of_data(writer *w) {
+    enum { PIECE = 1 << 20 };
+    unsigned char *bytes = tool_alloc(PIECE, 1);
+    cq_checksum sum;
+    cq_checksum_start(&sum);
+    for (uint64_t at = w->layout.head_bytes; at < w->layout.file_bytes; at += PIECE) {
+        size_t n = w->layout.file_bytes - at < PIECE ? (size_t)(w->layout.file_bytes - at) : PIECE;
+        tool_read_back(w->out, at, bytes, n);
+        cq_checksum_add(&sum, bytes, n);
+    }
+    free(bytes);
+    return cq_checksum_value(&sum);
+}
+
+static void finish_cq(writer *w, const char *provenance) {
+    static const unsigned char zeros[64];
+    size_t len = strlen(provenance);
+    w->section_bytes[CQ_SECTION_PROVENANCE] = len;
+    plan_file(w);
+    uint64_t end = w->layout.section_offset[CQ_SECTION_PROVENANCE];
+    put_at(w, end, provenance, len);
+    tool_write(w->out, zeros, (size_t)(w->layout.file_bytes - end - len));
+    unsigned char *head = tool_alloc((size_t)w->layout.head_bytes, 1);
+    cq_file_header(&w->layout, sum_of_data(w), head);
+    put_at(w, 0, head, (size_t)w->layout.head_bytes);
+    free(head);
 }
 
 /* bytes of the finished file */
-static uint64_t finish(writer *w, const char *path, const char *provenance) {
-    uint64_t bytes = w->cq ? 0 : w->offset[w->p->count];
-    if (w->cq) {
-        size_t len = strlen(provenance);
-        w->section_bytes[CQ_SECTION_PROVENANCE] = len;
-        plan_file(w, path);
-        pad_to(w, w->layout.section_offset[CQ_SECTION_PROVENANCE]);
-        put(w, provenance, len);
-        pad_to(w, w->layout.file_bytes);
-        bytes = w->layout.file_bytes;
-        unsigned char *head = tool_alloc((size_t)w->layout.head_bytes, 1);
-        cq_file_header(&w->layout, cq_checksum_value(&w->sum), head);
-        tool_seek(w->out, 0);
-        tool_write(w->out, head, (size_t)w->layout.head_bytes);
-        free(head);
-    }
+static uint64_t finish(writer *w, const char *provenance) {
+    for (size_t i = 0; i < w->p->count; i++)
+        if (!w->p->written[i])
+            tool_fail(w->path, "a mistake in cquant itself: '%s' was not written", w->p->part[i].name);
+    if (w->cq) finish_cq(w, provenance);
+    uint64_t bytes = w->cq ? w->layout.file_bytes : w->offset[w->p->tensors];
     tool_close(w->out);
     free(w->arena.base);
     free(w->offset);
@@ -150,73 +324,178 @@ static uint64_t finish(writer *w, const char *path, const char *provenance) {
     return bytes;
 }
 
-/* floats of a part, in the format of the output; rows a multiple of 16 but at the end */
-static void put_floats(writer *w, const cq_tensor *t, const float *x, size_t rows) {
-    cq_tensor piece;
+/* where the bytes of a part begin */
+static uint64_t place_of(const writer *w, size_t i) {
+    const cq_part *part = &w->p->part[i];
+    const cq_named *n = &w->p->named[w->p->tensor[i]];
+    if (w->cq) return w->layout.offset[w->p->tensor[i]];
+    return w->offset[w->p->tensor[i]] + (uint64_t)part->slice * (n->t.bytes / part->slices);
+}
+
+/* (rows, cols) to (cols, rows), a new array */
+static float *transposed(const float *x, size_t rows, size_t cols) {
+    float *y = tool_alloc(rows * cols, sizeof *y);
+    for (size_t c = 0; c < cols; c++)
+        for (size_t r = 0; r < rows; r++) y[c * rows + r] = x[r * cols + c];
+    return y;
+}
+
+/* x (rows, cols) becomes what codes like those of `as` stand for. */
+static void round_floats(const cq_tensor *as, float *x, size_t rows, size_t cols) {
+    cq_tensor codes;
     cq_error err;
-    tool_check(cq_tensor_init(&piece, t->format, t->layout, rows, t->cols, t->group_size, t->asym, &err), NULL, &err);
-    unsigned char *bytes = tool_alloc(piece.bytes + 1, 1);
-    cq_status st = cq_quantize_rtn(&piece, bytes, x, t->cols, &err);
-    if (st)
-        tool_fail(NULL, "tensor %.*s: %s", (int)w->p->named[w->next - 1].name_len, w->p->named[w->next - 1].name,
-                  err.what);
-    put(w, bytes, piece.bytes);
+    tool_check(cq_tensor_init(&codes, as->format, as->layout, rows, cols, as->group_size, as->asym, &err), NULL, &err);
+    unsigned char *bytes = tool_alloc(codes.bytes, 1);
+    tool_check(cq_quantize_rtn(&codes, bytes, x, cols, &err), NULL, &err);
+    codes.data = bytes;
+    for (size_t r = 0; r < rows; r++) cq_tensor_row(&codes, r, x + r * cols);
     free(bytes);
 }
 
-/* one whole part, rotated and rounded to the format of the output, in pieces where that is possible */
-static void write_part(writer *w, const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan) {
-    const cq_part *part = &w->p->part[w->next];
-    const cq_tensor *to = &w->p->named[w->next].t;
-    bool by_rows = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD;
-    size_t step = by_rows ? 256 : part->rows;
-    float *x = tool_alloc((step < part->rows ? step : part->rows) * part->cols, sizeof(float));
+/* Rows of a part, in the format of the output, at *place, which is moved on; rows a multiple of 16 but at
+   the end. A transposed part is given whole. */
+static void put_floats(writer *w, size_t i, const float *x, size_t rows, uint64_t *place) {
+    const cq_part *part = &w->p->part[i];
+    const cq_tensor *to = &w->p->named[w->p->tensor[i]].t;
+    bool turn = !w->cq && part->swapped;
+    size_t cols = part->cols, r = turn ? cols : rows, c = turn ? rows : cols;
+    float *turned = turn ? transposed(x, rows, cols) : NULL;
+    cq_tensor piece;
     cq_error err;
-    begin_part(w);
+    tool_check(cq_tensor_init(&piece, to->format, to->layout, r, c, to->group_size, to->asym, &err), part->name, &err);
+    unsigned char *bytes = tool_alloc(piece.bytes + 1, 1);
+    if (cq_quantize_rtn(&piece, bytes, turn ? turned : x, c, &err))
+        tool_fail(NULL, "tensor %s: %s", part->name, err.what);
+    put_at(w, *place, bytes, piece.bytes);
+    *place += piece.bytes;
+    free(bytes);
+    free(turned);
+}
+
+/* one whole part, rotated and rounded to the format of the output, in pieces where that is possible */
+static void write_part(writer *w, size_t i, const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan) {
+    const cq_part *part = &w->p->part[i];
+    bool by_rows = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD ||
+                   part->kind == CQ_PART_POSITION || part->kind == CQ_PART_SIDE;
+    uint64_t place = place_of(w, i);
+    size_t step = by_rows ? 256 : part->rows;
+    cq_error err;
+    w->p->written[i] = true;
+    if (part->kind == CQ_PART_CARRIED) {
+        put_at(w, place, part->stored->data, (size_t)part->stored->bytes);
+        return;
+    }
+    float *x = tool_alloc((step < part->rows ? step : part->rows) * part->cols, sizeof(float));
     for (size_t row = 0; row < part->rows; row += step) {
         size_t n = step < part->rows - row ? step : part->rows - row;
         tool_model_check(t, cq_part_read(ctx, &t->m, plan, part, row, n, x, &err), &err);
-        put_floats(w, to, x, n);
+        if (w->p->round[i].rows) round_floats(&w->p->round[i], x, n, part->cols);
+        put_floats(w, i, x, n, &place);
     }
     free(x);
 }
 
 /* ===================================================================================================================
-   config.json with a few keys changed: the text is kept, only the values are replaced
+   [CONFIG]  config.json with a few keys changed: the text is kept, only the values are replaced
    ================================================================================================================== */
-static char *config_set(char *text, const char *key, const char *value) {
-    cq_arena dry = cq_arena_over(NULL, 0), arena;
+static cq_json parse_text(const char *text) {
+    cq_arena arena = cq_arena_over(NULL, 0);
     cq_json j;
     cq_error err;
-    size_t len = strlen(text);
-    tool_check(cq_json_parse(&j, text, len, &dry, &err), "config.json", &err);
-    arena = tool_arena(dry.used);
-    tool_check(cq_json_parse(&j, text, len, &arena, &err), "config.json", &err);
-    uint32_t node = cq_json_find(&j, 0, key);
+    tool_check(cq_json_parse(&j, text, strlen(text), &arena, &err), "config.json", &err);
+    arena = tool_arena(arena.used); /* a few kilobytes, until the tool ends */
+    tool_check(cq_json_parse(&j, text, strlen(text), &arena, &err), "config.json", &err);
+    return j;
+}
+
+/* Sets a key of the whole (object NULL) or of the object under that path. add: if it is not there, too. */
+static char *config_set(char *text, const char *object, const char *key, const char *value, bool add) {
+    cq_json j = parse_text(text);
+    uint32_t parent = object ? cq_json_path(&j, 0, object) : 0;
+    uint32_t node = object && !parent ? 0 : cq_json_find(&j, parent, key);
     char *out;
     if (node) {
         uint32_t begin = j.nodes[node].begin, end = j.nodes[node].end;
         if (cq_json_kind(&j, node) == CQ_JSON_STRING) begin--, end++; /* with its quotes */
         out = tool_format("%.*s%s%s", (int)begin, text, value, text + end);
-    } else {
-        uint32_t begin = j.nodes[0].begin + 1; /* after the brace */
-        out = tool_format("%.*s\n  \"%s\": %s%s%s", (int)begin, text, key, value, j.nodes[0].count ? "," : "",
+    } else if (add && (!object || parent)) {
+        uint32_t begin = j.nodes[parent].begin + 1; /* after the brace */
+        out = tool_format("%.*s\n  \"%s\": %s%s%s", (int)begin, text, key, value, j.nodes[parent].count ? "," : "",
                           text + begin);
+    } else {
+        return text;
     }
-    free(arena.base);
     free(text);
     return out;
+}
+
+static bool config_has(const char *text, const char *object, const char *key) {
+    cq_json j = parse_text(text);
+    uint32_t parent = object ? cq_json_path(&j, 0, object) : 0;
+    return (!object || parent) && cq_json_find(&j, parent, key) != 0;
+}
+
+/* The object of config.json about the text model, if that is not the whole. */
+static char *text_object(const tool_model *t) {
+    const cq_str *list = &t->m.arch.config;
+    for (size_t at = 0; t->m.text_config && at < list->n;) {
+        size_t end = at;
+        while (end < list->n && list->p[end] != ' ') end++;
+        char *name = tool_format("%.*s", (int)(end - at), list->p + at);
+        if (end > at && cq_json_path(&t->m.config, 0, name) == t->m.text_config) return name;
+        free(name);
+        at = end + 1;
+    }
+    return NULL;
 }
 
 static char *config_text(const tool_model *t) {
     return tool_format("%.*s", (int)t->config.size, (const char *)t->config.data);
 }
 
+/* The head has become a tensor of its own: every key that the description's `tie` asks for says so. */
+static char *config_untied(char *text, const tool_model *t) {
+    const cq_str *tie = &t->m.arch.tie;
+    char *object = text_object(t), *first = NULL;
+    bool there = false;
+    if (tie->n == 6 && !memcmp(tie->p, "absent", 6)) return text; /* then it is enough that the tensor is there */
+    for (size_t at = 0; at < tie->n;) {
+        size_t end = at;
+        while (end < tie->n && ((tie->p[end] >= 'a' && tie->p[end] <= 'z') || tie->p[end] == '_')) end++;
+        bool alone = end > at && (end == tie->n || tie->p[end] == '/' || tie->p[end] == '|');
+        char *key = tool_format("%.*s", (int)(end - at), tie->p + at);
+        if (alone && strcmp(key, "true") && strcmp(key, "false") && strcmp(key, "null")) {
+            there = there || config_has(text, NULL, key) || (object && config_has(text, object, key));
+            text = config_set(text, NULL, key, "false", false);
+            if (object) text = config_set(text, object, key, "false", false);
+            if (!first) first = tool_format("%s", key);
+        }
+        free(key);
+        at = end < tie->n && end > at && tie->p[end] == '(' ? tie->n : end + 1;
+    }
+    if (!there) text = config_set(text, NULL, first ? first : "tie_word_embeddings", "false", true);
+    free(first);
+    free(object);
+    return text;
+}
+
+/* of the tensors, as torch names it: "\"float32\"" */
+static char *config_dtype(char *text, const tool_model *t, const char *name) {
+    static const char *const keys[] = {"torch_dtype", "dtype"};
+    char *object = text_object(t);
+    bool old = config_has(text, NULL, keys[0]);
+    text = config_set(text, NULL, keys[old ? 0 : 1], name, true);
+    for (size_t i = 0; object && i < 2; i++) text = config_set(text, object, keys[i], name, false);
+    free(object);
+    return text;
+}
+
 static void copy_companions(const tool_dir *dir, const tool_model *t) {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
-                                        "special_tokens_map.json", "added_tokens.json", "generation_config.json",
-                                        "chat_template.jinja", "configuration_dream.py", "modeling_dream.py",
-                                        "generation_utils.py", "tokenization_dream.py"};
+    static const char *const names[] = {
+        "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model",
+        "special_tokens_map.json", "added_tokens.json", "generation_config.json", "chat_template.jinja",
+        "chat_template.json", "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json",
+        "configuration_dream.py", "modeling_dream.py", "generation_utils.py", "tokenization_dream.py"};
     for (size_t i = 0; !t->is_file && i < sizeof names / sizeof *names; i++) tool_dir_copy(dir, t->path, names[i]);
 }
 
@@ -226,17 +505,21 @@ static void write_text(const tool_dir *dir, const char *name, const char *text) 
     tool_close(out);
 }
 
+/* ===================================================================================================================
+   [ROTATIONS]
+   ================================================================================================================== */
 /* The rotation that --config or --rotate names. Memory stays until the tool ends. */
 static void rotation_plan(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *config) {
     cq_arena dry = cq_arena_over(NULL, 0), arena;
     cq_error err;
-    /* transformer_universal means R1 on the residual stream and R2 on the heads: on every architecture that is described
-       today that is what is derived */
+    /* transformer_universal means R1 on the residual stream and R2 on the heads: that is what is derived */
     if (strcmp(config, "auto") != 0 && strcmp(config, "transformer_universal") != 0)
         tool_fail(config, "this rotation is not in this version; it knows auto and transformer_universal");
-    tool_model_check(t, cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &dry, &err), &err);
+    if (cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &dry, &err) != CQ_OK) tool_fail_error(t->path, &err);
     arena = tool_arena(dry.used);
-    tool_model_check(t, cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &arena, &err), &err);
+    if (cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &arena, &err) != CQ_OK) tool_fail_error(t->path, &err);
+    if (!plan->r1_on) tool_note("%s: the residual stream is not rotated: %s", t->path, plan->why);
+    if (!plan->r2_count) tool_note("%s: the values of the heads are not rotated", t->path);
 }
 
 static const char *mode_name(const cq_rotation *r) {
@@ -244,32 +527,53 @@ static const char *mode_name(const cq_rotation *r) {
            : r->mode == CQ_ROTATE_ORTHOGONAL ? "orthogonal"
                                              : "base_hadamard";
 }
-static void report_rotations(const cq_rotate_plan *plan) {
+static void report_rotation(const char *name, const cq_rotation *r, size_t blocks) {
+    json_open(NULL, '{');
+    json_text("name", name);
+    json_int("dim", (int64_t)r->n);
+    json_text("mode", mode_name(r));
+    json_bool("per_layer", blocks != 0);
+    if (blocks) json_int("blocks", (int64_t)blocks);
+    json_close();
+    tool_say("rotation %s: %s of order %zu", name, mode_name(r), r->n);
+    if (blocks) tool_say(", one a layer in %zu", blocks);
+    tool_say("\n");
+}
+/* What was applied; R2 of one order counts as one. */
+static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
     json_open("rotations", '[');
-    for (int i = 0; i < 2; i++) {
-        const cq_rotation *r = i ? &plan->r2[0] : &plan->r1;
-        json_open(NULL, '{');
-        json_text("name", i ? "r2" : "r1");
-        json_int("dim", (int64_t)r->n);
-        json_text("mode", mode_name(r));
-        json_bool("per_layer", i != 0);
-        json_close();
-        tool_say("rotation %s: %s of order %zu%s\n", i ? "r2" : "r1", mode_name(r), r->n, i ? ", one a layer" : "");
+    if (plan->r1_on) report_rotation("r1", &plan->r1, 0);
+    for (size_t b = 0; b < m->block_count; b++) {
+        const cq_rotation *r = &plan->r2[b];
+        size_t same = 0;
+        bool first = r->n != 0;
+        for (size_t k = 0; k < m->block_count; k++) {
+            same += plan->r2[k].n == r->n;
+            first = first && (k >= b || plan->r2[k].n != r->n);
+        }
+        if (first) report_rotation("r2", r, same);
     }
     json_close();
+    if (plan->r1_on) return;
+    json_null("r1");
+    json_text("why", plan->why);
+    tool_say("no rotation of the residual stream: %s\n", plan->why);
 }
 
 /* ===================================================================================================================
-   rotate
+   [ROTATE]
    ================================================================================================================== */
-/* Largest difference of the logits of two models on 64 random tokens, and the deviation of the first's. */
+/* Largest difference of the logits of two models on random tokens, 64 or as many as they take, and the deviation of
+   the first's. */
 static double logit_error(const cq_context *ctx, const tool_model *a, const tool_model *b, double *deviation) {
     enum { TOKENS = 64 };
     int32_t ids[TOKENS];
-    size_t vocab = a->m.vocab, total = TOKENS * vocab;
+    size_t longest = a->m.longest ? a->m.longest : a->m.context;
+    size_t tokens = longest && longest < TOKENS ? longest : TOKENS;
+    size_t vocab = a->m.vocab, total = tokens * vocab;
     float *out[2];
     double worst = 0, sum = 0, square = 0;
-    for (size_t i = 0; i < TOKENS; i++) ids[i] = (int32_t)(cq_random(tool.seed, 1u << 20, i) % vocab);
+    for (size_t i = 0; i < tokens; i++) ids[i] = (int32_t)(cq_random(tool.seed, 1u << 20, i) % vocab);
     for (int i = 0; i < 2; i++) {
         const tool_model *t = i ? b : a;
         cq_session s;
@@ -279,13 +583,13 @@ static double logit_error(const cq_context *ctx, const tool_model *a, const tool
         void *base;
         memset(&desc, 0, sizeof desc);
         memset(&in, 0, sizeof in);
-        desc.max_tokens = TOKENS;
+        desc.max_tokens = tokens;
         tool_session(&s, ctx, t, &desc, &base);
         in.ids = ids;
-        in.n = TOKENS;
+        in.n = tokens;
         out[i] = tool_alloc(total, sizeof(float));
         tool_model_check(t, cq_forward(&s, &in, &err), &err);
-        cq_logits(&s, NULL, TOKENS, out[i]);
+        cq_logits(&s, NULL, tokens, out[i]);
         free(base);
     }
     for (size_t i = 0; i < total; i++) {
@@ -300,8 +604,22 @@ static double logit_error(const cq_context *ctx, const tool_model *a, const tool
     return worst;
 }
 
+/* With --verify: opens what was written, as anybody would, and compares. */
+static void verify_rotated(const cq_context *ctx, const tool_model *t, const char *dir, const char *target,
+                           const parts *p, double *error, double *deviation) {
+    tool_model rotated;
+    bool exact = true;
+    tool_model_open_like(&rotated, dir, t);
+    *error = logit_error(ctx, t, &rotated, deviation);
+    for (size_t i = 0; i < p->count; i++)
+        exact = exact && (p->part[i].kind == CQ_PART_CARRIED || p->named[p->tensor[i]].t.format == CQ_F32);
+    if (exact && !(*error <= 1e-4 * *deviation))
+        tool_fail(target, "the rotated model's logits differ by %.3g, more than 1e-4 of their standard deviation %.3g",
+                  *error, *deviation);
+}
+
 static void run_rotate(void) {
-    tool_model t, rotated;
+    tool_model t;
     cq_context ctx;
     cq_rotate_plan plan;
     double start = tool_seconds(), deviation = 0, error = 0;
@@ -310,110 +628,132 @@ static void run_rotate(void) {
     tool_model_open(&t, tool.args[0]);
     tool_dir *dir = tool_dir_create(target);
     rotation_plan(&plan, &ctx, &t, tool_text("config", "auto"));
-    parts p = parts_of(&t.m, &plan);
+    parts p = parts_of(&t, &plan, true);
     for (size_t i = 0; i < p.count; i++) {
         cq_format embed = cq_format_is_int(t.m.embed.format) ? CQ_F32 : t.m.embed.format;
-        cq_format f = stored_format(&t, &p.part[i], embed);
+        cq_format f = stored_format(&p.part[i], embed);
         if (dtype) f = !strcmp(dtype, "fp32") ? CQ_F32 : !strcmp(dtype, "fp16") ? CQ_F16 : CQ_BF16;
         store_as(&p, i, f, CQ_ROWS, 0, false);
     }
-    writer *w = write_safetensors(tool_dir_file(dir, "model.safetensors"), &p);
+    writer *w = write_safetensors(tool_dir_file(dir, "model.safetensors"), &p, &t);
     for (size_t i = 0; i < p.count; i++) {
-        write_part(w, &ctx, &t, &plan);
+        write_part(w, i, &ctx, &t, &plan);
         tool_progress("rotating", i + 1, p.count);
     }
-    finish(w, target, NULL);
+    finish(w, NULL);
     char *config = config_text(&t);
-    if (t.m.tied) config = config_set(config, "tie_word_embeddings", "false");
-    if (dtype) {
-        const char *name = !strcmp(dtype, "fp32")   ? "\"float32\""
-                           : !strcmp(dtype, "fp16") ? "\"float16\""
-                                                    : "\"bfloat16\"";
-        config = config_set(config, strstr(config, "\"torch_dtype\"") ? "torch_dtype" : "dtype", name);
-    }
+    if (t.m.tied && plan.r1_on) config = config_untied(config, &t);
+    if (dtype)
+        config = config_dtype(config, &t, !strcmp(dtype, "fp32")   ? "\"float32\""
+                                          : !strcmp(dtype, "fp16") ? "\"float16\""
+                                                                   : "\"bfloat16\"");
     write_text(dir, "config.json", config);
     copy_companions(dir, &t);
-    if (tool_has("verify")) {
-        bool exact = true;
-        tool_model_open(&rotated, dir->temp);
-        error = logit_error(&ctx, &t, &rotated, &deviation);
-        for (size_t i = 0; i < p.count; i++) exact = exact && p.named[i].t.format == CQ_F32;
-        if (exact && !(error <= 1e-4 * deviation))
-            tool_fail(target,
-                      "the rotated model's logits differ by %.3g, more than 1e-4 of their standard deviation %.3g",
-                      error, deviation);
-    }
+    if (tool_has("verify")) verify_rotated(&ctx, &t, dir->temp, target, &p, &error, &deviation);
     tool_dir_close(dir);
-    report_rotations(&plan);
+    report_rotations(&plan, &t.m);
     if (tool_has("verify")) {
         json_real("max_logit_error", error);
         json_real("logit_deviation", deviation);
         tool_say("largest change of a logit: %.3g (standard deviation of the logits %.3g)\n", error, deviation);
     }
     json_real("seconds", tool_seconds() - start);
-    tool_say("%s: %zu tensors in %.1f s\n", target, p.count, tool_seconds() - start);
+    tool_say("%s: %zu tensors in %.1f s\n", target, p.tensors, tool_seconds() - start);
 }
 
 /* ===================================================================================================================
-   quantize
+   [QUANTIZE]
    ================================================================================================================== */
+/* A text that grows. */
+typedef struct text {
+    char *p;
+    size_t n, room;
+} text;
+static void text_add(text *s, char *piece) { /* frees the piece */
+    size_t n = strlen(piece);
+    if (s->room - s->n <= n) {
+        s->room = 2 * (s->room + n + 1);
+        s->p = realloc(s->p, s->room);
+        if (!s->p) tool_fail(NULL, "out of memory: %zu bytes are needed", s->room);
+    }
+    memcpy(s->p + s->n, piece, n + 1);
+    s->n += n;
+    free(piece);
+}
+
 typedef struct quantize_job {
     const tool_model *t;
     const cq_context *ctx;
     const cq_rotate_plan *plan;
     writer *w;
     parts *p;
+    const char **kept; /* (parts) why it stays in high precision; NULL: it does not */
+    bool *starved;     /* (parts) */
     double mark;
-    char *provenance;
+    text provenance;
     double loss;
-    size_t modules;
+    size_t modules, calibrated;
 } quantize_job;
+
+static cq_format int_format(unsigned bits) {
+    return bits == 2 ? CQ_INT2 : bits == 3 ? CQ_INT3 : bits == 8 ? CQ_INT8 : CQ_INT4;
+}
+
+static const char *format_of(const cq_module *module, const cq_tensor *to) {
+    unsigned bits = module->codes ? module->desc->bits : 0;
+    return cq_format_name(!bits ? to->format : int_format(bits));
+}
 
 static void note_module(quantize_job *job, const cq_module *module, const char *format) {
     const cq_gptq_desc *d = module->desc;
+    const cq_gptq_report *r = &module->report;
     double now = tool_seconds();
+    char name[256];
+    cq_module_name(&job->t->m, module->block, module->linear, name, sizeof name);
     json_open(NULL, '{');
-    json_text("name", module->part.name);
+    json_text("name", name);
     json_text("format", format);
-    json_int("bits", d ? (int64_t)d->bits : 32);
-    json_int("group_size", d && d->group_size ? (int64_t)d->group_size : -1);
-    json_real("loss", module->report.loss);
-    json_real("rtn_loss", module->report.rtn_loss);
-    json_real("damp", (double)module->report.damp);
+    json_int("bits", module->codes ? (int64_t)d->bits : 32);
+    json_int("group_size", module->codes && d->group_size ? (int64_t)d->group_size : -1);
+    json_real("loss", r->loss);
+    json_real("rtn_loss", r->rtn_loss);
+    json_real("damp", (double)r->damp);
     json_int("tokens", (int64_t)module->tokens);
     json_real("seconds", now - job->mark);
     json_close();
-    if (module->tokens)
-        tool_say("%-44s %-5s loss %.3e   to nearest %.3e   %6.2f s\n", module->part.name, format, module->report.loss,
-                 module->report.rtn_loss, now - job->mark);
-    else tool_say("%-44s %-5s |W - Q|^2 / |W|^2 %.3e\n", module->part.name, format, module->report.loss);
-    char *text = tool_format("%s%s{\"name\":\"%s\",\"format\":\"%s\",\"loss\":%.6e,\"rtn_loss\":%.6e}", job->provenance,
-                             job->modules ? "," : "", module->part.name, format, module->report.loss,
-                             module->report.rtn_loss);
-    free(job->provenance);
-    job->provenance = text;
+    if (!module->codes) tool_say("%-44s %-5s as it is\n", name, format);
+    else if (module->tokens && !module->starved)
+        tool_say("%-44s %-5s loss %.3e   to nearest %.3e   %6.2f s\n", name, format, r->loss, r->rtn_loss,
+                 now - job->mark);
+    else
+        tool_say("%-44s %-5s |W - Q|^2 / |W|^2 %.3e%s\n", name, format, r->loss, module->starved ? " (starved)" : "");
+    text_add(&job->provenance, tool_format("%s{\"name\":\"%s\",\"format\":\"%s\",\"loss\":%.6e,\"rtn_loss\":%.6e}",
+                                           job->modules ? "," : "", name, format, r->loss, r->rtn_loss));
     job->modules++;
-    job->loss += module->report.loss;
+    if (module->codes && !module->starved) {
+        job->loss += r->loss;
+        job->calibrated++;
+    }
     job->mark = now;
 }
 
 static bool emit_module(void *user, const cq_module *module) {
     quantize_job *job = user;
-    const cq_part *part;
-    for (;; write_part(job->w, job->ctx, job->t, job->plan)) { /* norms and biases before it */
-        part = &job->p->part[job->w->next];
-        if (part->kind == CQ_PART_LINEAR && part->block == module->part.block && part->role == module->part.role) break;
+    const cq_part *part = part_of(job->p, &job->t->m, module->block, module->linear);
+    if (!part) tool_fail(job->t->path, "two blocks share a linear, which this version cannot quantise");
+    size_t i = (size_t)(part - job->p->part);
+    const cq_tensor *to = &job->p->named[job->p->tensor[i]].t;
+    uint64_t place = place_of(job->w, i);
+    if (cq_format_is_int(to->format)) {
+        if (!module->tensor.data || module->tensor.bytes != to->bytes)
+            tool_fail(job->t->path, "'%s' cannot be packed: %zu bytes were planned", part->name, to->bytes);
+        put_at(job->w, place, module->tensor.data, module->tensor.bytes);
+    } else {
+        put_floats(job->w, i, module->values, part->rows, &place);
     }
-    const cq_tensor *to = &job->p->named[job->w->next].t;
-    begin_part(job->w);
-    if (cq_format_is_int(to->format) && (!module->tensor.data || module->tensor.bytes != to->bytes)) return false;
-    if (cq_format_is_int(to->format)) put(job->w, module->tensor.data, module->tensor.bytes);
-    else put_floats(job->w, to, module->values, part->rows);
-    note_module(job, module, cq_format_name(module->codes ? module->desc->bits == 8   ? CQ_INT8
-                                                            : module->desc->bits == 4 ? CQ_INT4
-                                                            : module->desc->bits == 3 ? CQ_INT3
-                                                                                      : CQ_INT2
-                                                          : to->format));
+    job->p->written[i] = true;
+    job->starved[i] = module->starved;
+    note_module(job, module, format_of(module, to));
     return true;
 }
 
@@ -490,7 +830,7 @@ static cq_policy *read_policy(const char *path) {
     return policy;
 }
 
-/* Only a rule with a pattern may touch the embedding and the head. */
+/* Only a rule with a pattern may touch what stands at the ends: embedding, positions, head. */
 static bool policy_names(cq_policy *policy, const cq_part *part, cq_gptq_desc *desc, bool *skip) {
     size_t len = part->name_len - strlen(".weight");
     bool named = false;
@@ -539,6 +879,101 @@ static uint64_t input_bytes(const tool_model *t) {
     for (size_t i = 0; i < t->shard_count; i++) bytes += t->shards[i].size;
     return bytes;
 }
+
+static const char *why_kept(const cq_linear *l) {
+    switch (l->role) {
+    case CQ_ROLE_ROUTER: return "router";
+    case CQ_ROLE_SHARED_MIX: return "gate of the shared expert";
+    case CQ_ROLE_MIX2: return "weighs experts and shared expert";
+    case CQ_ROLE_EXPERT_IN:
+    case CQ_ROLE_EXPERT_OUT: return "leads into or out of the experts";
+    default: return "marked ! in the description";
+    }
+}
+
+/* The format of each part, and why it is kept if it is. */
+static void plan_formats(parts *p, const cq_quantize_desc *desc, const char **kept) {
+    for (size_t i = 0; i < p->count; i++) {
+        const cq_part *part = &p->part[i];
+        bool linear = part->kind == CQ_PART_LINEAR && part->block, skip = false, pack;
+        size_t len = part->name_len - strlen(".weight");
+        cq_gptq_desc g = desc->gptq;
+        cq_error err;
+        if (!part->matrix) {
+            store_as(p, i, CQ_F32, CQ_ROWS, 0, false);
+            continue;
+        }
+        if (linear && part->linear->keep) {
+            pack = false;
+            kept[i] = why_kept(part->linear);
+        } else if (linear) {
+            if (desc->policy) cq_policy_resolve(desc->policy, part->name, len, &g, &skip);
+            pack = !skip;
+            if (skip) kept[i] = "skipped by --config";
+        } else {
+            pack = desc->policy && policy_names(desc->policy, part, &g, &skip);
+            if (!pack) kept[i] = "stays as stored unless --config names it";
+        }
+        g.group_size = g.group_size >= part->cols ? 0 : g.group_size;
+        if (p->hf) store_as(p, i, CQ_F32, CQ_ROWS, 0, false);
+        else if (pack) store_as(p, i, int_format(g.bits), CQ_PANELS, g.group_size, g.asym);
+        else store_as(p, i, cq_format_is_int(part->format) ? CQ_BF16 : part->format, CQ_PANELS, 0, false);
+        if (p->hf && pack && !linear)
+            tool_check(cq_tensor_init(&p->round[i], int_format(g.bits), CQ_PANELS, part->rows, part->cols, g.group_size,
+                                      g.asym, &err), part->name, &err);
+    }
+}
+
+/* What is not quantised, or only rounded to nearest, and why. */
+static void report_kept(const quantize_job *job) {
+    const char *why = NULL;
+    size_t rounded = 0;
+    json_open("kept", '[');
+    for (size_t i = 0; i < job->p->count; i++) {
+        const cq_part *part = &job->p->part[i];
+        char *name = tool_format("%.*s", (int)(part->name_len - strlen(".weight")), part->name);
+        if (job->starved[i]) why = "saw too few tokens: rounded to nearest", rounded++;
+        else why = job->kept[i];
+        if (why) {
+            json_open(NULL, '{');
+            json_text("name", name);
+            json_text("why", why);
+            json_close();
+            if (!job->starved[i]) tool_say("%-44s kept: %s\n", name, why);
+        }
+        free(name);
+    }
+    json_close();
+    json_open("starved", '[');
+    for (size_t i = 0; i < job->p->count; i++)
+        if (job->starved[i]) json_bytes(NULL, job->p->part[i].name, job->p->part[i].name_len - strlen(".weight"));
+    json_close();
+    if (rounded)
+        tool_note("%zu linears of experts saw too few tokens and were rounded to nearest; more calibration text helps",
+                  rounded);
+}
+
+/* What the options leave open, before anything is read. */
+static void check_quantize(const cq_quantize_desc *desc, const char *target, const char *format, bool hf) {
+    if (!hf && strcmp(format, "cq") != 0)
+        tool_fail(target, "the format %s is not in this version; it writes cq and hf", format);
+    if (!hf && desc->gptq.order == CQ_GPTQ_ACT_GROUPS)
+        tool_fail(target, "--act-order permutes groups, which .cq files do not hold; leave it out (columns are still "
+                          "processed in that order), or use --format hf");
+    if (!hf && desc->gptq.group_size % 32)
+        tool_fail(target, "--group-size %zu; .cq files need a multiple of 32, or -1", desc->gptq.group_size);
+}
+
+static void begin_provenance(text *s, const cq_quantize_desc *desc, const char *rotate) {
+    text_add(s, tool_format("{\"cquant\":\"%s\",\"method\":\"%s\",\"bits\":%u,\"group_size\":%lld,\"sym\":%s,"
+                            "\"rotate\":%s%s%s,\"seed\":%llu,"
+                            "\"samples\":%zu,\"seq_len\":%zu,\"modules\":[",
+                            CQUANT_VERSION, desc->rtn ? "rtn" : "gptq", desc->gptq.bits ? desc->gptq.bits : 4,
+                            desc->gptq.group_size ? (long long)desc->gptq.group_size : -1,
+                            desc->gptq.asym ? "false" : "true", rotate ? "\"" : "", rotate ? rotate : "null",
+                            rotate ? "\"" : "", (unsigned long long)tool.seed, desc->samples, desc->seq_len));
+}
+
 static void run_quantize(void) {
     tool_model t;
     cq_context ctx;
@@ -548,48 +983,32 @@ static void run_quantize(void) {
     quantize_job job;
     double start = tool_seconds();
     const char *target = tool_need("o"), *format = tool_text("format", "cq"), *rotate = tool_text("rotate", NULL);
+    const char *policy_path = tool_text("config", NULL);
     bool hf = !strcmp(format, "hf");
     memset(&desc, 0, sizeof desc);
     memset(&job, 0, sizeof job);
-    if (!hf && strcmp(format, "cq") != 0)
-        tool_fail(target, "the format %s is not in this version; it writes cq and hf", format);
     tool_gptq_options(&desc.gptq, &desc.rtn);
-    if (!hf && desc.gptq.order == CQ_GPTQ_ACT_GROUPS)
-        tool_fail(target, "--act-order permutes groups, which .cq files do not hold; leave it out (columns are still processed "
-                          "in that order), or use --format hf");
-    if (!hf && desc.gptq.group_size % 32)
-        tool_fail(target, "--group-size %zu; .cq files need a multiple of 32, or -1", desc.gptq.group_size);
+    check_quantize(&desc, target, format, hf);
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
     if (!desc.rtn) desc.ids = calibration_ids(&t, &desc.samples, &desc.seq_len);
+    if (!desc.rtn && t.m.two_streams) {
+        tool_prompt text = tool_prompt_read(&t, desc.samples, "text-embeds", true);
+        desc.text = text.text;
+        desc.text_rows = text.rows;
+        desc.boxes = text.box;
+    }
     if (rotate) {
         rotation_plan(&plan, &ctx, &t, rotate);
         desc.plan = &plan;
     }
-    const char *policy_path = tool_text("config", NULL);
     if (policy_path) desc.policy = read_policy(policy_path);
     tool_dir *dir = hf ? tool_dir_create(target) : NULL;
 
-    parts p = parts_of(&t.m, desc.plan);
-    for (size_t i = 0; i < p.count; i++) {
-        cq_gptq_desc g = desc.gptq;
-        cq_part *part = &p.part[i];
-        bool skip = false, pack = part->kind == CQ_PART_LINEAR;
-        if (hf || !part->matrix) {
-            store_as(&p, i, CQ_F32, CQ_ROWS, 0, false);
-            continue;
-        }
-        if (desc.policy && pack) {
-            cq_policy_resolve(desc.policy, part->name, part->name_len - strlen(".weight"), &g, &skip);
-            pack = !skip;
-        } else if (desc.policy) {
-            pack = policy_names(desc.policy, part, &g, &skip);
-        }
-        if (pack)
-            store_as(&p, i, g.bits == 2 ? CQ_INT2 : g.bits == 3 ? CQ_INT3 : g.bits == 8 ? CQ_INT8 : CQ_INT4, CQ_PANELS,
-                     g.group_size >= part->cols ? 0 : g.group_size, g.asym);
-        else store_as(&p, i, cq_format_is_int(part->format) ? CQ_BF16 : part->format, CQ_PANELS, 0, false);
-    }
+    parts p = parts_of(&t, desc.plan, hf);
+    job.kept = tool_alloc(p.count, sizeof *job.kept);
+    job.starved = tool_alloc(p.count, sizeof *job.starved);
+    plan_formats(&p, &desc, job.kept);
     for (size_t r = 0; desc.policy && r < desc.policy->count; r++)
         if ((r = cq_policy_unmatched(desc.policy, r)) < desc.policy->count)
             tool_note("%s: pattern %.*s matches no module", policy_path, (int)desc.policy->rules[r].pattern_len,
@@ -602,43 +1021,35 @@ static void run_quantize(void) {
     cq_arena arena = tool_arena(dry.used);
 
     char *config = config_text(&t);
-    if (t.m.tied && desc.plan) config = config_set(config, "tie_word_embeddings", "false");
-    if (hf) config = config_set(config, strstr(config, "\"torch_dtype\"") ? "torch_dtype" : "dtype", "\"float32\"");
-    cq_bytes blob = {NULL, 0};
-    if (!hf && tool_model_tokenizer(&t, false)) {
-        blob.data = t.tok.blob;
-        blob.size = t.blob_bytes;
-    }
+    if (t.m.tied && desc.plan && desc.plan->r1_on) config = config_untied(config, &t);
+    if (hf) config = config_dtype(config, &t, "\"float32\"");
     job.t = &t;
     job.ctx = &ctx;
     job.plan = desc.plan;
     job.p = &p;
     job.mark = tool_seconds();
-    job.provenance = tool_format("{\"cquant\":\"%s\",\"method\":\"%s\",\"bits\":%u,\"group_size\":%lld,\"sym\":%s,"
-                                 "\"rotate\":%s%s%s,\"seed\":%llu,"
-                                 "\"samples\":%zu,\"seq_len\":%zu,\"modules\":[",
-                                 CQUANT_VERSION, desc.rtn ? "rtn" : "gptq", desc.gptq.bits ? desc.gptq.bits : 4,
-                                 desc.gptq.group_size ? (long long)desc.gptq.group_size : -1,
-                                 desc.gptq.asym ? "false" : "true", rotate ? "\"" : "", rotate ? rotate : "null",
-                                 rotate ? "\"" : "", (unsigned long long)tool.seed, desc.samples, desc.seq_len);
-    job.w = hf ? write_safetensors(tool_dir_file(dir, "model.safetensors"), &p)
-               : write_cq(target, &p, config, strlen(config), blob);
+    begin_provenance(&job.provenance, &desc, rotate);
+    job.w = hf ? write_safetensors(tool_dir_file(dir, "model.safetensors"), &p, &t)
+               : write_cq(target, &p, &t, config, strlen(config));
     desc.emit = emit_module;
     desc.progress = show_progress;
     desc.user = &job;
     json_open("modules", '[');
-    cq_status st = cq_quantize_model(&ctx, &t.m, &desc, &arena, &err);
-    tool_model_check(&t, st, &err);
+    tool_model_check(&t, cq_quantize_model(&ctx, &t.m, &desc, &arena, &err), &err);
     json_close();
-    while (job.w->next < p.count) write_part(job.w, &ctx, &t, desc.plan);
-    char *provenance = tool_format("%s]}", job.provenance);
-    uint64_t bytes = finish(job.w, target, provenance);
+    for (size_t i = 0; i < p.count; i++)
+        if (!p.written[i] && p.part[i].kind == CQ_PART_LINEAR && !job.kept[i])
+            tool_fail(t.path, "'%s' was not quantised", p.part[i].name);
+        else if (!p.written[i]) write_part(job.w, i, &ctx, &t, desc.plan);
+    report_kept(&job);
+    text_add(&job.provenance, tool_format("]}"));
+    uint64_t bytes = finish(job.w, job.provenance.p);
     if (hf) {
         write_text(dir, "config.json", config);
         copy_companions(dir, &t);
         tool_dir_close(dir);
     }
-    if (desc.plan) report_rotations(desc.plan);
+    if (desc.plan) report_rotations(desc.plan, &t.m);
     json_int("samples", (int64_t)desc.samples);
     json_int("seq_len", (int64_t)desc.seq_len);
     json_real("seconds", tool_seconds() - start);
@@ -646,14 +1057,14 @@ static void run_quantize(void) {
     json_int("peak_bytes", (int64_t)tool_peak_bytes());
     json_int("bytes_in", (int64_t)input_bytes(&t));
     json_int("bytes_out", (int64_t)bytes);
-    if (!desc.rtn && job.modules) tool_say("mean loss %.3e\n", job.loss / (double)job.modules);
+    if (!desc.rtn && job.calibrated) tool_say("mean loss %.3e\n", job.loss / (double)job.calibrated);
     tool_say("%s: %zu modules, %.2f MB from %.2f MB, %.1f s, peak memory %.0f MB\n", target, job.modules,
              (double)bytes / 1e6, (double)input_bytes(&t) / 1e6, tool_seconds() - start,
              (double)tool_peak_bytes() / 1e6);
 }
 
 /* ===================================================================================================================
-   export
+   [EXPORT]
    ================================================================================================================== */
 /* any file as a C array, aligned so that it can be opened in place */
 static void write_c_array(const char *target, const unsigned char *data, size_t size) {
@@ -673,15 +1084,34 @@ static void write_c_array(const char *target, const unsigned char *data, size_t 
     tool_close(out);
 }
 
+static uint64_t export_file(const char *file, tool_model *t, const cq_context *ctx, const char *dtype, size_t group) {
+    parts p = parts_of(t, NULL, false);
+    cq_format format = !strcmp(dtype, "fp16")   ? CQ_F16
+                       : !strcmp(dtype, "bf16") ? CQ_BF16
+                       : !strcmp(dtype, "int8") ? CQ_INT8
+                                                : CQ_INT4;
+    for (size_t i = 0; i < p.count; i++) {
+        cq_tensor to;
+        tool_export_tensor(&to, &p.part[i], format, group);
+        store_as(&p, i, to.format, to.layout, to.group_size, to.asym);
+    }
+    writer *w = write_cq(file, &p, t, (const char *)t->config.data, t->config.size);
+    for (size_t i = 0; i < p.count; i++) {
+        write_part(w, i, ctx, t, NULL);
+        tool_progress("exporting", i + 1, p.count);
+    }
+    return finish(w, tool_format("{\"cquant\":\"%s\",\"method\":\"rtn\",\"dtype\":\"%s\"}", CQUANT_VERSION, dtype));
+}
+
 static void run_export(void) {
     tool_model t;
     cq_context ctx;
-    const char *target = tool_need("o"), *dtype = tool_text("dtype", NULL), *file = target;
+    const char *target = tool_need("o"), *dtype = tool_text("dtype", NULL);
     bool c_array = tool_has("c-array");
     size_t group = tool_size("group-size", 64), seq_len;
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
-    seq_len = tool_size("seq-len", t.m.max_position && t.m.max_position < 2048 ? t.m.max_position : 2048);
+    seq_len = tool_size("seq-len", t.m.context && t.m.context < 2048 ? t.m.context : 2048);
     if (!seq_len) tool_usage("--seq-len should be at least 1");
     if (group % 32) tool_usage("--group-size should be a multiple of 32");
     if (!dtype && !(t.is_file && c_array)) tool_usage("export needs --dtype fp16|bf16|int8|int4");
@@ -689,36 +1119,14 @@ static void run_export(void) {
     if (!dtype) { /* a .cq file as it is */
         write_c_array(target, t.shards[0].data, t.shards[0].size);
         bytes = t.shards[0].size;
+    } else if (c_array) {
+        char *file = tool_format("%s.cq", target);
+        bytes = export_file(file, &t, &ctx, dtype, group);
+        tool_file f = tool_map(file);
+        remove(file);
+        write_c_array(target, f.data, f.size);
     } else {
-        parts p = parts_of(&t.m, NULL);
-        cq_format format = !strcmp(dtype, "fp16")   ? CQ_F16
-                           : !strcmp(dtype, "bf16") ? CQ_BF16
-                           : !strcmp(dtype, "int8") ? CQ_INT8
-                                                    : CQ_INT4;
-        for (size_t i = 0; i < p.count; i++) {
-            cq_tensor to;
-            tool_export_tensor(&to, &p.part[i], format, group);
-            store_as(&p, i, to.format, to.layout, to.group_size, to.asym);
-        }
-        cq_bytes blob = {NULL, 0};
-        if (tool_model_tokenizer(&t, false)) {
-            blob.data = t.tok.blob;
-            blob.size = t.blob_bytes;
-        }
-        if (c_array) file = tool_format("%s.cq", target);
-        writer *w = write_cq(file, &p, (const char *)t.config.data, t.config.size, blob);
-        for (size_t i = 0; i < p.count; i++) {
-            write_part(w, &ctx, &t, NULL);
-            tool_progress("exporting", i + 1, p.count);
-        }
-        bytes = finish(w, file,
-                       tool_format("{\"cquant\":\"%s\",\"method\":\"rtn\",\"dtype\":\"%s\"}", CQUANT_VERSION, dtype));
-        if (c_array) {
-            tool_file f = tool_map(file);
-            write_c_array(target, f.data, f.size);
-            bytes = f.size;
-            remove(file);
-        }
+        bytes = export_file(target, &t, &ctx, dtype, group);
     }
     cq_session_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -737,6 +1145,7 @@ static const tool_option rotate_options[] = {
     {"config", "CONFIG", 0, 0, "auto (derived from the architecture) or transformer_universal (auto)"},
     {"dtype", "fp32|fp16|bf16", 0, 0, "of the tensors written (as stored)"},
     {"verify", NULL, 0, 0, "run both models and compare their logits"},
+    TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};
 const tool_command cmd_rotate = {"rotate", "MODEL", "fold the norms and rotate the residual stream and the heads", 1, 1,
                                  rotate_options, run_rotate};
@@ -746,11 +1155,13 @@ static const tool_option quantize_options[] = {
     TOOL_GPTQ_OPTIONS,
     {"calib", "FILE", 0, 0, "text to calibrate on"},
     {"calib-ids", "IDS.npy", 0, 0, "ids to calibrate on: 1-D, cut into windows, or one sample a row"},
+    TOOL_PROMPT_OPTIONS,
     {"samples", "N", 1, 1 << 24, "windows to calibrate on (128)"},
     {"seq-len", "N", 1, 1 << 24, "tokens in a window (512)"},
     {"config", "FILE", 0, 0, "mixed precision: {\"default\": {...}, \"overrides\": [{\"pattern\": ..., ...}]}"},
     {"rotate", "CONFIG", 0, 0, "rotate first: auto"},
     {"format", "cq|gptq|gguf|hf", 0, 0, "of the output (cq); hf: dequantised, float32"},
+    TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};
 const tool_command cmd_quantize = {"quantize", "MODEL", "quantise the linears by GPTQ or to nearest", 1, 1,
                                    quantize_options, run_quantize};
@@ -761,6 +1172,7 @@ static const tool_option export_options[] = {
     {"group-size", "N", 32, 65536, "columns that share a scale (64)"},
     {"seq-len", "N", 1, 1 << 30, "tokens of the session whose memory is reported (2048, or what the model has)"},
     {"c-array", NULL, 0, 0, "write C source instead, for firmware"},
+    TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};
 const tool_command cmd_export = {"export", "MODEL", "write one .cq file, used in place from memory or flash", 1, 1,
                                  export_options, run_export};

@@ -362,37 +362,59 @@ static void save(output *o, const char *name, canvas *c) {
 }
 
 /* ===================================================================================================================
-   [MODULES]  all linears, a column of panels for each role, layers from left to right
+   [MODULES]  all linears of blocks, a column of panels for each role, layers from left to right; experts share a column
    ================================================================================================================== */
 typedef struct modules {
     cq_part *part; /* (count) */
     size_t count;
     size_t *column; /* (count) */
-    const char *name[CQ_ROLE_COUNT * CQ_MAX_BLOCKS]; /* of a column, as on disk */
+    char *name[CQ_ROLE_COUNT * CQ_BLOCK_KINDS]; /* of a column */
     size_t columns;
 } modules;
+
+/* The next linear of a block. */
+static bool next_linear(const cq_model *m, cq_parts *cursor, cq_part *part) {
+    while (cq_model_part(m, NULL, cursor, part))
+        if (part->kind == CQ_PART_LINEAR && part->block) return true;
+    return false;
+}
+
+/* A linear's name as on disk; where that is a path, or long, the word of the description for it. */
+static char *short_name(const cq_linear *l) {
+    if (l->name.n > 14 || memchr(l->name.p, '.', l->name.n)) return tool_format("%s", cq_role_name(l->role));
+    return tool_format("%.*s", (int)l->name.n, l->name.p);
+}
 
 static modules modules_of(const cq_model *m) {
     modules all;
     cq_part part;
-    cq_role role_of[CQ_ROLE_COUNT * CQ_MAX_BLOCKS];
+    cq_parts cursor;
+    size_t kind_of[CQ_ROLE_COUNT * CQ_BLOCK_KINDS];
     memset(&all, 0, sizeof all);
-    for (size_t i = 0; cq_model_part(m, NULL, i, &part); i++) all.count += part.kind == CQ_PART_LINEAR;
+    memset(&cursor, 0, sizeof cursor);
+    while (next_linear(m, &cursor, &part)) all.count++;
     all.part = (cq_part *)tool_alloc(all.count, sizeof *all.part);
     all.column = (size_t *)tool_alloc(all.count, sizeof *all.column);
-    for (size_t i = 0, n = 0; n < all.count && cq_model_part(m, NULL, i, &part); i++) {
-        size_t k = 0;
-        if (part.kind != CQ_PART_LINEAR) continue;
-        while (k < all.columns && role_of[k] != part.role) k++;
+    memset(&cursor, 0, sizeof cursor);
+    for (size_t n = 0; next_linear(m, &cursor, &part); n++) {
+        size_t k = 0, kind = (size_t)part.linear->role * CQ_BLOCK_KINDS + (size_t)part.block->kind;
+        while (k < all.columns && kind_of[k] != kind) k++;
         if (k == all.columns) {
-            const cq_str *s = &m->blocks[part.block].desc->role[part.role].name;
-            role_of[k] = part.role;
-            all.name[all.columns++] = tool_format("%.*s", (int)s->n, s->p);
+            kind_of[k] = kind;
+            all.name[all.columns++] = short_name(part.linear);
         }
         all.column[n] = k;
-        all.part[n++] = part;
+        all.part[n] = part;
     }
     return all;
+}
+
+/* Number of a block's layer, those of a second list behind those of the first. */
+static size_t layer_of(const cq_model *m, const cq_block *b) {
+    size_t before = 0;
+    for (size_t i = 0; b->list && i < m->block_count; i++)
+        if (m->blocks[i].list < b->list && m->blocks[i].layer >= before) before = m->blocks[i].layer + 1;
+    return before + b->layer;
 }
 
 typedef struct facet_row {
@@ -403,7 +425,7 @@ typedef struct facet_row {
 
 static canvas facets(const cq_model *m, const modules *all, const char *title, const char *note, const curve *keys,
                      size_t key_count, const facet_row *rows, size_t row_count) {
-    size_t width = 1480, lines = legend(NULL, width, keys, key_count);
+    size_t width = all->columns <= 9 ? 1480 : 146 + 150 * all->columns, lines = legend(NULL, width, keys, key_count);
     double top = LEGEND_Y + LEGEND_LINE * (double)lines + 26, row_height = 300, gap = 12, left = 120;
     canvas c = canvas_new(width, (size_t)(top + (row_height + 22) * (double)row_count + 46));
     double cell = ((double)width - left - 26 + gap) / (double)all->columns;
@@ -432,7 +454,7 @@ static canvas facets(const cq_model *m, const modules *all, const char *title, c
                 size_t n = 0;
                 for (size_t i = 0; i < all->count; i++)
                     if (all->column[i] == col) {
-                        x[n] = (double)m->blocks[all->part[i].block].layer;
+                        x[n] = (double)layer_of(m, all->part[i].block);
                         y[n++] = rows[r].curves[k].y[i];
                     }
                 panel_curve(&c, &p, x, y, n, &rows[r].curves[k], radius);
@@ -458,12 +480,21 @@ static float *read_part(const cq_context *ctx, const tool_model *t, const cq_rot
     return w;
 }
 
-static void make_plan(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, uint64_t seed) {
+/* False: this model cannot be rotated at all. */
+static bool make_plan(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, uint64_t seed) {
     cq_error err;
     cq_arena arena = cq_arena_over(NULL, 0);
-    tool_model_check(t, cq_rotate_plan_auto(plan, ctx, &t->m, seed, &arena, &err), &err);
+    cq_status st = cq_rotate_plan_auto(plan, ctx, &t->m, seed, &arena, &err);
+    if (st == CQ_ERR_UNSUPPORTED) return false;
+    tool_model_check(t, st, &err);
     arena = tool_arena(arena.used);
     tool_model_check(t, cq_rotate_plan_auto(plan, ctx, &t->m, seed, &arena, &err), &err);
+    return true;
+}
+
+/* How the rotated model is called in legends. */
+static const char *rotated_name(const cq_rotate_plan *plan) {
+    return plan && !plan->r1_on ? "values of heads rotated" : "norms folded in, rotated";
 }
 
 /* Median of the largest of n absolute values of a standard normal distribution: erf(x / sqrt 2)^n = 1/2. */
@@ -477,13 +508,15 @@ static double normal_peak(double n) {
     return lo;
 }
 
+/* plan NULL: the model cannot be rotated, and there is nothing to compare with */
 static void plot_weights(output *o, const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan,
                          const modules *all) {
     double *peak[2], *ratio[2], *normal = numbers(all->count);
-    for (int after = 0; after < 2; after++) {
+    size_t passes = plan ? 2 : 1;
+    for (size_t after = 0; after < 2; after++) {
         peak[after] = numbers(all->count);
         ratio[after] = numbers(all->count);
-        for (size_t i = 0; i < all->count; i++) {
+        for (size_t i = 0; i < all->count && after < passes; i++) {
             const cq_part *part = &all->part[i];
             size_t n = part->rows * part->cols;
             float *w = read_part(ctx, t, after ? plan : NULL, part);
@@ -497,20 +530,21 @@ static void plot_weights(output *o, const cq_context *ctx, const tool_model *t, 
             peak[after][i] = max;
             ratio[after][i] = sum > 0 ? max / sqrt(sum / (double)n) : NAN;
             normal[i] = normal_peak((double)n);
-            tool_progress("weights", (size_t)after * all->count + i + 1, 2 * all->count);
+            tool_progress("weights", after * all->count + i + 1, passes * all->count);
         }
     }
     curve ranges[2] = {{"as stored", peak[0], palette(1), false, false, false},
-                       {"norms folded in, rotated", peak[1], palette(0), false, false, false}};
+                       {rotated_name(plan), peak[1], palette(0), false, false, false}};
     curve ratios[3] = {{NULL, normal, GRAY, true, true, false}, ranges[0], ranges[1]};
-    curve keys[3] = {ranges[0], ranges[1], ratios[0]};
-    keys[2].name = "what normally distributed weights would have";
+    curve keys[3] = {ratios[0], ranges[0], ranges[1]};
+    keys[0].name = "what normally distributed weights would have";
     ratios[1].y = ratio[0];
     ratios[2].y = ratio[1];
-    facet_row rows[2] = {{"largest weight", ranges, 2}, {"largest weight / rms", ratios, 3}};
+    facet_row rows[2] = {{"largest weight", ranges, passes}, {"largest weight / rms", ratios, passes + 1}};
     const char *note = "One point per linear. The steps of a grid follow its largest weight: the smaller the ratio, "
                        "the finer they are.";
-    canvas c = facets(&t->m, all, "Range of the weights before and after rotation", note, keys, 3, rows, 2);
+    const char *title = plan ? "Range of the weights before and after rotation" : "Range of the weights";
+    canvas c = facets(&t->m, all, title, note, keys, passes + 1, rows, 2);
     save(o, "weights.png", &c);
     for (int i = 0; i < 2; i++) {
         free(peak[i]);
@@ -521,10 +555,11 @@ static void plot_weights(output *o, const cq_context *ctx, const tool_model *t, 
 
 /* ===================================================================================================================
    [ACTIVATIONS]
-   The rotated model need not be run: its inputs are those of the model itself, without the norm's gain, times R1
-   (q, k, v, gate, up) or R2 on every head (o). The input of down is the same in both.
+   The rotated model need not be run: its inputs are those of the model itself, divided by the norm's gain, times R1
+   (what reads the stream) or R2 on every head (o). All other inputs are the same in both. Experts count together; the
+   shared ones are left out.
    ================================================================================================================== */
-#define GROUPS 2 /* of linears with one input, in a block */
+#define GROUPS 4 /* of linears with one input, in a block */
 typedef struct group_stats {
     size_t n;       /* channels */
     double *max[2]; /* (n) largest magnitude of each channel, before and after */
@@ -536,10 +571,9 @@ typedef struct group_stats {
 typedef struct watch {
     const cq_context *ctx;
     const tool_model *t;
-    const cq_session *s;
-    const cq_rotate_plan *plan;
-    group_stats *stats; /* (blocks, GROUPS) */
-    float *rows;        /* room for one row */
+    const cq_rotate_plan *plan; /* NULL: none */
+    group_stats *stats;         /* (blocks, GROUPS) */
+    float *rows;                /* room for one row */
 } watch;
 
 static void watch_add(group_stats *g, int after, const float *x) {
@@ -550,29 +584,60 @@ static void watch_add(group_stats *g, int after, const float *x) {
     }
 }
 
-static void watch_tap(void *user, size_t block, size_t group, const float *x, size_t ldx, size_t rows,
-                      size_t first_row) {
+/* The rotation that the input of this group gets; NULL: none. */
+static const cq_rotation *group_rotation(const watch *u, const cq_block *b, size_t group) {
+    const cq_linear *l = cq_block_group(b, group, 0);
+    const cq_rotation *r2 = u->plan ? &u->plan->r2[b - u->t->m.blocks] : NULL;
+    if (r2 && l->role == CQ_ROLE_O && r2->n) return r2;
+    bool stream = group == 0 && l->w.cols == u->t->m.hidden && !b->at[CQ_ROLE_EXPERT_IN];
+    return u->plan && u->plan->r1_on && stream ? &u->plan->r1 : NULL;
+}
+
+static float le_float(const unsigned char *p) {
+    uint32_t u = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+/* One row as the rotated model would see it. */
+static void watch_rotated(const watch *u, const cq_block *b, const cq_rotation *r, const float *x, size_t n) {
+    const unsigned char *gain = b->norm[CQ_NORM_PRE].gain;
+    bool stream = r == &u->plan->r1;
+    double dot = 0;
+    for (size_t k = 0; k < n; k++) {
+        float g = stream && gain ? le_float(gain + 4 * k) : 1.0f;
+        u->rows[k] = g < 0.0f || g > 0.0f ? x[k] / g : 0.0f;
+    }
+    if (cq_rotate_rows_f32(u->ctx, r, u->rows, 1, n, n, u->plan->scratch) != CQ_OK)
+        tool_fail(u->t->path, "the rotation of order %zu does not fit %zu channels", r->n, n);
+    if (!stream || !u->plan->mirror) return;
+    for (size_t k = 0; k < n; k++) dot += (double)u->plan->mirror[k] * (double)u->rows[k];
+    for (size_t k = 0; k < n; k++) u->rows[k] -= (float)(2 * dot) * u->plan->mirror[k];
+}
+
+static void watch_tap(void *user, const cq_tap_point *point) {
     watch *u = (watch *)user;
-    const cq_model *m = &u->t->m;
-    const cq_block *b = &m->blocks[block];
-    cq_role roles[CQ_ROLE_COUNT];
-    if (group >= GROUPS || !cq_block_group(b, group, roles)) return;
-    group_stats *g = &u->stats[block * GROUPS + group];
-    bool heads = b->desc->kind == CQ_BLOCK_ATTENTION && group == 1;
-    g->rotated = group == 0 || heads;
+    const cq_block *b = point->block;
+    const cq_linear *l = cq_block_group(b, point->group, 0);
+    if (point->group >= GROUPS || !l || point->expert == CQ_SHARED) return;
+    if (point->expert != CQ_ALL) /* shared experts come first in a group, and may be of another width */
+        for (size_t i = 0; l && (l->role < CQ_ROLE_EXPERT_GATE || l->role > CQ_ROLE_EXPERT_DOWN);)
+            l = cq_block_group(b, point->group, ++i);
+    group_stats *g = &u->stats[(size_t)(b - u->t->m.blocks) * GROUPS + point->group];
+    const cq_rotation *rotation = group_rotation(u, b, point->group);
+    g->rotated = rotation != NULL;
+    if (!l) return;
     if (!g->max[0]) {
-        g->n = b->lin[roles[0]].w.cols;
+        g->n = l->w.cols;
         for (int i = 0; i < 2; i++) g->max[i] = (double *)tool_alloc(g->n, sizeof(double));
     }
-    g->rows += rows;
-    for (size_t r = 0; r < rows; r++) {
-        watch_add(g, 0, x + r * ldx);
-        if (group == 0) cq_rmsnorm(u->ctx, u->rows, u->s->x + (first_row + r) * m->hidden, NULL, m->hidden, m->eps);
-        else memcpy(u->rows, x + r * ldx, g->n * sizeof *x);
-        const cq_rotation *rotation = heads ? &u->plan->r2[b->layer] : &u->plan->r1;
-        if (g->rotated && cq_rotate_rows_f32(u->ctx, rotation, u->rows, 1, g->n, g->n, u->plan->scratch) != CQ_OK)
-            tool_fail(u->t->path, "the rotation of order %zu does not fit %zu channels", rotation->n, g->n);
-        watch_add(g, 1, u->rows);
+    g->rows += point->rows;
+    for (size_t r = 0; r < point->rows; r++) {
+        const float *x = point->x + r * point->ldx;
+        watch_add(g, 0, x);
+        if (rotation) watch_rotated(u, b, rotation, x, g->n);
+        watch_add(g, 1, rotation ? u->rows : x);
     }
 }
 
@@ -585,7 +650,8 @@ static int falling(const void *a, const void *b) {
 static int32_t *plot_ids(tool_model *t, const char *path, size_t *windows, size_t *window) {
     int32_t *ids;
     size_t n;
-    *window = t->m.max_position && t->m.max_position < 128 ? t->m.max_position : 128;
+    *window = t->m.context && t->m.context < 128 ? t->m.context : 128;
+    if (t->m.longest && t->m.longest < *window) *window = t->m.longest;
     if (path) {
         tool_file f = tool_map(path);
         ids = tool_encode(t, path, (const char *)f.data, f.size, &n);
@@ -609,6 +675,120 @@ static int32_t *plot_ids(tool_model *t, const char *path, size_t *windows, size_
     return ids;
 }
 
+/* The groups of a layer that have been seen: their blocks and numbers. */
+typedef struct layer_groups {
+    size_t layer, count;
+    const cq_block *block[CQ_MAX_BLOCKS * GROUPS];
+    size_t group[CQ_MAX_BLOCKS * GROUPS];
+} layer_groups;
+
+static layer_groups groups_of(const watch *u, size_t layer) {
+    const cq_model *m = &u->t->m;
+    layer_groups l;
+    memset(&l, 0, sizeof l);
+    l.layer = layer;
+    for (size_t b = 0; b < m->block_count; b++)
+        for (size_t g = 0; g < GROUPS; g++) {
+            if (layer_of(m, &m->blocks[b]) != layer || !u->stats[b * GROUPS + g].max[0]) continue;
+            l.block[l.count] = &m->blocks[b];
+            l.group[l.count++] = g;
+        }
+    return l;
+}
+static group_stats *stats_of(const watch *u, const layer_groups *l, size_t i) {
+    return &u->stats[(size_t)(l->block[i] - u->t->m.blocks) * GROUPS + l->group[i]];
+}
+
+/* "layer 3: q_proj, k_proj, v_proj"; of experts each word once */
+static char *group_name(const layer_groups *l, size_t i) {
+    char *name = tool_format("layer %zu:", l->layer);
+    const cq_linear *one, *before = NULL;
+    for (size_t k = 0; (one = cq_block_group(l->block[i], l->group[i], k)) != NULL; k++) {
+        if (before && before->role == one->role) continue;
+        if (one->role >= CQ_ROLE_SHARED_GATE && one->role <= CQ_ROLE_SHARED_DOWN) continue;
+        char *word = short_name(one), *longer = tool_format("%s%s %s", name, before ? "," : "", word);
+        free(word);
+        free(name);
+        name = longer;
+        before = one;
+    }
+    return name;
+}
+
+/* Magnitudes by their rms, largest first. */
+static axis sort_stats(group_stats *g, axis range) {
+    for (int after = 0; after < 2; after++) {
+        double rms = sqrt(g->square[after] / ((double)g->rows * (double)g->n));
+        for (size_t k = 0; k < g->n; k++) g->max[after][k] = rms > 0 ? g->max[after][k] / rms : NAN;
+        qsort(g->max[after], g->n, sizeof(double), falling);
+        range = axis_over(range, g->max[after], g->n - g->n / 50); /* dead ones would squeeze the rest */
+    }
+    return range;
+}
+
+static void draw_group(canvas *c, panel p, group_stats *g, const curve *keys, const char *name, bool left) {
+    double *rank = (double *)tool_alloc(g->n, sizeof *rank);
+    p.x.lo = 0;
+    p.x.hi = (double)g->n;
+    p.x.log = false;
+    p.x.whole = true;
+    panel_axes(c, &p, true, left, 6);
+    write_text(c, (p.x0 + p.x1) / 2, p.y0 - 14, 2, 0.5, false, INK, name);
+    for (size_t k = 0; k < g->n; k++) rank[k] = (double)k + 0.5;
+    for (int after = 0; after < (g->rotated ? 2 : 1); after++) {
+        for (size_t k = 0; k < g->n; k++) /* values below the axis end it */
+            if (!(g->max[after][k] >= p.y.lo)) g->max[after][k] = NAN;
+        panel_curve(c, &p, rank, g->max[after], g->n, &keys[after], 3);
+    }
+    if (!g->rotated) write_text(c, p.x1 - 14, p.y0 + 20, 2, 1, false, GRAY, "not rotated");
+    free(rank);
+}
+
+static void draw_activations(output *o, const watch *u, const char *note) {
+    const cq_model *m = &u->t->m;
+    size_t layer[3] = {0, (m->layers - 1) / 2, m->layers - 1}, layers = m->layers < 3 ? m->layers : 3, rows = 0;
+    layer_groups of[3];
+    axis range[CQ_MAX_BLOCKS * GROUPS]; /* a row of panels has one */
+    if (layers == 2) layer[1] = 1;
+    for (size_t l = 0; l < layers; l++) {
+        of[l] = groups_of(u, layer[l]);
+        rows = of[l].count > rows ? of[l].count : rows;
+    }
+    for (size_t i = 0; i < rows; i++) {
+        range[i] = axis_empty(true);
+        for (size_t l = 0; l < layers; l++)
+            if (i < of[l].count) range[i] = sort_stats(stats_of(u, &of[l], i), range[i]);
+        if (range[i].lo < range[i].hi / 300) range[i].lo = range[i].hi / 300;
+        range[i] = axis_widen(range[i]);
+    }
+
+    size_t width = 1400;
+    double left = 120, gap = 46, row_height = 200, row_step = row_height + 66, top = LEGEND_Y + 62;
+    double cell = ((double)width - left - 26 + gap) / (double)layers;
+    canvas c = canvas_new(width, (size_t)(top + row_step * (double)rows + 16));
+    curve keys[2] = {{"as the model is", NULL, palette(1), false, true, false},
+                     {rotated_name(u->plan), NULL, palette(0), false, true, false}};
+    headline(&c, u->plan ? "Inputs of the linears before and after rotation" : "Inputs of the linears", note);
+    legend(&c, width, keys, u->plan ? 2 : 1);
+    for (size_t l = 0; l < layers; l++)
+        for (size_t i = 0; i < of[l].count; i++) {
+            char *name = group_name(&of[l], i);
+            panel p;
+            memset(&p, 0, sizeof p);
+            p.x0 = left + cell * (double)l;
+            p.x1 = p.x0 + cell - gap;
+            p.y0 = top + row_step * (double)i;
+            p.y1 = p.y0 + row_height;
+            p.y = range[i];
+            draw_group(&c, p, stats_of(u, &of[l], i), keys, name, l == 0);
+            free(name);
+        }
+    write_text(&c, 26, top + (row_step * (double)rows - 66) / 2, 2, 0.5, true, INK,
+               "largest magnitude of a channel / rms of all");
+    write_text(&c, (left + (double)width - 26) / 2, (double)c.h - 24, 2, 0.5, false, INK, "channels, largest first");
+    save(o, "activations.png", &c);
+}
+
 static void plot_activations(output *o, const cq_context *ctx, tool_model *t, const cq_rotate_plan *plan,
                              const char *text) {
     const cq_model *m = &t->m;
@@ -617,103 +797,31 @@ static void plot_activations(output *o, const cq_context *ctx, tool_model *t, co
     cq_input in;
     watch u;
     void *base;
-    size_t windows, window, widest = m->hidden > m->inter ? m->hidden : m->inter;
+    size_t windows, window, widest = m->hidden;
     int32_t *ids = plot_ids(t, text, &windows, &window);
     memset(&desc, 0, sizeof desc);
     memset(&in, 0, sizeof in);
     desc.max_tokens = in.n = window;
     tool_session(&s, ctx, t, &desc, &base);
-    if (m->heads * m->head_dim > widest) widest = m->heads * m->head_dim;
+    for (size_t b = 0; b < m->block_count; b++)
+        for (size_t i = 0; i < m->blocks[b].linears; i++)
+            if (m->blocks[b].lin[i].w.cols > widest) widest = m->blocks[b].lin[i].w.cols;
     u.ctx = ctx;
     u.t = t;
-    u.s = &s;
     u.plan = plan;
     u.stats = (group_stats *)tool_alloc(m->block_count * GROUPS, sizeof *u.stats);
     u.rows = (float *)tool_alloc(widest, sizeof *u.rows);
-    cq_tap tap = {watch_tap, &u, SIZE_MAX};
+    cq_tap tap = {watch_tap, &u, NULL, SIZE_MAX, CQ_ALL};
     for (size_t w = 0; w < windows; w++) {
-        for (size_t i = 0; i < window; i++) cq_tensor_row(&m->embed, (size_t)ids[w * window + i], s.x + i * m->hidden);
+        in.ids = ids + w * window;
+        cq_embed(&s, &in);
         cq_prepare(&s, &in);
         for (size_t b = 0; b < m->block_count; b++) cq_run_block(&s, &m->blocks[b], &in, &tap);
         tool_progress("activations", w + 1, windows);
     }
-
-    size_t layer[3] = {0, (m->layers - 1) / 2, m->layers - 1}, layers = m->layers < 3 ? m->layers : 3;
-    if (layers == 2) layer[1] = 1;
-    /* rows of panels: the groups of a layer, and in which of its blocks they are */
-    size_t groups = 0, block_of[CQ_MAX_BLOCKS * GROUPS], group_of[CQ_MAX_BLOCKS * GROUPS];
-    cq_role roles[CQ_ROLE_COUNT];
-    for (size_t b = 0; b < m->arch.blocks; b++)
-        for (size_t g = 0; g < GROUPS; g++)
-            if (cq_block_group(&m->blocks[b], g, roles)) {
-                block_of[groups] = b;
-                group_of[groups++] = g;
-            }
-    axis range[CQ_MAX_BLOCKS * GROUPS]; /* a row of panels has one */
-    for (size_t i = 0; i < groups; i++) {
-        range[i] = axis_empty(true);
-        for (size_t l = 0; l < layers; l++) {
-            group_stats *g = &u.stats[(layer[l] * m->arch.blocks + block_of[i]) * GROUPS + group_of[i]];
-            for (int after = 0; after < 2; after++) {
-                double rms = sqrt(g->square[after] / ((double)g->rows * (double)g->n));
-                for (size_t k = 0; k < g->n; k++) g->max[after][k] = rms > 0 ? g->max[after][k] / rms : NAN;
-                qsort(g->max[after], g->n, sizeof(double), falling);
-                range[i] = axis_over(range[i], g->max[after], g->n - g->n / 50); /* dead ones would squeeze the rest */
-            }
-        }
-        if (range[i].lo < range[i].hi / 300) range[i].lo = range[i].hi / 300;
-        range[i] = axis_widen(range[i]);
-    }
-
-    size_t width = 1400;
-    double left = 120, gap = 46, row_height = 200, row_step = row_height + 66, top = LEGEND_Y + 62;
-    double cell = ((double)width - left - 26 + gap) / (double)layers;
-    canvas c = canvas_new(width, (size_t)(top + row_step * (double)groups + 16));
-    curve keys[2] = {{"as the model is", NULL, palette(1), false, true, false},
-                     {"norms folded in, rotated", NULL, palette(0), false, true, false}};
     char *note = tool_format("Largest magnitude of each channel over %zu tokens of %s, sorted: outliers stick out on "
                              "the left.", windows * window, text ? "text" : "random ids");
-    headline(&c, "Inputs of the linears before and after rotation", note);
-    legend(&c, width, keys, 2);
-    for (size_t i = 0; i < groups; i++)
-        for (size_t l = 0; l < layers; l++) {
-            const cq_block *b = &m->blocks[layer[l] * m->arch.blocks + block_of[i]];
-            group_stats *g = &u.stats[(layer[l] * m->arch.blocks + block_of[i]) * GROUPS + group_of[i]];
-            panel p;
-            p.x0 = left + cell * (double)l;
-            p.x1 = p.x0 + cell - gap;
-            p.y0 = top + row_step * (double)i;
-            p.y1 = p.y0 + row_height;
-            p.y = range[i];
-            p.x.lo = 0;
-            p.x.hi = (double)g->n;
-            p.x.log = false;
-            p.x.whole = true;
-            panel_axes(&c, &p, true, l == 0, 6);
-            size_t count = cq_block_group(b, group_of[i], roles);
-            char *name = tool_format("layer %zu:", b->layer);
-            for (size_t r = 0; r < count; r++) {
-                const cq_str *leaf = &b->desc->role[roles[r]].name;
-                char *longer = tool_format("%s%s %.*s", name, r ? "," : "", (int)leaf->n, leaf->p);
-                free(name);
-                name = longer;
-            }
-            write_text(&c, (p.x0 + p.x1) / 2, p.y0 - 14, 2, 0.5, false, INK, name);
-            free(name);
-            double *rank = (double *)tool_alloc(g->n, sizeof *rank);
-            for (size_t k = 0; k < g->n; k++) rank[k] = (double)k + 0.5;
-            for (int after = 0; after < (g->rotated ? 2 : 1); after++)
-                for (size_t k = 0; k < g->n; k++) { /* values below the axis end it */
-                    if (!(g->max[after][k] >= p.y.lo)) g->max[after][k] = NAN;
-                    if (k + 1 == g->n) panel_curve(&c, &p, rank, g->max[after], g->n, &keys[after], 3);
-                }
-            if (!g->rotated) write_text(&c, p.x1 - 14, p.y0 + 20, 2, 1, false, GRAY, "not rotated");
-            free(rank);
-        }
-    write_text(&c, 26, top + (row_step * (double)groups - 66) / 2, 2, 0.5, true, INK,
-               "largest magnitude of a channel / rms of all");
-    write_text(&c, (left + (double)width - 26) / 2, (double)c.h - 24, 2, 0.5, false, INK, "channels, largest first");
-    save(o, "activations.png", &c);
+    draw_activations(o, &u, note);
     for (size_t i = 0; i < m->block_count * GROUPS; i++) {
         free(u.stats[i].max[0]);
         free(u.stats[i].max[1]);
@@ -741,6 +849,7 @@ static bool read_provenance(const tool_model *q, const modules *all, compared *c
     cq_json j;
     cq_error err;
     int64_t number;
+    size_t next = 0;
     bool rotated;
     if (!q->is_file || !b.size || cq_json_parse(&j, (const char *)b.data, b.size, &arena, &err) != CQ_OK) return false;
     arena = tool_arena(arena.used);
@@ -755,14 +864,17 @@ static bool read_provenance(const tool_model *q, const modules *all, compared *c
         uint32_t name = cq_json_kind(&j, e) == CQ_JSON_OBJECT ? cq_json_find(&j, e, "name") : 0;
         float loss, rtn;
         if (!name || !cq_json_float(&j, cq_json_find(&j, e, "loss"), &loss)) continue;
-        for (size_t i = 0; i < all->count; i++) {
+        for (size_t k = 0; k < all->count; k++) { /* mostly it is the one after the last */
+            size_t i = (next + k) % all->count;
             char *module = tool_format("%.*s", (int)(all->part[i].name_len - strlen(".weight")), all->part[i].name);
-            if (cq_json_string_eq(&j, name, module)) {
-                c->loss[i] = (double)loss;
-                c->rtn[i] = cq_json_float(&j, cq_json_find(&j, e, "rtn_loss"), &rtn) ? (double)rtn : NAN;
-                c->has_loss = true;
-            }
+            bool found = cq_json_string_eq(&j, name, module);
             free(module);
+            if (!found) continue;
+            c->loss[i] = (double)loss;
+            c->rtn[i] = cq_json_float(&j, cq_json_find(&j, e, "rtn_loss"), &rtn) ? (double)rtn : NAN;
+            c->has_loss = true;
+            next = i + 1;
+            break;
         }
     }
     free(arena.base);
@@ -784,19 +896,16 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
         c->loss = numbers(all->count);
         c->rtn = numbers(all->count);
         tool_model_open(&q, path);
-        bool rotated = read_provenance(&q, all, c, &seed);
-        if (rotated) make_plan(&plan, ctx, t, seed);
+        modules its = modules_of(&q.m);
+        bool rotated = read_provenance(&q, all, c, &seed) && make_plan(&plan, ctx, t, seed);
         for (size_t i = 0; i < all->count; i++) {
             const cq_part *a = &all->part[i];
-            cq_part b;
-            size_t at = 0;
-            while (cq_model_part(&q.m, NULL, at, &b) && strcmp(a->name, b.name)) at++;
-            if (!cq_model_part(&q.m, NULL, at, &b))
-                tool_fail(path, "has no %s; it must be made from %s", a->name, t->path);
-            if (b.rows != a->rows || b.cols != a->cols)
-                tool_fail(path, "%s is (%zu, %zu), and must be (%zu, %zu) as in %s", a->name, b.rows, b.cols, a->rows,
+            const cq_part *b = i < its.count ? &its.part[i] : NULL; /* the same architecture, the same order */
+            if (!b || strcmp(a->name, b->name)) tool_fail(path, "has no %s; it must be made from %s", a->name, t->path);
+            if (b->rows != a->rows || b->cols != a->cols)
+                tool_fail(path, "%s is (%zu, %zu), and must be (%zu, %zu) as in %s", a->name, b->rows, b->cols, a->rows,
                           a->cols, t->path);
-            float *w = read_part(ctx, t, rotated ? &plan : NULL, a), *v = read_part(ctx, &q, NULL, &b);
+            float *w = read_part(ctx, t, rotated ? &plan : NULL, a), *v = read_part(ctx, &q, NULL, b);
             double error = 0, all_of = 0;
             for (size_t e = 0; e < a->rows * a->cols; e++) {
                 double d = (double)w[e] - (double)v[e];
@@ -809,6 +918,8 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
             tool_progress("errors", k * all->count + i + 1, n * all->count);
         }
         losses += c->has_loss;
+        free(its.part);
+        free(its.column);
     }
     curve *keys = (curve *)tool_alloc(n + 1, sizeof *keys), *weight = (curve *)tool_alloc(n, sizeof *weight);
     curve *loss = (curve *)tool_alloc(2 * n, sizeof *loss);
@@ -992,9 +1103,10 @@ static void run_plot(void) {
     tool_model_open(&t, tool.args[0]);
     if (!(tool.force && tool_is_dir(o.path))) o.dir = tool_dir_create(o.path);
     modules all = modules_of(&t.m);
-    make_plan(&plan, &ctx, &t, tool.seed);
-    plot_weights(&o, &ctx, &t, &plan, &all);
-    plot_activations(&o, &ctx, &t, &plan, text);
+    const cq_rotate_plan *rotation = make_plan(&plan, &ctx, &t, tool.seed) ? &plan : NULL;
+    plot_weights(&o, &ctx, &t, rotation, &all);
+    if (t.m.two_streams) tool_note("%s: no activations.png, its text is not known here", t.path);
+    else plot_activations(&o, &ctx, &t, rotation, text);
     if (tool.arg_count > 1) plot_error(&o, &ctx, &t, &all);
     if (t.m.arch.diffusion) plot_denoising(&o, &ctx, &t, text);
     if (o.dir) tool_dir_close(o.dir);
@@ -1016,6 +1128,7 @@ static const tool_option plot_options[] = {
     {"steps", "N", 1, 4096, "denoising.png: steps (32)"},
     {"alg", "origin|maskgit_plus|topk_margin|entropy", 0, 0, "denoising.png: which tokens are filled first (entropy)"},
     {"temperature", "X", 0, 1e6, "denoising.png: 0: the likeliest token (0)"},
+    TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL},
 };
 const tool_command cmd_plot = {"plot", "MODEL [MODEL ...] -o DIR",

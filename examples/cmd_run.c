@@ -112,17 +112,21 @@ static void run_logits(void) {
     size_t prefill = tool_size("prefill", n);
     if (prefill > n) tool_fail(ids_path, "--prefill is %zu, and must be 1 to the number of tokens, %zu", prefill, n);
 
+    tool_prompt text = tool_prompt_read(&t, batch, "text-embeds", true);
+
     memset(&desc, 0, sizeof desc);
-    desc.max_tokens = n;
-    desc.max_rows = prefill;
+    desc.max_tokens = n + text.slots;
+    desc.max_rows = prefill > text.slots ? prefill : text.slots;
     desc.int8 = int8_activations();
+    desc.upstream_cache = tool_has("upstream-cache");
     size_t arena_bytes = tool_session(&s, &ctx, &t, &desc, &base), tile = logit_tile(&t, prefill);
     size_t shape[3] = {batch, n, t.m.vocab};
     float *y = (float *)tool_alloc(tile * t.m.vocab, sizeof *y);
     uint32_t *rows = (uint32_t *)tool_alloc(tile, sizeof *rows);
     tool_out *out = tool_npy_create(out_path, TOOL_F32, dims + 1, dims == 2 ? shape : shape + 1);
     double start = tool_seconds();
-    for (size_t b = 0; b < batch; b++)
+    for (size_t b = 0; b < batch; b++) {
+        tool_prompt_forward(&s, &t, &text, b);
         for (size_t slot = 0; slot < n;) { /* the prefill, then one by one */
             cq_input in;
             memset(&in, 0, sizeof in);
@@ -136,6 +140,7 @@ static void run_logits(void) {
             slot += in.n;
             tool_progress("logits", done += in.n, batch * n);
         }
+    }
     tool_close(out);
     double seconds = tool_seconds() - start;
     json_int("tokens", (int64_t)(batch * n));
@@ -153,7 +158,10 @@ static const tool_option logits_options[] = {
     {"mask", "M.npy", 0, 0, "[batch, tokens] of 0 and 1, or [batch, 1, q, kv], bool or additive float"},
     {"positions", "P.npy", 0, 0, "the shape of the ids"},
     {"prefill", "N", 1, 1 << 30, "first N tokens see each other only, the rest follow one by one (all)"},
+    TOOL_PROMPT_OPTIONS,
+    {"upstream-cache", NULL, 0, 0, "two streams: decode as published, single layers seeing their first key only"},
     {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},
+    TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL},
 };
 const tool_command cmd_logits = {
@@ -352,6 +360,7 @@ static const tool_option eval_options[] = {
     {"ratio", "X", 0, 1, "diffusion, without a pattern: part of the tokens that is masked (0.3)"},
     {"reference", "MODEL2", 0, 0, "adds the KL divergence from this model and the agreement of the likeliest token"},
     {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},
+    TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL},
 };
 const tool_command cmd_eval = {
@@ -452,7 +461,7 @@ static int32_t *read_prompt(tool_model *t, size_t *rows, size_t *cols, size_t *d
         len = f.size;
         copy = (char *)tool_alloc(len + 1, 1);
         memcpy(copy, f.data, len);
-        while (tool_has("chat") && len && copy[len - 1] == '\n') copy[--len] = 0; /* the file's last line break is not meant */
+        while (tool_has("chat") && len && copy[len - 1] == '\n') copy[--len] = 0; /* not the file's last line break */
         if (tool_has("chat") && memchr(copy, 0, len)) tool_fail(file, "holds a zero byte, and must be text");
     } else {
         copy = tool_format("%s", text ? text : last);
@@ -488,6 +497,53 @@ static void print_json_text(const char *key, const cq_tokenizer *tok, const int3
     free(text);
 }
 
+/* Models with two streams: tokens from bos on, guided away from what an empty prompt gives. */
+static void generate_guided(const tool_model *t, const cq_context *ctx) {
+    size_t n = tool_size("max-new-tokens", 128);
+    tool_prompt text[2] = {tool_prompt_read(t, 1, "text-embeds", true),
+                           tool_prompt_read(t, 1, "uncond-text-embeds", false)};
+    int32_t *ids = (int32_t *)tool_alloc(n, sizeof *ids);
+    cq_session s[2];
+    cq_session_desc desc;
+    cq_generate_desc how;
+    cq_generate_stats stats;
+    cq_error err;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    void *base[2];
+    size_t arena_bytes = 0;
+    float guidance = (float)tool_real("guidance", 3.0);
+    double start = tool_seconds();
+    memset(&how, 0, sizeof how);
+    how.top_p = (float)tool_real("top-p", 0);
+    how.seed = tool.seed;
+    for (int k = 0; k < 2; k++) {
+        memset(&desc, 0, sizeof desc);
+        desc.max_tokens = n + text[k].slots;
+        desc.max_rows = text[k].slots;
+        desc.int8 = int8_activations();
+        desc.upstream_cache = tool_has("upstream-cache");
+        arena_bytes += tool_session(&s[k], ctx, t, &desc, &base[k]);
+        tool_prompt_forward(&s[k], t, &text[k], 0);
+    }
+    tool_model_check(t, cq_generate_guided(&s[0], &s[1], guidance, &how, ids, n, &stats, &arena, &err), &err);
+    arena = tool_arena(arena.used);
+    tool_model_check(t, cq_generate_guided(&s[0], &s[1], guidance, &how, ids, n, &stats, &arena, &err), &err);
+    double seconds = tool_seconds() - start;
+    json_ids("ids", ids, n);
+    json_null("text");
+    json_int("steps", (int64_t)stats.steps);
+    json_int("forwards", (int64_t)stats.forwards);
+    json_int("rows", (int64_t)stats.rows);
+    json_int("head_rows", (int64_t)stats.head_rows);
+    json_real("tokens_per_second", (double)n / seconds);
+    json_real("seconds", seconds);
+    json_int("arena_bytes", (int64_t)(arena_bytes + arena.used));
+    for (size_t i = 0; i < n; i++) tool_say("%d%c", ids[i], i + 1 < n ? ' ' : '\n');
+    for (int k = 0; k < 2; k++) free(base[k]);
+    free(arena.base);
+    free(ids);
+}
+
 static void run_generate(void) {
     tool_model t;
     cq_context ctx;
@@ -501,6 +557,10 @@ static void run_generate(void) {
     const char *mask_path = tool_text("mask", NULL);
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
+    if (t.m.two_streams) {
+        generate_guided(&t, &ctx);
+        return;
+    }
     int32_t *given = read_prompt(&t, &rows, &prompt, &dims);
     size_t fresh = tool_size("max-new-tokens", 128), n = prompt + fresh, longest = 0;
     mask keep = read_mask(mask_path, rows, prompt, dims);
@@ -582,7 +642,7 @@ static void run_generate(void) {
         } else {
             size_t pad = 0, count = 0;
             memset(&stats, 0, sizeof stats);
-            while (seen && pad < prompt && !seen[pad]) pad++; /* left padding changes nothing but the place: leave it out */
+            while (seen && pad < prompt && !seen[pad]) pad++; /* padding changes nothing but the place */
             for (size_t i = pad; seen && i < prompt; i++)
                 if (!seen[i])
                     tool_fail(mask_path,
@@ -659,8 +719,13 @@ static const tool_option generate_options[] = {
     {"cache", "none|prefix|dual", 0, 0, "diffusion: what is reused within a block (none)"},
     {"block-length", "N", 1, 1 << 24, "diffusion, with a cache: tokens of a block (32)"},
     {"threshold", "X", 0, 1, "diffusion, with a cache: fill all that are at least so sure"},
+    TOOL_PROMPT_OPTIONS,
+    {"uncond-text-embeds", "U.npy", 0, 0, "two streams: those of an empty prompt"},
+    {"guidance", "X", -1e6, 1e6, "two streams: (1 + g) prompt - g empty prompt, g falling from X to 0 (3)"},
+    {"upstream-cache", NULL, 0, 0, "two streams: decode as published, single layers seeing their first key only"},
     {"show", "N", 1, 1 << 30, "diffusion: print the text after every N steps (on a terminal it is always shown)"},
     {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},
+    TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL},
 };
 const tool_command cmd_generate = {"generate", "MODEL --prompt TEXT", "text from a prompt", 1, 2, generate_options,
@@ -719,6 +784,7 @@ static const tool_option tokenize_options[] = {
     {"text", "FILE", 0, 0, "the text, as bytes"},
     {"decode", NULL, 0, 0, "the way back"},
     {"ids", "IDS.npy", 0, 0, "with --decode: [tokens]"},
+    TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL},
 };
 const tool_command cmd_tokenize = {"tokenize",       "MODEL --text FILE", "ids of a text, or the text of ids", 1, 1,

@@ -6,32 +6,179 @@
 #include <string.h>
 
 /* ===================================================================================================================
-   [MODELS]
+   [MODELS]  what can be done with an architecture, as its description says
    ================================================================================================================== */
+/* The words that decide. A cq_word has only the number of its word: it is that of the same word in PROBE. */
+enum { W_PRE, W_POST, W_AFTER, W_KEEP, W_TEXT, W_OWN, W_GATE, W_Q_GATE, W_SUB_NORM, W_V_NORM, W_V, W_QKV, W_KV, W_O,
+       W_IF, W_IDENTITY, W_EMBED_NORM, W_ENDS = W_EMBED_NORM };
+#define PROBE                                                                                                          \
+    "model probe\nblocked x\n"                                                                                         \
+    "attn - pre=x post=x after=x keep=x text own gate=x q_gate sub_norm=x v_norm=x v=x qkv=x kv=x o=x if=x\n"          \
+    "moe - identity=x\nembed x norm=x\n"
+
+/* A word of a block; of embed, whose place is behind those of blocks, whatever `block` is. */
+static const cq_word *find_word(const cq_arch *arch, size_t block, int word) {
+    static cq_arch probe;
+    cq_error err;
+    if (word >= W_ENDS) block = CQ_MAX_BLOCKS;
+    if (!probe.words) tool_check(cq_arch_parse(&probe, PROBE, strlen(PROBE), &err), "a mistake in cquant itself", &err);
+    for (size_t i = 0; i < arch->words; i++)
+        if (arch->word[i].key == probe.word[word].key && arch->word[i].block == block) return &arch->word[i];
+    return NULL;
+}
+
+static bool str_is(cq_str s, const char *text) { return s.n == strlen(text) && !memcmp(s.p, text, s.n); }
+static bool str_begins(cq_str s, const char *text) { return s.n >= strlen(text) && !memcmp(s.p, text, strlen(text)); }
+
+/* NORM: NAME[:KIND][@EPS][+BIAS], or what the statement `norms` says: is it a LayerNorm? *bias: it always has one */
+static bool is_layer_norm(const cq_arch *arch, cq_str norm, bool *bias) {
+    cq_str kind = arch->norms;
+    for (size_t i = 0; i < norm.n; i++)
+        if (norm.p[i] == ':' || norm.p[i] == '+') {
+            if (norm.p[i] == ':') i++;
+            kind.p = norm.p + i;
+            kind.n = norm.n - i;
+            if (norm.p[i] == '+') kind.p = arch->norms.p, kind.n = arch->norms.n;
+            break;
+        }
+    *bias = kind.n && kind.p[kind.n - 1] == '+';
+    return str_begins(kind, "ln");
+}
+
+/* What stands in the way of rotating the residual stream, as far as the description alone says; NULL: nothing. */
+static const char *stream_obstacle(const cq_arch *arch) {
+    bool layer = false, rms = false, bias = false;
+    for (size_t b = 0; b <= arch->blocks; b++) {
+        const cq_word *pre = b < arch->blocks ? find_word(arch, b, W_PRE) : NULL;
+        if (b < arch->blocks && find_word(arch, b, W_TEXT)) return "two streams";
+        if (b < arch->blocks && arch->block[b].label.n && find_word(arch, b, W_IF)) continue; /* not in every model */
+        if (b < arch->blocks) {
+            if (find_word(arch, b, W_IDENTITY)) return "experts that give their input back";
+            if (find_word(arch, b, W_POST)) return "a norm after a block, before the sum";
+            if (find_word(arch, b, W_AFTER)) return "a norm of the sum";
+            if (find_word(arch, b, W_KEEP)) return "a stream that is the normed input";
+            if (!pre) return "a block without a norm before it";
+        }
+        if (is_layer_norm(arch, pre ? pre->value : arch->norm, &bias)) layer = true;
+        else if (bias) return "an RMS norm with a bias";
+        else rms = true;
+    }
+    if (!arch->norm.n || str_is(arch->norm, "-")) return "no norm before the head";
+    if (layer && rms) return "LayerNorms and RMS norms on one stream";
+    if (find_word(arch, 0, W_EMBED_NORM)) return "a norm after the embedding";
+    if (str_is(arch->position, "sinusoid")) return "computed positions";
+    return NULL;
+}
+
+static bool values_rotate(const cq_arch *arch) { /* of the heads of some block */
+    for (size_t b = 0; b < arch->blocks; b++)
+        if (find_word(arch, b, W_TEXT)) return false; /* both streams' values would have to turn alike */
+    for (size_t b = 0; b < arch->blocks; b++) {
+        static const int busy[] = {W_GATE, W_Q_GATE, W_TEXT, W_OWN, W_SUB_NORM, W_V_NORM};
+        cq_block_kind kind = arch->block[b].kind;
+        bool can = find_word(arch, b, W_V) || find_word(arch, b, W_QKV) || find_word(arch, b, W_KV);
+        can = kind == CQ_BLOCK_MLA || (kind == CQ_BLOCK_ATTENTION && can);
+        for (size_t i = 0; i < sizeof busy / sizeof busy[0]; i++) can = can && !find_word(arch, b, busy[i]);
+        if (can && find_word(arch, b, W_O)) return true;
+    }
+    return false;
+}
+
+typedef struct abilities {
+    bool runs, quantizes;
+    bool carries;        /* a checkpoint may have a front end; then its stream is not rotated */
+    const char *rotates; /* "yes", "v/o" (only the values of heads), "no" */
+    char *why;           /* it does not run, or not rotate as a whole; NULL */
+} abilities;
+
+static abilities arch_can(const cq_arch *arch) {
+    const char *obstacle = stream_obstacle(arch);
+    const char *values = values_rotate(arch) ? "v/o" : "no";
+    abilities a = {!arch->blocked.n, !arch->blocked.n, arch->carries != 0, obstacle ? values : "yes", NULL};
+    if (!a.runs) a.rotates = "no";
+    if (!a.runs) a.why = tool_format("%.*s", (int)arch->blocked.n, arch->blocked.p);
+    else if (obstacle) a.why = tool_format("%s", obstacle);
+    else if (a.carries) a.why = tool_format("with tensors that are only carried: %s", values);
+    return a;
+}
+
+static void list_arch(const cq_arch *arch, cq_str name) {
+    const char *family = arch->diffusion ? "diffusion" : "causal";
+    abilities can = arch_can(arch);
+    json_open(NULL, '{');
+    json_bytes("model_type", name.p, name.n);
+    json_text("family", family);
+    json_bool("described", true);
+    json_bool("runs", can.runs);
+    json_bool("rotates", strcmp(can.rotates, "no") != 0);
+    json_text("rotation", can.rotates);
+    json_bool("carries", can.carries);
+    json_bool("quantizes", can.quantizes);
+    if (can.why) json_text("why", can.why);
+    else json_null("why");
+    json_close();
+    tool_say("%-24.*s %-10s %-9s  %-3s  %-6s  %-8s  %s\n", (int)name.n, name.p, family, "yes", can.runs ? "yes" : "no",
+             can.rotates, can.quantizes ? "yes" : "no", can.why ? can.why : "");
+    free(can.why);
+}
+
+/* The next of the names of a description, over comments; n = 0: no more. */
+static cq_str next_name(const cq_arch *arch, size_t *at) {
+    const char *p = arch->names.p;
+    size_t n = arch->names.n, i = *at;
+    for (;;) {
+        while (i < n && strchr(" \t\r\n", p[i])) i++;
+        if (i == n || p[i] != '#') break;
+        while (i < n && p[i] != '\n') i++;
+    }
+    cq_str name = {p + i, 0};
+    while (i < n && !strchr(" \t\r\n", p[i])) i++;
+    name.n = (size_t)(p + i - name.p);
+    *at = i;
+    return name;
+}
+
+static void list_names(cq_arch *arch) {
+    size_t at = 0;
+    for (cq_str name = next_name(arch, &at); name.n; name = next_name(arch, &at)) list_arch(arch, name);
+}
+
+static void show_arch(const char *name, cq_arch *arch) {
+    cq_error err;
+    if (cq_arch_find(arch, name, strlen(name), &err) != CQ_OK)
+        tool_fail(NULL, "--show %s: there is no description of this model_type; `cquant models` lists those there are",
+                  name);
+    json_text("model_type", name);
+    json_bytes("description", arch->text.p, arch->text.n);
+    tool_say("%.*s", (int)arch->text.n, arch->text.p);
+}
+
 static void run_models(void) {
-    const char *text;
+    const char *text, *file = tool_text("arch", NULL), *show = tool_text("show", NULL);
+    cq_arch *arch = (cq_arch *)tool_alloc(1, sizeof *arch);
+    cq_error err;
+    if (file && show) tool_usage("--arch and --show exclude each other");
+    if (show) {
+        show_arch(show, arch);
+        return;
+    }
+    if (file) tool_arch_read(file, arch);
     json_open("models", '[');
-    tool_say("%-16s %-12s describe  run  rotate  quantize\n", "model_type", "family");
-    for (size_t i = 0; (text = cq_arch_builtin(i)) != NULL; i++) {
-        cq_arch arch;
-        cq_error err;
-        tool_check(cq_arch_parse(&arch, text, strlen(text), &err), "built-in description", &err);
-        const char *family = arch.diffusion ? "diffusion" : "causal";
-        json_open(NULL, '{');
-        json_bytes("model_type", arch.name.p, arch.name.n);
-        json_text("family", family);
-        json_bool("describes", true);
-        json_bool("runs", true);
-        json_bool("rotates", true);
-        json_bool("quantizes", true);
-        json_close();
-        tool_say("%-16.*s %-12s %-8s  %-3s  %-6s  %s\n", (int)arch.name.n, arch.name.p, family, "yes", "yes", "yes",
-                 "yes");
+    tool_say("%-24s %-10s described  run  rotate  quantize  what is in the way\n", "model_type", "family");
+    if (file) list_names(arch);
+    for (size_t i = 0; !file && (text = cq_arch_builtin(i)) != NULL; i++) {
+        tool_check(cq_arch_parse(arch, text, strlen(text), &err), "built-in description", &err);
+        list_names(arch);
     }
     json_close();
+    tool_say("\nrotate v/o: only the values of heads, between v and o\n");
+    free(arch);
 }
-static const tool_option no_options[] = {{NULL, NULL, 0, 0, NULL}};
-const tool_command cmd_models = {"models", "", "the architectures that cquant knows", 0, 0, no_options, run_models};
+static const tool_option models_options[] = {
+    {"arch", "FILE", 0, 0, "check this description, and list it instead"},
+    {"show", "NAME", 0, 0, "the built-in description of a model_type: something to start from"},
+    {NULL, NULL, 0, 0, NULL}};
+const tool_command cmd_models = {"models", "", "the architectures that cquant knows", 0, 0, models_options, run_models};
 
 /* ===================================================================================================================
    [INSPECT]
@@ -40,36 +187,181 @@ const tool_command cmd_models = {"models", "", "the architectures that cquant kn
    the head are int8, and 64 columns share a scale. */
 static uint64_t format_bytes(const tool_model *t, cq_format format) {
     uint64_t sum = 0;
+    cq_parts cursor;
     cq_part part;
-    for (size_t i = 0; cq_model_part(&t->m, NULL, i, &part); i++) {
+    memset(&cursor, 0, sizeof cursor);
+    while (cq_model_part(&t->m, NULL, &cursor, &part)) {
         cq_tensor x;
+        if (part.kind == CQ_PART_CARRIED) continue;
         tool_export_tensor(&x, &part, format, 64);
         sum += x.bytes;
     }
     return sum;
 }
 
-static void inspect_groups(const tool_model *t, size_t layer) {
-    const cq_model *m = &t->m;
-    for (size_t i = 0; i < m->arch.blocks; i++) {
-        const cq_block *b = &m->blocks[layer * m->arch.blocks + i];
-        cq_role roles[CQ_ROLE_COUNT];
-        for (size_t g = 0; g < CQ_ROLE_COUNT; g++) {
-            size_t n = cq_block_group(b, g, roles);
-            if (!n) continue;
-            json_open(NULL, '[');
-            for (size_t r = 0; r < n; r++) {
-                const cq_str *prefix = &b->desc->prefix, *name = &b->desc->role[roles[r]].name;
-                const cq_tensor *w = &b->lin[roles[r]].w;
-                char *path = tool_format("%.*s.%.*s", (int)prefix->n, prefix->p, (int)name->n, name->p);
-                json_text(NULL, path);
-                tool_say("  %s %-30s %6zu x %-6zu %s%s\n", r ? " " : "-", path, w->rows, w->cols,
-                         cq_format_name(w->format), b->lin[roles[r]].bias ? " + bias" : "");
-                free(path);
-            }
-            json_close();
+static const struct {
+    const char *name;
+    cq_format format;
+} sizes[] = {{"fp32", CQ_F32}, {"fp16", CQ_F16}, {"int8", CQ_INT8}, {"int4", CQ_INT4}};
+#define SIZES (sizeof sizes / sizeof sizes[0])
+
+/* The blocks of a layer stand one after the other. */
+static bool in_layer(const cq_block *b, size_t list, size_t layer) { return b->list == list && b->layer == layer; }
+
+/* PREFIX.NAME of a linear: its path in the layer, as on disk; experts of one tensor by their number. */
+static char *layer_path(const cq_model *m, const cq_block *b, const cq_linear *l) {
+    cq_str prefix = m->arch.block[b->desc].prefix;
+    const char *hash = (const char *)memchr(l->name.p, '#', l->name.n);
+    bool expert = l->role >= CQ_ROLE_EXPERT_GATE && l->role <= CQ_ROLE_EXPERT_DOWN, bare = str_is(prefix, "-");
+    char *front = tool_format("%.*s%s", bare ? 0 : (int)prefix.n, prefix.p, bare ? "" : "."), *path;
+    if (hash)
+        path = tool_format("%s%.*s%u%.*s", front, (int)(hash - l->name.p), l->name.p, l->expert,
+                           (int)(l->name.p + l->name.n - hash - 1), hash + 1);
+    else if (expert) path = tool_format("%s%.*s.%u", front, (int)l->name.n, l->name.p, l->expert);
+    else path = tool_format("%s%.*s", front, (int)l->name.n, l->name.p);
+    free(front);
+    return path;
+}
+
+static void inspect_groups(const cq_model *m) { /* of layer 0 */
+    const cq_linear *l;
+    const cq_block *b = NULL;
+    size_t first = 0, g = 0;
+    while (first < m->block_count && !in_layer(&m->blocks[first], 0, 0)) first++;
+    for (size_t n = 0; first < m->block_count && cq_layer_group(m, first, n, &b, &g); n++) {
+        json_open(NULL, '[');
+        for (size_t i = 0; (l = cq_block_group(b, g, i)) != NULL; i++) {
+            char *path = layer_path(m, b, l);
+            json_text(NULL, path);
+            tool_say("  %s %-34s %6zu x %-6zu %s%s%s\n", i ? " " : "-", path, l->w.rows, l->w.cols,
+                     cq_format_name(l->w.format), l->bias ? " + bias" : "",
+                     l->w.layout == CQ_COLUMNS ? ", stored transposed" : "");
+            free(path);
         }
+        json_close();
     }
+}
+
+/* A number of a block, if it has it; a space between words. */
+static void number(const char *key, const char *before, size_t value, const char *behind) {
+    if (!value) return;
+    json_int(key, (int64_t)value);
+    if (before) tool_say("%s%zu%s", before, value, behind);
+}
+static void flag(const char *key, bool value) {
+    if (!value) return;
+    json_bool(key, true);
+    tool_say(", %s", key);
+}
+
+static void inspect_attention(const cq_block *b) {
+    number("heads", ", ", b->heads, " heads");
+    number("head_dim", " of ", b->head_dim, "");
+    if (b->kind == CQ_BLOCK_ATTENTION) number("kv_heads", " (", b->kv_heads, " for k and v)");
+    if (b->v_dim != b->head_dim) number("v_dim", ", values of ", b->v_dim, "");
+    number("q_rank", ", q by way of ", b->q_rank, "");
+    number("kv_rank", ", k and v by way of ", b->kv_rank, "");
+    json_text("mask", b->causal ? "causal" : "full");
+    tool_say(", %s", b->causal ? "causal" : "full");
+    number("window", ", window ", b->window, "");
+    number("chunk", ", chunks of ", b->chunk, "");
+    number("block", ", by blocks of ", b->block, "");
+    if (b->rope_style != CQ_ROPE_NONE) number("rope_dim", ", rope ", b->rope_dim, "");
+    flag("alibi", b->alibi);
+    flag("qk_norm", b->kind == CQ_BLOCK_ATTENTION && b->norm[CQ_NORM_Q].on);
+    flag("gated", b->q_gate || b->at[CQ_ROLE_OUT_GATE]);
+    flag("sinks", b->kind == CQ_BLOCK_ATTENTION && b->param[CQ_PARAM_SINKS].data);
+}
+
+/* What a block has, by its kind. */
+static void inspect_numbers(const cq_block *b) {
+    switch (b->kind) {
+    case CQ_BLOCK_ATTENTION:
+    case CQ_BLOCK_MLA: inspect_attention(b); break;
+    case CQ_BLOCK_MLP: number("inter", ", ", b->inter, " wide"); break;
+    case CQ_BLOCK_MOE:
+        number("experts", ", ", b->experts, " experts");
+        number("inter", " of ", b->inter, "");
+        number("top_k", ", ", b->top_k, " a token");
+        if (b->groups > 1) number("groups", ", in ", b->groups, " groups");
+        number("shared_inter", ", shared expert of ", b->s_inter, "");
+        number("identity", ", ", b->identity, " that do nothing");
+        break;
+    default:
+        number("heads", ", ", b->heads, " heads");
+        number("head_dim", " of ", b->head_dim, "");
+        if (b->kind == CQ_BLOCK_DELTA) number("kv_heads", " (", b->kv_heads, " for keys)");
+        number("state_dim", ", state ", b->state_dim, "");
+        number("kernel", ", convolution of ", b->kernel, "");
+        number("rank", ", dt by way of ", b->rank, "");
+        number("state", ", ", b->state_size, " floats kept");
+    }
+}
+
+static void inspect_block(const cq_model *m, const cq_block *b) {
+    const cq_block_desc *d = &m->arch.block[b->desc];
+    const cq_norm *pre = &b->norm[CQ_NORM_PRE], *post = &b->norm[CQ_NORM_POST];
+    json_open(NULL, '{');
+    json_text("kind", cq_block_name(b->kind));
+    json_bytes("prefix", d->prefix.p, d->prefix.n);
+    if (pre->on) json_bytes("norm", pre->name.p, pre->name.n);
+    tool_say("  %-9s %-16.*s", cq_block_name(b->kind), (int)d->prefix.n, d->prefix.p);
+    if (pre->on) tool_say(" after %.*s", (int)pre->name.n, pre->name.p);
+    else tool_say(" without a norm before it");
+    if (post->on) tool_say(", then %.*s", (int)post->name.n, post->name.p);
+    inspect_numbers(b);
+    flag("beside", b->beside);
+    tool_say("\n");
+    json_close();
+}
+
+/* Layers differ: the kinds of their blocks, and which layers have them. */
+static char *layer_kinds(const cq_model *m, size_t list, size_t layer) {
+    char *kinds = tool_format("%s", "");
+    for (size_t i = 0; i < m->block_count; i++) {
+        const cq_block *b = &m->blocks[i];
+        if (!in_layer(b, list, layer)) continue;
+        char *more = tool_format("%s%s%s%s", kinds, *kinds ? ", " : "", cq_block_name(b->kind),
+                                 b->window || b->chunk ? " (window)" : "");
+        free(kinds);
+        kinds = more;
+    }
+    return kinds;
+}
+static void inspect_layers(const cq_model *m) {
+    size_t list = 0, layer = 0, from = 0;
+    char *last = NULL;
+    json_open("layer_kinds", '[');
+    for (size_t i = 0; i <= m->block_count; i++) { /* at the beginning of each layer, and at the end */
+        const cq_block *b = i < m->block_count ? &m->blocks[i] : NULL;
+        if (b && last && in_layer(b, list, layer)) continue;
+        char *kinds = b ? layer_kinds(m, b->list, b->layer) : NULL;
+        if (last && (!b || b->list != list || strcmp(kinds, last))) {
+            json_open(NULL, '{');
+            json_int("from", (int64_t)from);
+            json_int("to", (int64_t)layer);
+            json_text("blocks", last);
+            json_close();
+            if (from == layer) tool_say("  layer %zu: %s\n", from, last);
+            else tool_say("  layers %zu to %zu: %s\n", from, layer, last);
+        }
+        if (b && (!last || b->list != list || strcmp(kinds, last))) from = b->layer;
+        free(last);
+        last = kinds;
+        list = b ? b->list : 0;
+        layer = b ? b->layer : 0;
+    }
+    json_close();
+}
+
+static const char *moe_family(const cq_model *m, const cq_block *experts) {
+    static const char *const families[][2] = {
+        {"olmoe", "olmoe"},       {"mixtral", "mixtral"},      {"qwen2_moe", "qwen"},      {"qwen3_moe", "qwen"},
+        {"deepseek", "deepseek"}, {"deepseek_v2", "deepseek"}, {"deepseek_v3", "deepseek"}};
+    if (!experts) return "standard";
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        if (str_is(m->arch.name, families[i][0])) return families[i][1];
+    return "generic_moe";
 }
 
 static const char *rotation_mode(size_t n) { /* as cq_rotate_plan_auto chooses */
@@ -78,96 +370,129 @@ static const char *rotation_mode(size_t n) { /* as cq_rotate_plan_auto chooses *
     return cq_hadamard_init(&h, n, &dry, NULL) == CQ_OK ? "hadamard" : "orthogonal";
 }
 
-static void run_inspect(void) {
-    tool_model t;
-    cq_context ctx;
-    tool_context(&ctx);
-    tool_model_open(&t, tool.args[0]);
-    const cq_model *m = &t.m;
-    static const size_t lengths[] = {128, 512, 2048, 8192};
-
-    json_bytes("architecture", m->arch.name.p, m->arch.name.n);
-    json_text("moe", "standard");
-    json_int("parameters", (int64_t)m->parameters);
-    json_int("layers", (int64_t)m->layers);
-    tool_say("%.*s: %zu layers, hidden %zu, %zu heads of %zu (%zu for k and v), MLP %zu, vocabulary %zu%s\n",
-             (int)m->arch.name.n, m->arch.name.p, m->layers, m->hidden, m->heads, m->head_dim, m->kv_heads, m->inter,
-             m->vocab, m->tied ? ", embedding tied to the head" : "");
-    tool_say("%zu parameters, %s\n\n", m->parameters, m->arch.diffusion ? "masked diffusion" : "causal");
-
-    tool_say("bytes of the tensors of `cquant export`\n");
-    json_open("bytes", '{');
-    static const struct {
-        const char *name;
-        cq_format format;
-    } sizes[] = {{"fp32", CQ_F32}, {"fp16", CQ_F16}, {"int8", CQ_INT8}, {"int4", CQ_INT4}};
-    for (size_t i = 0; i < 4; i++) {
-        uint64_t bytes = format_bytes(&t, sizes[i].format);
-        json_int(sizes[i].name, (int64_t)bytes);
-        tool_say("  %s %14llu\n", sizes[i].name, (unsigned long long)bytes);
-    }
+static void inspect_rotation(const char *name, size_t dim, bool per_layer, const char *what) {
+    json_open(NULL, '{');
+    json_text("name", name);
+    json_int("dim", (int64_t)dim);
+    json_text("mode", rotation_mode(dim));
+    json_bool("per_layer", per_layer);
     json_close();
+    tool_say("  %s %-10s of order %-6zu %s\n", name, rotation_mode(dim), dim, what);
+}
 
-    tool_say("\ngroups of layer 0, in order; those of one group read the same input\n");
-    json_open("groups", '[');
-    inspect_groups(&t, 0);
-    json_close();
-
-    tool_say("\nblocks of layer 0\n");
-    json_open("blocks", '[');
-    for (size_t i = 0; i < m->arch.blocks; i++) {
-        const cq_block *b = &m->blocks[i];
-        const char *kind = b->desc->kind == CQ_BLOCK_MLP ? "mlp" : "attention";
-        const char *mask = b->desc->kind == CQ_BLOCK_MLP ? "" : b->desc->causal ? "causal" : "full";
-        json_open(NULL, '{');
-        json_text("kind", kind);
-        json_bytes("prefix", b->desc->prefix.p, b->desc->prefix.n);
-        json_bytes("norm", b->desc->pre.p, b->desc->pre.n);
-        if (*mask) json_text("mask", mask);
-        if (*mask && b->window) json_int("window", (int64_t)b->window);
-        json_close();
-        tool_say("  %-10s %-12.*s after %.*s%s%s%s\n", kind, (int)b->desc->prefix.n, b->desc->prefix.p,
-                 (int)b->desc->pre.n, b->desc->pre.p, *mask ? ", " : "", mask, b->q_norm ? ", norms of q and k" : "");
-    }
-    json_close();
-
+/* What `rotate` would do; the plan is only counted, not made. */
+static void inspect_rotations(const tool_model *t, const cq_context *ctx) {
+    const cq_model *m = &t->m;
+    cq_rotate_plan plan;
+    cq_arena dry = cq_arena_over(NULL, 0);
+    cq_error err;
+    cq_status st = cq_rotate_plan_auto(&plan, ctx, m, tool.seed, &dry, &err);
+    if (st != CQ_OK && st != CQ_ERR_UNSUPPORTED) tool_model_fail(t, &err);
     tool_say("\nrotation (`cquant rotate`)\n");
     json_open("rotations", '[');
-    for (int i = 0; i < 2; i++) {
-        size_t dim = i ? m->head_dim : m->hidden;
-        json_open(NULL, '{');
-        json_text("name", i ? "r2" : "r1");
-        json_int("dim", (int64_t)dim);
-        json_text("mode", rotation_mode(dim));
-        json_bool("per_layer", i == 1);
-        json_close();
-        tool_say("  %s %-10s of order %-6zu %s\n", i ? "r2" : "r1", rotation_mode(dim), dim,
-                 i ? "each head, between v and o; one a layer" : "residual stream");
+    if (plan.r1_on) inspect_rotation("r1", m->hidden, false, "residual stream");
+    for (size_t i = 0; plan.r2_count && i < m->block_count; i++) {
+        if (m->blocks[i].kind > CQ_BLOCK_MLA) continue;
+        inspect_rotation("r2", m->blocks[i].v_dim, true, "each head, between v and o; one a layer");
+        break;
     }
     json_close();
+    if (plan.r1_on) return;
+    json_null("r1");
+    json_text("why", plan.why);
+    tool_say("  %s: %s\n", plan.r2_count ? "not the residual stream" : "none", plan.why);
+}
 
-    tool_say("\nmemory of a session, bytes        activations           cache\n");
+/* Memory of sessions, and with the weights in each format. */
+static void inspect_memory(const tool_model *t, const cq_context *ctx, const uint64_t *bytes) {
+    static const size_t lengths[] = {128, 512, 2048, 8192};
+    const cq_model *m = &t->m;
+    size_t longest = m->longest && (!m->context || m->longest < m->context) ? m->longest : m->context;
+    tool_say("\nmemory of a session, bytes %14s %14s   and with the weights: %14s %14s %14s %14s\n", "activations",
+             "cache", sizes[0].name, sizes[1].name, sizes[2].name, sizes[3].name);
     json_open("memory", '[');
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
         cq_session s;
         cq_session_desc desc;
         cq_error err;
         cq_arena hot = cq_arena_over(NULL, 0), cold = cq_arena_over(NULL, 0);
-        if (i && m->max_position && lengths[i] > m->max_position) break;
+        if (i && longest && lengths[i] > longest) break;
         memset(&desc, 0, sizeof desc);
         desc.max_tokens = lengths[i];
-        tool_model_check(&t, cq_session_init(&s, &ctx, m, &desc, &hot, &cold, &err), &err);
+        tool_model_check(t, cq_session_init(&s, ctx, m, &desc, &hot, &cold, &err), &err);
         json_open(NULL, '{');
         json_int("tokens", (int64_t)lengths[i]);
         json_int("hot", (int64_t)hot.used);
         json_int("cold", (int64_t)cold.used);
+        tool_say("  %6zu tokens            %14zu %14zu                         ", lengths[i], hot.used, cold.used);
+        for (size_t k = 0; k < SIZES; k++) {
+            uint64_t all = bytes[k] + hot.used + cold.used;
+            json_int(sizes[k].name, (int64_t)all);
+            tool_say(" %14llu", (unsigned long long)all);
+        }
+        tool_say("\n");
         json_close();
-        tool_say("  %6zu tokens             %15zu %15zu\n", lengths[i], hot.used, cold.used);
     }
     json_close();
 }
+
+static void inspect_shape(const cq_model *m) {
+    const cq_block *experts = NULL;
+    for (size_t i = 0; i < m->block_count && !experts; i++)
+        if (m->blocks[i].kind == CQ_BLOCK_MOE) experts = &m->blocks[i];
+    json_bytes("architecture", m->arch.name.p, m->arch.name.n);
+    json_text("moe", moe_family(m, experts));
+    json_int("parameters", (int64_t)m->parameters);
+    json_int("layers", (int64_t)m->layers);
+    json_int("hidden", (int64_t)m->hidden);
+    json_int("vocab", (int64_t)m->vocab);
+    json_int("context", (int64_t)m->context);
+    json_bool("tied", m->tied);
+    if (experts) {
+        json_int("experts", (int64_t)experts->experts);
+        json_int("experts_per_token", (int64_t)experts->top_k);
+    }
+    tool_say("%.*s: %zu layers, hidden %zu, vocabulary %zu, context %zu%s\n", (int)m->arch.name.n, m->arch.name.p,
+             m->layers, m->hidden, m->vocab, m->context, m->tied ? ", embedding tied to the head" : "");
+    tool_say("%zu parameters, %s%s\n", m->parameters, m->arch.diffusion ? "masked diffusion" : "causal",
+             m->recurrent ? ", with recurrent blocks" : "");
+}
+
+static void run_inspect(void) {
+    tool_model t;
+    cq_context ctx;
+    uint64_t bytes[SIZES];
+    tool_context(&ctx);
+    tool_model_open(&t, tool.args[0]);
+    const cq_model *m = &t.m;
+    inspect_shape(m);
+    inspect_layers(m);
+
+    tool_say("\nbytes of the tensors of `cquant export`\n");
+    json_open("bytes", '{');
+    for (size_t i = 0; i < SIZES; i++) {
+        bytes[i] = format_bytes(&t, sizes[i].format);
+        json_int(sizes[i].name, (int64_t)bytes[i]);
+        tool_say("  %s %14llu\n", sizes[i].name, (unsigned long long)bytes[i]);
+    }
+    json_close();
+
+    tool_say("\ngroups of layer 0, in order; those of one group read the same input\n");
+    json_open("groups", '[');
+    inspect_groups(m);
+    json_close();
+
+    tool_say("\nblocks of layer 0\n");
+    json_open("blocks", '[');
+    for (size_t i = 0; i < m->block_count; i++)
+        if (in_layer(&m->blocks[i], 0, 0)) inspect_block(m, &m->blocks[i]);
+    json_close();
+    inspect_rotations(&t, &ctx);
+    inspect_memory(&t, &ctx, bytes);
+}
+static const tool_option inspect_options[] = {TOOL_ARCH_OPTION, {NULL, NULL, 0, 0, NULL}};
 const tool_command cmd_inspect = {"inspect",  "MODEL",    "shape, groups, rotation plan and memory of a model", 1, 1,
-                                  no_options, run_inspect};
+                                  inspect_options, run_inspect};
 
 /* ===================================================================================================================
    [MATRIX]

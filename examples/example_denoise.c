@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     cq_tokenizer tok;
     cq_session session;
     cq_generator gen;
-    cq_session_desc sd = {MAX_TOKENS, 0, 0, true}; /* int8 activations */
+    cq_session_desc sd = {MAX_TOKENS, 0, 0, true, false}; /* int8 activations */
     cq_generate_desc gd = {CQ_ALG_ENTROPY, NEW_TOKENS, 0, 0.8f, 0.9f, 0, 0, CQ_CACHE_NONE, 0, 0, 1 /* seed */, NULL};
     cq_error e;
     int32_t ids[MAX_TOKENS];
@@ -31,8 +31,7 @@ int main(int argc, char **argv) {
 
     while (argc == 3 && argv[2][len]) len++;
     if (cq_init(&ctx, NULL, &e) || cq_file_open(&file, flash, size, &arena, &e) ||
-        cq_model_bind(&model, (const char *)file.section[CQ_SECTION_CONFIG].data, file.section[CQ_SECTION_CONFIG].size,
-                      &file.weights, NULL, 0, &arena, &e) ||
+        cq_model_open(&model, &file, &arena, &e) ||
         cq_tokenizer_open(&tok, file.section[CQ_SECTION_TOKENIZER].data, file.section[CQ_SECTION_TOKENIZER].size, &e) ||
         cq_tokenizer_encode(&tok, argv[2], len, ids, MAX_TOKENS - NEW_TOKENS, &n, &arena, &e) ||
         cq_session_init(&session, &ctx, &model, &sd, &arena, &arena, &e))

@@ -5,6 +5,7 @@
    prints one line, removes what was half written and exits: so a command reads top to bottom, without cleaning up.
 
    tool_io.c     errors, memory, files, outputs, .npy, JSON, threads, progress
+   tool_streams.c  models with two streams: open_model.yaml, codebook.npy, --text-embeds
    tool_model.c  MODEL: directories of Hugging Face, .cq files; tokenizer, sessions, ids
    cquant.c      options and main
    cmd_*.c       the commands */
@@ -100,6 +101,7 @@ void tool_write_floats(tool_out *out, const float *x, size_t n);   /* little-end
 void tool_write_doubles(tool_out *out, const double *x, size_t n);
 void tool_print(tool_out *out, const char *format, ...) TOOL_PRINTF(2, 3);
 void tool_seek(tool_out *out, uint64_t offset); /* regular files only */
+void tool_read_back(tool_out *out, uint64_t offset, void *data, size_t bytes); /* what was written; temp not NULL */
 void tool_close(tool_out *out);                 /* frees out */
 
 /* A directory as output: files are created in tool_dir_file(dir, name); tool_dir_close renames the whole. An existing
@@ -161,6 +163,7 @@ typedef struct tool_model {
     bool is_file;            /* a .cq file */
     cq_file file;            /* of a .cq file */
     tool_file config;        /* text of config.json (of a .cq file: that section) */
+    tool_file arch;          /* the description: of --arch, else of the .cq file; size 0: the built-in one */
     tool_file *shards;       /* cq_named.file is the index; of a .cq file: the file */
     size_t shard_count;
     cq_weights weights;
@@ -170,8 +173,13 @@ typedef struct tool_model {
 } tool_model;
 
 void tool_model_open(tool_model *t, const char *path);
-void tool_model_locate(tool_model *t,
-                       const char *path); /* the first half: no weights, for what only needs the tokenizer */
+void tool_model_open_like(tool_model *t, const char *path, const tool_model *like); /* by the description of that one */
+/* The first half: no weights, for what only needs the tokenizer. */
+void tool_model_locate(tool_model *t, const char *path);
+/* The description in a file of its own, parsed; what is wrong in it is an error at line and column. */
+tool_file tool_arch_read(const char *path, cq_arch *arch);
+#define TOOL_ARCH_OPTION                                                                                               \
+    {"arch", "FILE", 0, 0, "a description of the architecture instead of the built-in one (`cquant models --show`)"}
 /* The tokenizer, made on first use. NULL if the model has no tokenizer files and need is false. */
 const cq_tokenizer *tool_model_tokenizer(tool_model *t, bool need);
 /* err of something done with this model: names the shard, config.json or the directory, as err says. */
@@ -179,7 +187,8 @@ TOOL_NORETURN void tool_model_fail(const tool_model *t, const cq_error *err);
 void tool_model_check(const tool_model *t, cq_status status, const cq_error *err);
 
 /* How `export` stores a part, and so what `inspect` counts: vectors in fp32, matrices in the format asked for, but the
-   embedding and the head never below int8: they are read at every token and suffer most. */
+   embedding, positions and the head never below int8, as they are read at every token and suffer most, and linears that
+   are never quantised (routers) as float. */
 void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, size_t group_size);
 
 /* A session with its memory. Returns the bytes of its arenas; *base is for free(). */
@@ -211,6 +220,20 @@ size_t tool_windows(size_t n, size_t window, size_t limit);
     {"sweeps", "N", 0, 1000, "of coordinate descent afterwards (2)"},                                                  \
     {"no-refit", NULL, 0, 0, "do not fit the scales to the final codes"}
 void tool_gptq_options(cq_gptq_desc *desc, bool *rtn);
+
+/* Models with two streams. The inputs of the text stream: --text-embeds (option names it) of `batch` rows, and --bbox if
+   the model takes one (box false: zeros). All NULL and 0 for other models; given there, the options are errors. */
+typedef struct tool_prompt {
+    float *text, *box; /* (batch, rows, width), (batch, 3) */
+    size_t rows, slots; /* of text; of cache: one more with a box */
+} tool_prompt;
+tool_prompt tool_prompt_read(const tool_model *t, size_t batch, const char *option, bool box);
+void tool_prompt_forward(cq_session *s, const tool_model *t, const tool_prompt *x, size_t row);
+tool_file tool_yaml_config(const char *path); /* open_model.yaml as JSON */
+void tool_fold_codebook(tool_model *t);       /* codebook.npy beside the model, if there is one */
+#define TOOL_PROMPT_OPTIONS                                                                                            \
+    {"text-embeds", "T.npy", 0, 0, "two streams: float32 [batch, rows, width], the text stream"},                      \
+    {"bbox", "B.npy", 0, 0, "two streams: float32 [batch, 3], its box, for models that take one"}
 
 /* The commands. */
 extern const tool_command cmd_models, cmd_inspect, cmd_matrix, cmd_solve;            /* cmd_study.c */

@@ -238,7 +238,7 @@ tool_out *tool_create(const char *path) {
         out->f = fopen(path, "wb");
     } else {
         out->temp = tool_format("%s.part-%ld", path, (long)getpid());
-        int fd = open(out->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        int fd = open(out->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (fd >= 0) {
             unfinished_add(out->temp, false);
             out->f = fdopen(fd, "wb");
@@ -280,6 +280,16 @@ void tool_print(tool_out *out, const char *format, ...) {
 void tool_seek(tool_out *out, uint64_t offset) {
     if (fseeko(out->f, (off_t)offset, SEEK_SET))
         tool_fail(out->path, "cannot be written: %s (at byte %llu)", strerror(errno), (unsigned long long)offset);
+}
+
+void tool_read_back(tool_out *out, uint64_t offset, void *data, size_t bytes) {
+    if (fflush(out->f)) tool_fail(out->path, "cannot be written: %s", strerror(errno));
+    for (size_t done = 0; done < bytes;) {
+        ssize_t n = pread(fileno(out->f), (char *)data + done, bytes - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) tool_fail(out->path, "cannot be read back: %s", n ? strerror(errno) : "it has become shorter");
+        done += (size_t)n;
+    }
 }
 
 void tool_close(tool_out *out) {

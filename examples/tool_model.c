@@ -9,8 +9,35 @@
 /* ===================================================================================================================
    [ERRORS]  which file is to blame
    ================================================================================================================== */
+/* FILE:LINE:COLUMN: message (word), for what is wrong in a description */
+TOOL_NORETURN static void arch_fail(const tool_file *f, const cq_error *err) {
+    const char *text = (const char *)f->data, *name = err->name;
+    bool inside = name && name >= text && name < text + f->size; /* else the word is a part of the message */
+    size_t at = inside ? (size_t)(name - text) : err->where < f->size ? (size_t)err->where : f->size;
+    size_t line = 1, column = 1;
+    for (size_t i = 0; i < at; i++) {
+        column = text[i] == '\n' ? 1 : column + 1;
+        line += text[i] == '\n';
+    }
+    char *file = tool_format("%s:%zu:%zu", f->path, line, column);
+    int n = err->name_len > 120 ? 120 : (int)err->name_len;
+    if (name && n) tool_fail(file, "%s (%.*s)", err->what, n, name);
+    tool_fail(file, "%s", err->what);
+}
+
+/* Is the description to blame for an error of binding? Then it names one of its words, and not a key or tensor. */
+static bool blames_arch(const tool_model *t, const cq_error *err) {
+    const char *text = (const char *)t->arch.data;
+    return t->arch.size && t->arch.path != t->path && err->name >= text && err->name < text + t->arch.size &&
+           !strstr(err->what, "config.json");
+}
+
 void tool_model_fail(const tool_model *t, const cq_error *err) {
     const char *file = t->path;
+    if (blames_arch(t, err)) arch_fail(&t->arch, err);
+    if (!strncmp(err->what, "no description of this model_type", 33))
+        tool_fail(t->config.path, "there is no description of the model_type '%.*s'; `cquant models` lists those there "
+                                  "are, and --arch FILE gives another", (int)err->name_len, err->name);
     if (!t->is_file && err->name && err->name_len) {
         const cq_named *n = cq_weights_find(&t->weights, err->name, err->name_len);
         bool tensor = (err->name_len > 7 && !memcmp(err->name + err->name_len - 7, ".weight", 7)) ||
@@ -81,8 +108,8 @@ static void read_shards(tool_model *t, const char *index_path) {
         if (cq_json_kind(&j, value) != CQ_JSON_STRING)
             tool_fail(index_path, "weight_map: '%s' must be a file name", json_name(&j, k));
         char *name = json_name(&j, value);
-        if (!*name || strchr(name, '/') || strlen(name) != cq_json_unescape(&j, value, NULL, 0) || !strcmp(name, "..") ||
-            !strcmp(name, "."))
+        if (!*name || strchr(name, '/') || strlen(name) != cq_json_unescape(&j, value, NULL, 0) ||
+            !strcmp(name, "..") || !strcmp(name, "."))
             tool_fail(index_path, "weight_map: '%s' must be the name of a file in the same directory", name);
         for (where[i] = 0; where[i] < files && strcmp(names[where[i]], name);) where[i]++;
         if (where[i] == 4096) tool_fail(index_path, "weight_map names more than 4096 files");
@@ -120,7 +147,13 @@ static void read_shards(tool_model *t, const char *index_path) {
 }
 
 static void open_dir(tool_model *t) {
-    char *path = tool_join(t->path, "config.json");
+    char *path = tool_join(t->path, "config.json"), *yaml = tool_join(t->path, "open_model.yaml");
+    if (!tool_exists(path) && tool_exists(yaml)) {
+        t->config = tool_yaml_config(yaml);
+        free(path);
+        return;
+    }
+    free(yaml);
     if (!tool_exists(path))
         tool_fail(t->path, "has no config.json; MODEL must be a Hugging Face directory or a .cq file");
     t->config = tool_map(path);
@@ -162,6 +195,17 @@ static void open_cq(tool_model *t) {
     t->config.path = t->path;
     t->config.data = t->file.section[CQ_SECTION_CONFIG].data;
     t->config.size = t->file.section[CQ_SECTION_CONFIG].size;
+    t->arch.path = t->path;
+    t->arch.data = t->file.section[CQ_SECTION_DESCRIPTION].data;
+    t->arch.size = t->file.section[CQ_SECTION_DESCRIPTION].size;
+}
+
+tool_file tool_arch_read(const char *path, cq_arch *arch) {
+    tool_file f = tool_map(path);
+    cq_error err;
+    if (!f.size) tool_fail(path, "is empty; a description begins with the line 'model NAME'");
+    if (cq_arch_parse(arch, (const char *)f.data, f.size, &err) != CQ_OK) arch_fail(&f, &err);
+    return f;
 }
 
 void tool_model_locate(tool_model *t, const char *path) {
@@ -170,18 +214,30 @@ void tool_model_locate(tool_model *t, const char *path) {
     if (!tool_exists(path)) tool_fail(path, "does not exist; MODEL must be a Hugging Face directory or a .cq file");
     if (tool_is_dir(path)) open_dir(t);
     else open_cq(t);
+    if (tool_has("arch")) {
+        cq_arch *arch = (cq_arch *)tool_alloc(1, sizeof *arch);
+        t->arch = tool_arch_read(tool_text("arch", NULL), arch);
+        free(arch);
+    }
 }
 
-void tool_model_open(tool_model *t, const char *path) {
+void tool_model_open_like(tool_model *t, const char *path, const tool_model *like) {
     cq_error err;
     tool_model_locate(t, path);
+    if (like && like->arch.size) t->arch = like->arch;
     if (t->is_file) tool_check(cq_file_check(&t->file, &err), path, &err);
     else read_weights(t);
-    const cq_bytes *d = &t->file.section[CQ_SECTION_DESCRIPTION]; /* of a directory: none */
     cq_arena arena = tool_arena(cq_model_bound(t->config.size, &t->weights));
     tool_model_check(t, cq_model_bind(&t->m, (const char *)t->config.data, t->config.size, &t->weights,
-                                      d->size ? (const char *)d->data : NULL, d->size, &arena, &err), &err);
+                                      t->arch.size ? (const char *)t->arch.data : NULL, t->arch.size, &arena, &err),
+                     &err);
+    tool_fold_codebook(t);
+    cq_str key;
+    for (size_t i = 0; cq_model_unasked(&t->m, i, &key); i++)
+        tool_note("%s: the description of %.*s does not ask for '%.*s', which others do", t->config.path,
+                  (int)t->m.arch.name.n, t->m.arch.name.p, (int)key.n, key.p);
 }
+void tool_model_open(tool_model *t, const char *path) { tool_model_open_like(t, path, NULL); }
 
 /* ===================================================================================================================
    [TOKENIZER]
@@ -290,11 +346,11 @@ int32_t *tool_ids(const tool_model *t, const char *path, size_t *rows, size_t *c
     if (!a.count) tool_fail(path, "holds no ids; at least one must be there");
     int32_t *ids = tool_npy_ints(&a);
     for (size_t i = 0; i < a.count; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= t->m.vocab) {
+        if (ids[i] < 0 || (size_t)ids[i] >= t->m.embed.rows) { /* more than vocab: tokens that are never said */
             if (a.ndim == 1)
-                tool_fail(path, "the id at position %zu is %d, and must be 0 to %zu", i, ids[i], t->m.vocab - 1);
+                tool_fail(path, "the id at position %zu is %d, and must be 0 to %zu", i, ids[i], t->m.embed.rows - 1);
             tool_fail(path, "the id at row %zu, position %zu is %d, and must be 0 to %zu", i / *cols, i % *cols, ids[i],
-                      t->m.vocab - 1);
+                      t->m.embed.rows - 1);
         }
     return ids;
 }
@@ -332,9 +388,12 @@ size_t tool_windows(size_t n, size_t window, size_t limit) {
 }
 
 void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, size_t group_size) {
-    bool ends = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD;
+    bool ends = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD ||
+                part->kind == CQ_PART_POSITION || part->kind == CQ_PART_SIDE;
+    bool keep = part->kind == CQ_PART_LINEAR && part->linear->keep;
     cq_error err;
     if (!part->matrix) format = CQ_F32;
+    else if (keep && cq_format_is_int(format)) format = cq_format_is_int(part->format) ? CQ_F32 : part->format;
     else if (ends && cq_format_is_int(format)) format = CQ_INT8;
     if (!cq_format_is_int(format) || group_size >= part->cols) group_size = 0;
     tool_check(

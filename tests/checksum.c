@@ -15,15 +15,17 @@ static union {
 static int run(const char *name, size_t size, const char *isa, bool int8) {
     cq_arena arena = cq_arena_over(ram.bytes, sizeof ram.bytes);
     cq_context_desc cd = {isa, {NULL, NULL}};
-    cq_session_desc sd = {TOKENS, 0, 0, int8};
+    cq_session_desc sd = {0};
     cq_context ctx;
     cq_file file;
     cq_model model;
     cq_session session;
-    cq_input in = {NULL, 0, 0, 0, NULL, NULL, NULL, NULL, 0};
+    cq_input in = {0};
     cq_error e;
     int32_t ids[TOKENS];
     uint64_t h = 14695981039346656037ull;
+    sd.max_tokens = TOKENS;
+    sd.int8 = int8;
     if (cq_init(&ctx, &cd, &e) || cq_file_open(&file, flash.bytes, size, &arena, &e) || cq_file_check(&file, &e) ||
         cq_model_bind(&model, (const char *)file.section[CQ_SECTION_CONFIG].data, file.section[CQ_SECTION_CONFIG].size,
                       &file.weights, NULL, 0, &arena, &e) ||

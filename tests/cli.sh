@@ -155,6 +155,61 @@ grep -q '"groups": \[\["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj
 "$tool" logits d --ids i.npy -o o.npy --json >.out 2>.err && json "logits json" tokens seconds arena_bytes
 rm -f o.npy
 
+# ---- descriptions ----
+"$tool" inspect d --json >.out
+grep -q '"layer_kinds": \[{"from": 0, "to": 1, "blocks": "attn, mlp"}\]' .out &&
+    ok "inspect layers" || bad "inspect layers" "$(cat .out)"
+"$tool" models --json >.out
+for model_type in Dream llama qwen2 mixtral deepseek_v3 gpt_oss; do
+    grep -q "\"model_type\": \"$model_type\", \"family\": \"[a-z]*\", \"described\": true, \"runs\": true" .out &&
+        ok "models has $model_type" || bad "models has $model_type" "it does not run, or is not there"
+done
+[ -z "$(grep -o '"runs": false, [^}]*"why": null' .out)" ] && ok "what does not run says why" ||
+    bad "what does not run says why" "$(grep -o '"runs": false, [^}]*"why": null' .out | head -n 1)"
+runs "models as a table" models
+runs "models --show" models --show Dream
+grep -q '^like qwen2$' .out && ok "models --show prints the description" || bad "models --show prints the description" "$(cat .out)"
+cp .out own.txt
+match=gpt9 fails "models --show of an unknown name" models --show gpt9
+usage "models with --show and --arch" models --show Dream --arch own.txt
+usage "--arch where there is no model" matrix --dim 4 -o r.npy --arch own.txt
+match=none.txt fails "--arch that is not there" inspect d --arch none.txt
+describe() { # NAME MATCH TEXT: a description that is wrong
+    printf '%b' "$3" >x.txt
+    match=$2 fails "$1" inspect d --arch x.txt
+    rm -f x.txt
+}
+describe "description that is empty" x.txt ''
+describe "description of nothing" 'x.txt:2:1: ' 'model x\n'
+describe "unknown statement" 'x.txt:2:1: .*(foo)' 'model x\nfoo bar\n'
+describe "unknown word" 'x.txt:3:7: .*(wordy)' 'model x\nlike Dream\nmlp = wordy=1\n'
+describe "word without its value" 'x.txt:4:3: .*(window)' 'model x\nlike Dream\nattn = causal -full\n  window\n'
+describe "like an unknown one" 'x.txt:2:6: .*(nobody)' 'model x\nlike nobody\n'
+describe "expression that is none" 'x.txt:3:11: ' 'model x\nlike Dream\nlet HEADS 3+*\n'
+describe "description that needs another key" "config.json.*'foo'" 'model x\nlike Dream\nlet HEADS foo\n'
+describe "description that needs another tensor" 'layers.0.mlp.gate2.weight' 'model x\nlike Dream\nmlp = gate=gate2\n'
+describe "description that is blocked" 'x.txt:3:9: .*(magic)' 'model x\nlike Dream\nblocked magic\n'
+model m
+sed 's/"Dream"/"homebrew"/' d/config.json >m/config.json
+match=homebrew fails "model_type without a description" inspect m
+printf 'model homebrew\nlike Dream\n' >own.txt
+runs "models --arch" models --arch own.txt --json
+json "models --arch json" models model_type family described runs rotates quantizes
+grep -q '"models": \[{"model_type": "homebrew", "family": "diffusion"' .out && ok "models --arch lists it" ||
+    bad "models --arch lists it" "$(cat .out)"
+runs "inspect --arch" inspect m --arch own.txt --json
+grep -q '"architecture": "homebrew"' .out && ok "inspect --arch names it" || bad "inspect --arch names it" "$(cat .out)"
+"$tool" logits d --ids i.npy -o x.npy --quiet >.out
+"$tool" logits m --ids i.npy -o y.npy --arch own.txt --quiet >.out
+same "logits by a description of one's own" x.npy y.npy
+runs "export --arch" export m -o f.cq --dtype fp16 --arch own.txt
+rm -f own.txt
+runs "logits of a .cq file with its description" logits f.cq --ids i.npy -o y.npy
+runs "export of the same model by its name" export d -o g.cq --dtype fp16
+"$tool" logits g.cq --ids i.npy -o x.npy --quiet >.out
+same "a .cq file carries its description" x.npy y.npy
+rm -f x.npy y.npy f.cq g.cq
+
 # ---- isa ----
 first=$("$tool" models --isa mve 2>&1 >/dev/null | grep -c 'it has .*scalar')
 "$tool" models --isa mve >/dev/null 2>&1
@@ -564,6 +619,121 @@ if "$tool" quantize d -o q.cq --calib-ids i.npy --seq-len 8 --group-size 32 --js
 else
     bad "quantize" "$(cat .err)"
 fi
+
+# ---- experts in one tensor, stored transposed; a front end ----
+shapes() { # FILE: a line for each tensor, name and shape
+    n=$(od -An -tu4 -N4 "$1" | tr -d ' ')
+    head -c $((n + 8)) "$1" | tail -c +9 | grep -o '"[^"]*":{"dtype":"[^"]*","shape":\[[^]]*\]' |
+        sed 's/"dtype":"[^"]*",//' | sort
+}
+tensor() { # NAME DTYPE SHAPE BYTES
+    text="$text,\"$1\":{\"dtype\":\"$2\",\"shape\":[$3],\"data_offsets\":[$at,$((at + $4))]}"
+    at=$((at + $4))
+}
+experts() { # DIR: a small gpt_oss whose numbers are those of golden/dream; with $front also what its text does not need
+    at=0 text='{"__metadata__":{}'
+    tensor model.embed_tokens.weight BF16 64,32 4096
+    tensor model.norm.weight BF16 32 64
+    tensor lm_head.weight BF16 64,32 4096
+    for layer in 0 1; do
+        l=model.layers.$layer
+        tensor $l.input_layernorm.weight BF16 32 64
+        tensor $l.self_attn.q_proj.weight BF16 32,32 2048
+        tensor $l.self_attn.q_proj.bias BF16 32 64
+        for name in k v; do
+            tensor $l.self_attn.${name}_proj.weight BF16 16,32 1024
+            tensor $l.self_attn.${name}_proj.bias BF16 16 32
+        done
+        tensor $l.self_attn.o_proj.weight BF16 32,32 2048
+        tensor $l.self_attn.o_proj.bias BF16 32 64
+        tensor $l.self_attn.sinks BF16 2 4
+        tensor $l.post_attention_layernorm.weight BF16 32 64
+        tensor $l.mlp.router.weight BF16 4,32 256
+        tensor $l.mlp.router.bias BF16 4 8
+        tensor $l.mlp.experts.gate_up_proj BF16 4,32,64 16384
+        tensor $l.mlp.experts.gate_up_proj_bias BF16 4,64 512
+        tensor $l.mlp.experts.down_proj BF16 4,32,32 8192
+        tensor $l.mlp.experts.down_proj_bias BF16 4,32 256
+    done
+    if [ -n "$front" ]; then
+        tensor front.patch.weight BF16 2,1,1,2,3 24
+        tensor front.count I64 1 8
+    fi
+    text="$text}"
+    mkdir "$1"
+    {
+        le32 ${#text} 0
+        printf %s "$text"
+        tail -c +$((head_size + 9)) d/model.safetensors | head -c $at
+    } >"$1/model.safetensors"
+    echo '{"model_type": "gpt_oss", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 16, "intermediate_size": 32, "num_local_experts": 4, "sliding_window": 4,
+        "num_experts_per_tok": 2, "tie_word_embeddings": false, "rope_theta": 10000, "torch_dtype": "bfloat16",
+        "swiglu_limit": 7.0, "attention_bias": true}' >"$1/config.json"
+}
+front= experts e
+runs "inspect experts" inspect e --json
+json "inspect experts json" experts experts_per_token
+grep -q '"moe": "generic_moe"' .out && grep -q '"experts": 4, "experts_per_token": 2' .out && ok "experts are counted" ||
+    bad "experts are counted" "$(head -c 300 .out)"
+p=mlp.experts
+grep -q "\[\"$p.gate_up_proj.0\", \"$p.gate_up_proj.1\", \"$p.gate_up_proj.2\", \"$p.gate_up_proj.3\"\], \[\"$p.down_proj.0\", \"$p.down_proj.1\", \"$p.down_proj.2\", \"$p.down_proj.3\"\]\]" .out &&
+    ok "groups of experts" || bad "groups of experts" "$(sed 's/.*"groups"/"groups"/' .out | head -c 600)"
+shapes e/model.safetensors >.first
+runs "rotate experts" rotate e -o r --dtype fp32 --verify --json
+grep -q '"rotations": \[{"name": "r1", .*{"name": "r2", ' .out && ok "both rotations" || bad "both rotations" "$(cat .out)"
+shapes r/model.safetensors >.second
+same "rotated experts have the checkpoint's tensors" .first .second
+runs "quantize experts into a directory" quantize e -o h --method rtn --group-size 32 --format hf --json
+grep -q '"name": "model.layers.1.mlp.experts.down_proj.3", "format": "int4"' .out && ok "each expert is a module" ||
+    bad "each expert is a module" "$(head -c 300 .out)"
+grep -q '{"name": "model.layers.0.mlp.router", "why": "router"}' .out && ok "the router is kept" || bad "the router is kept" "$(tail -c 500 .out)"
+shapes h/model.safetensors >.second
+same "quantised experts have the checkpoint's tensors" .first .second
+runs "quantize experts into a .cq file" quantize e -o q.cq --method rtn --group-size 32
+"$tool" logits h --ids i.npy -o x.npy --quiet >.out
+"$tool" logits q.cq --ids i.npy -o y.npy --quiet >.out
+compare "a directory and a .cq file of the same experts" y.npy x.npy
+echo '{"overrides": [{"pattern": "lm_head", "wq": "int8", "group_size": 32}, {"pattern": "*embed*", "wq": "int8"}]}' >c.json
+runs "quantize the ends into a directory" quantize e -o h --method rtn --group-size 32 --format hf --config c.json --force
+runs "quantize the ends into a .cq file" quantize e -o q.cq --method rtn --group-size 32 --config c.json
+"$tool" logits h --ids i.npy -o z.npy --quiet >.out
+"$tool" logits q.cq --ids i.npy -o y.npy --quiet >.out
+compare "both have the same head" y.npy z.npy
+cmp -s x.npy z.npy && bad "a head in int8" "it is as before" || ok "a head in int8"
+runs "quantize experts by GPTQ" quantize e -o g.cq --calib-ids i.npy --seq-len 4 --group-size 32 --json
+json "quantize experts json" modules kept starved
+for threads in 1 3; do
+    "$tool" quantize e -o g2.cq --calib-ids i.npy --seq-len 4 --group-size 32 --threads $threads --quiet >.out
+    same "quantize experts, $threads threads" g.cq g2.cq
+done
+match="give the checkpoint" fails "experts of a .cq file into a directory" quantize q.cq -o h2 --method rtn --format hf
+for case in "router skipped:*router*:router" "an expert skipped:*.experts.gate_up_proj.1:skipped by --config"; do
+    pattern=${case#*:}
+    echo "{\"overrides\": [{\"pattern\": \"${pattern%:*}\", \"skip\": true}]}" >c.json
+    "$tool" quantize e -o g2.cq --method rtn --group-size 32 --config c.json --json --quiet >.out
+    grep -q "\"why\": \"${case##*:}\"" .out && ok "${case%%:*}" || bad "${case%%:*}" "$(tail -c 300 .out)"
+done
+printf 'model gpt_oss\nlike gpt_oss\nmoe = e_down=experts.down_proj^!+\n' >own.txt
+runs "a linear marked !" quantize e -o g2.cq --method rtn --group-size 32 --arch own.txt --json
+grep -q '"name": "model.layers.0.mlp.experts.down_proj.0", "why": "marked ! in the description"' .out &&
+    ok "is kept" || bad "is kept" "$(tail -c 500 .out)"
+runs "and read from the file" logits g2.cq --ids i.npy -o x.npy
+rm -rf r h e x.npy y.npy z.npy q.cq g.cq g2.cq c.json
+front=1 experts e
+match=front fails "a front end that is not described" inspect e
+printf 'model gpt_oss\nlike gpt_oss\ncarry front.*\n' >own.txt
+runs "rotate with a front end" rotate e -o r --arch own.txt --verify --json
+grep -q '"rotations": \[{"name": "r2", [^]]*\], "r1": null, "why": "' .out && ok "says why there is no R1" || bad "says why there is no R1" "$(cat .out)"
+shapes e/model.safetensors >.first
+shapes r/model.safetensors >.second
+same "the front end is carried, five dimensions and all" .first .second
+tail -c 32 e/model.safetensors | head -c 24 >.first # of front.patch.weight; by name it comes last in what is written
+tail -c 24 r/model.safetensors >.second
+same "with its bytes" .first .second
+"$tool" export e -o f.cq --dtype int8 --arch own.txt >.out 2>.err
+grep -q '2 tensors of its front end are left out' .err && ok "export leaves the front end out" || bad "export leaves the front end out" "$(cat .err)"
+rm -rf r e f.cq own.txt .first .second
 
 # ---- text: the trained model ----
 if [ -f "$kjv/tokenizer.json" ]; then

@@ -23,7 +23,8 @@
 static void check_error(cq_status status, const cq_error *err) {
     volatile unsigned char touched = 0;
     CHECK(status == err->status && err->what && *err->what);
-    for (size_t i = 0; i < err->name_len; i++) touched ^= (unsigned char)err->name[i]; /* a name must be readable */
+    for (size_t i = 0; i < err->name_len; i++) /* a name must be readable */
+        touched = (unsigned char)(touched ^ (unsigned char)err->name[i]);
 }
 
 static void fuzz_json(const unsigned char *data, size_t size) {
@@ -74,7 +75,7 @@ static void check_weights(const cq_weights *w, const unsigned char *file, size_t
         const cq_named *t = &w->list[i];
         CHECK(cq_weights_find(w, t->name, t->name_len) == t);
         CHECK(t->data >= file && t->bytes <= size - (size_t)(t->data - file));
-        if (t->bytes > 0) touched ^= t->data[0] ^ t->data[t->bytes - 1];
+        if (t->bytes > 0) touched = (unsigned char)(touched ^ t->data[0] ^ t->data[t->bytes - 1]);
         if (t->t.data && t->t.rows > 0 && t->t.cols > 0 && t->t.cols <= 4096) {
             cq_tensor_row(&t->t, 0, row);
             cq_tensor_row(&t->t, t->t.rows - 1, row);
@@ -185,8 +186,8 @@ static size_t seed_cq(unsigned char *out) {
 }
 
 static const char *const seed_json[] = {
-    "{\"model_type\":\"x\",\"n\":[1,-2.5e-3,12345678901234567890,NaN,-Infinity],"
-    "\"t\":{\"a\\u00e9\\ud83d\\ude00\":true},\"z\":null}",
+    ("{\"model_type\":\"x\",\"n\":[1,-2.5e-3,12345678901234567890,NaN,-Infinity],"
+     "\"t\":{\"a\\u00e9\\ud83d\\ude00\":true},\"z\":null}"),
     "[[[[[[[[1]]]],{\"a\":[],\"b\":{}}]]],\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"]",
     "[0.1,1e-45,3.4028235677973366e38,1.17549435e-38,9223372036854775807,-9223372036854775808,100e-2]"};
 static const char *const seed_safetensors[] = {

@@ -2,7 +2,8 @@
    in every way. One entry, used in two ways:
      clang -g -O1 -DCQ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. tests/fuzz_models.c -o fuzz && ./fuzz
      cc -g -O1 -fsanitize=address,undefined -I. tests/fuzz_models.c -o fuzz_models && ./fuzz_models 100000
-   The second mutates the seeds below N times, always in the same way.
+   The second mutates the seeds below N times, always in the same way. Seeds are the models of tests/golden/arch, as
+   safetensors or written as .cq files, and some made here. Run in the root of the repository, or define GOLDEN_DIR.
    Catches: sizes of config.json that are believed before a tensor confirms them, weights of another shape or type than
    the products take them for, memory and time that a small file can ask for, size queries that differ from use. */
 #include <stdint.h>
@@ -21,10 +22,20 @@
         }                                                                                                              \
     } while (0)
 
+#ifndef GOLDEN_DIR
+#define GOLDEN_DIR "tests/golden"
+#endif
+
 /* An input: one byte of options, three lengths of two bytes, then config.json, description (may be empty), header of
-   safetensors, and the data behind it. A header of no bytes: the data are a .cq file, which has its own config. */
+   safetensors, and the data behind it. A header of no bytes: the data are a .cq file, which has its own config.
+   HOW_MORE: the data go on with numbers from here, as far as the header asks for. */
+#define HOW_MORE 32u
+#define HOW_INT8 1u
+#define HOW_ALL 31u
 #define INPUT_HEAD 7u
-#define INPUT_MAX 65536u
+#define PART_MAX 60000u /* of config, description and header, each */
+#define INPUT_MAX ((size_t)1 << 20)
+#define DATA_MAX ((size_t)1 << 21)
 #define MEMORY_MAX ((size_t)1 << 26) /* no input of INPUT_MAX may need more */
 
 static void *get(size_t n) { /* exact: the sanitizer sees its end */
@@ -44,7 +55,18 @@ static void check_error(cq_status status, const cq_error *err) {
     for (size_t i = 0; i < err->name_len; i++) touched = (unsigned char)(touched ^ (unsigned char)err->name[i]);
 }
 
+/* Positions or the rows of the embedding may end before those that are asked for; states only go forward. */
+static bool may_fail(const cq_model *m, cq_status st) {
+    return !st || (st == CQ_ERR_RANGE && (m->longest || m->position.rows || m->embed.rows < m->vocab)) ||
+           (st == CQ_ERR_UNSUPPORTED && m->recurrent);
+}
+
 /* ---- what can be done with a model ------------------------------------------------------------------------------- */
+static float *numbers(size_t n) {
+    float *x = (float *)get(n * sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = (float)(i % 5) * 0.25f - 0.5f;
+    return x;
+}
 static void generate(const cq_context *ctx, const cq_model *m, unsigned how) {
     cq_session_desc d;
     cq_generate_desc gd;
@@ -63,16 +85,37 @@ static void generate(const cq_context *ctx, const cq_model *m, unsigned how) {
     void *mem = get(need);
     a = cq_arena_over(mem, need);
     CHECK(!cq_session_init(&s, ctx, m, &d, &a, &a, &err) && a.used == need);
-    for (size_t i = 0; i < 8; i++) ids[i] = (int32_t)((i * 5 + 1) % m->vocab);
+    size_t rows = m->vocab < m->embed.rows ? m->vocab : m->embed.rows;
+    for (size_t i = 0; i < 8; i++) ids[i] = (int32_t)((i * 5 + 1) % rows);
 
+    if (m->two_streams) {
+        float *text = numbers(2 * m->input[0].w.cols), *box = m->input[1].w.rows ? numbers(m->input[1].w.cols) : NULL;
+        CHECK(!cq_forward_text(&s, text, 2, box, &err));
+        free(text);
+        free(box);
+    }
     cq_input in;
     memset(&in, 0, sizeof in);
     in.ids = ids;
     in.n = 4;
-    CHECK(!cq_forward(&s, &in, &err));
+    cq_status st = cq_forward(&s, &in, &err);
+    if (st) { /* positions may end early */
+        check_error(st, &err);
+        CHECK(st == CQ_ERR_RANGE && (m->longest || m->position.rows));
+        free(mem);
+        return;
+    }
     float *logits = (float *)get(4 * m->vocab * sizeof *logits);
     cq_logits(&s, NULL, 4, logits);
     free(logits);
+    in.n = 1; /* one more row, from the cache or the state */
+    in.slot = 4;
+    st = cq_forward(&s, &in, &err);
+    CHECK(!st || (st == CQ_ERR_RANGE && (m->longest || m->position.rows)));
+    if (m->two_streams) {
+        free(mem);
+        return;
+    }
 
     gd.steps = 2;
     gd.temperature = how & 8 ? 0.7f : 0.0f;
@@ -85,65 +128,100 @@ static void generate(const cq_context *ctx, const cq_model *m, unsigned how) {
         void *more = get(a.used);
         a = cq_arena_over(more, a.used);
         CHECK(!cq_generate_begin(&g, &s, &gd, ids, 8, 4, NULL, &a, &err));
-        CHECK(!cq_generate_step(&g, &err));
+        st = cq_generate_step(&g, &err);
+        CHECK(may_fail(m, st));
         free(more);
     } else {
         size_t count;
         CHECK(!cq_generate_next(&s, &gd, ids, 4, 2, m->eos_id, &count, NULL, &a, &err));
         void *more = get(a.used);
         a = cq_arena_over(more, a.used);
-        CHECK(!cq_generate_next(&s, &gd, ids, 4, 2, m->eos_id, &count, NULL, &a, &err) && count <= 2);
+        count = 0;
+        st = cq_generate_next(&s, &gd, ids, 4, 2, m->eos_id, &count, NULL, &a, &err);
+        CHECK(may_fail(m, st) && count <= 2);
         free(more);
     }
     for (size_t i = 0; i < 8; i++) CHECK(ids[i] >= 0 && (size_t)ids[i] < m->vocab);
     free(mem);
 }
 
+typedef struct emitted {
+    const cq_model *m;
+    size_t count;
+} emitted;
 static bool emit(void *user, const cq_module *module) {
+    emitted *e = (emitted *)user;
+    const cq_linear *l = module->linear;
+    char name[300];
     float row;
-    if (module->tensor.data) cq_tensor_span(&module->tensor, module->part.rows - 1, module->part.cols - 1, 1, &row);
-    (*(size_t *)user)++;
-    return module->part.name_len < sizeof module->part.name;
+    if (module->tensor.data) cq_tensor_span(&module->tensor, l->w.rows - 1, l->w.cols - 1, 1, &row);
+    CHECK(module->block >= e->m->blocks && module->block < e->m->blocks + e->m->block_count);
+    CHECK(l >= module->block->lin && l < module->block->lin + module->block->linears && !l->keep);
+    CHECK(cq_module_name(e->m, module->block, l, name, sizeof name) < sizeof name);
+    e->count++;
+    return true;
 }
 
 /* rotates, reads all parts, and quantises to int4 */
 static void convert(const cq_context *ctx, cq_model *m, unsigned how) {
-    cq_rotate_plan plan;
+    static const cq_parts begin;
+    cq_parts cursor = begin;
+    cq_rotate_plan plan, *use = NULL;
     cq_quantize_desc qd;
     cq_part part;
     cq_error err;
     int32_t ids[4] = {0, 0, 0, 0};
-    size_t modules = 0;
+    emitted modules;
+    void *mem = NULL;
     cq_arena a = cq_arena_over(NULL, 0);
     cq_status st = cq_rotate_plan_auto(&plan, ctx, m, 1, &a, &err);
-    CHECK(!st);
-    void *mem = get(a.used);
-    a = cq_arena_over(mem, a.used);
-    CHECK(!cq_rotate_plan_auto(&plan, ctx, m, 1, &a, &err));
-    for (size_t i = 0; cq_model_part(m, how & 1 ? &plan : NULL, i, &part); i++) {
-        float *out = (float *)get(part.rows * part.cols * sizeof *out);
+    CHECK(!st || st == CQ_ERR_UNSUPPORTED);
+    if (st) check_error(st, &err);
+    if (!st && (how & 1)) {
+        use = &plan;
+        mem = get(a.used);
+        a = cq_arena_over(mem, a.used);
+        CHECK(!cq_rotate_plan_auto(&plan, ctx, m, 1, &a, &err));
+    }
+    while (cq_model_part(m, use, &cursor, &part)) {
         CHECK(part.name_len < sizeof part.name && !part.name[part.name_len]);
-        CHECK(!cq_part_read(ctx, m, how & 1 ? &plan : NULL, &part, 0, part.rows, out, &err));
+        if (part.kind == CQ_PART_CARRIED) continue;
+        float *out = (float *)get(part.rows * part.cols * sizeof *out);
+        CHECK(!cq_part_read(ctx, m, use, &part, 0, part.rows, out, &err));
         free(out);
     }
+    CHECK(!cq_model_part(m, use, &cursor, &part));
     memset(&qd, 0, sizeof qd);
+    modules.m = m;
+    modules.count = 0;
     qd.gptq.group_size = how & 4 ? 32 : 0;
     qd.gptq.order = how & 8 ? CQ_GPTQ_ACT_GROUPS : CQ_GPTQ_ACT_STATIC;
     qd.rtn = (how & 8) != 0 && (how & 4) != 0;
-    qd.plan = how & 1 ? &plan : NULL;
+    qd.plan = use;
     qd.ids = ids;
     qd.samples = 1;
     qd.seq_len = 4;
+    float *text = m->two_streams ? numbers(2 * m->input[0].w.cols) : NULL;
+    float *box = m->two_streams && m->input[1].w.rows ? numbers(m->input[1].w.cols) : NULL;
+    qd.text = text;
+    qd.text_rows = text ? 2 : 0;
+    qd.boxes = box;
     qd.emit = emit;
     qd.user = &modules;
     a = cq_arena_over(NULL, 0);
-    CHECK(!cq_quantize_model(ctx, m, &qd, &a, &err));
-    void *more = get(a.used);
-    a = cq_arena_over(more, a.used);
     st = cq_quantize_model(ctx, m, &qd, &a, &err);
-    CHECK(st == CQ_OK || st == CQ_ERR_RANGE || st == CQ_ERR_NOT_SPD); /* weights that are no numbers, or overflow */
+    /* fewer positions than that; what cannot be quantised says so at once */
+    CHECK(!st || (st == CQ_ERR_RANGE && (m->position.rows || m->longest)) || st == CQ_ERR_UNSUPPORTED);
+    if (!st) {
+        void *more = get(a.used);
+        a = cq_arena_over(more, a.used);
+        st = cq_quantize_model(ctx, m, &qd, &a, &err);
+        CHECK(st == CQ_OK || st == CQ_ERR_RANGE || st == CQ_ERR_NOT_SPD); /* weights that are no numbers, or overflow */
+        free(more);
+    }
     if (st) check_error(st, &err);
-    free(more);
+    free(text);
+    free(box);
     free(mem);
 }
 
@@ -178,6 +256,27 @@ static void use(const char *config, size_t config_len, const char *arch, size_t 
     free(mem);
 }
 
+/* the largest end of data that a header of safetensors names */
+static size_t asked_for(const char *header, size_t n) {
+    static const char key[] = "\"data_offsets\":[";
+    size_t most = 0;
+    for (size_t i = 0; i + sizeof key < n; i++) {
+        if (memcmp(header + i, key, sizeof key - 1)) continue;
+        size_t v = 0, k = i + sizeof key - 1;
+        while (k < n && header[k] != ',') k++;
+        for (k++; k < n && header[k] >= '0' && header[k] <= '9' && v < DATA_MAX; k++)
+            v = 10 * v + (size_t)(header[k] - '0');
+        if (v > most) most = v;
+    }
+    return most;
+}
+/* bfloat16 from 0.125 to 0.5 with both signs, and nearly so in any other format */
+static unsigned char going_on(size_t i) {
+    unsigned h = (unsigned)(i / 2) * 2654435761u;
+    h ^= h >> 15;
+    return (unsigned char)(i & 1 ? 0x3e | (h & 0x80) : h >> 16);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     cq_weights w;
@@ -187,11 +286,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t config_len = cq__u16(data + 1), arch_len = cq__u16(data + 3), header_len = cq__u16(data + 5);
     if (config_len + arch_len + header_len > size - INPUT_HEAD) return 0;
     const uint8_t *p = data + INPUT_HEAD;
-    size_t rest = size - INPUT_HEAD - config_len - arch_len, n = header_len ? 8 + rest : rest;
+    size_t rest = size - INPUT_HEAD - config_len - arch_len, n = header_len ? 8 + rest : rest, data_len = 0;
+    if (header_len && (data[0] & HOW_MORE)) {
+        data_len = asked_for((const char *)p + config_len + arch_len, header_len);
+        if (data_len > DATA_MAX) data_len = 0;
+        if (8 + header_len + data_len > n) n = 8 + header_len + data_len;
+    }
     char *config = (char *)copy_of(p, config_len), *arch = (char *)copy_of(p + config_len, arch_len);
     unsigned char *file = (unsigned char *)get(n);
     if (header_len) cq__put64(file, header_len);
-    if (rest) memcpy(file + (n - rest), p + config_len + arch_len, rest);
+    if (rest) memcpy(file + (header_len ? 8 : 0), p + config_len + arch_len, rest);
+    for (size_t i = header_len ? 8 + rest : n; i < n; i++) file[i] = going_on(i);
     if (!header_len && n >= 192) { /* make the checksum right, or nothing behind it would be tested */
         uint64_t head = cq__u64(file + 16);
         if (head >= 192 && head <= n) cq__put64(file + 32, cq__file_head_sum(file, (size_t)head));
@@ -226,154 +331,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 }
 
 #ifndef CQ_LIBFUZZER
-/* ---- seeds: models of two layers, hidden 32, made from the built-in descriptions --------------------------------- */
-typedef struct seed_row {
-    unsigned how;
-    const char *arch, *more; /* more of config.json */
-    bool bias, tied, own;    /* optional biases; the description is given, not looked up */
-    cq_format format;        /* of the matrices */
-    size_t group;
-    bool asym, file;         /* a .cq file */
-} seed_row;
-static const seed_row seeds[] = {
-    {0, "Dream", "\"mask_token_id\":10,\"eos_token_id\":[3,4]", false, false, false, CQ_BF16, 0, false, false},
-    {18, "llama", "\"attention_bias\":true,\"mlp_bias\":false,\"max_position_embeddings\":64,\"rope_parameters\":"
-     "{\"rope_type\":\"llama3\",\"rope_theta\":1e4,\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0}",
-     true, false, false, CQ_F16, 0, false, false},
-    {4, "qwen3", "\"rms_norm_eps\":1e-5,\"sliding_window\":2,\"use_sliding_window\":true,\"max_window_layers\":1,"
-     "\"hidden_act\":\"gelu_new\"", false, true, false, CQ_F32, 0, false, false},
-    {17, "qwen2", "\"sliding_window\":3,\"use_sliding_window\":true,\"layer_types\":[\"full_attention\","
-     "\"sliding_attention\"],\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"beta_fast\":30,"
-     "\"original_max_position_embeddings\":16}", false, false, true, CQ_BF16, 0, false, false},
-    {5, "Dream", "\"mask_token_id\":10,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}", false, false, true,
-     CQ_INT4, 0, true, true},
-    {25, "mistral", "\"sliding_window\":2,\"hidden_act\":\"relu\"", false, true, false, CQ_INT8, 32, false, true},
-    {11, "qwen3", "\"attention_bias\":null", false, false, true, CQ_INT3, 32, true, true},
-    {29, "llama", "\"rope_theta\":500000", false, false, false, CQ_INT2, 0, false, true},
-    {16, "qwen2", "\"bos_token_id\":1", false, false, false, CQ_F16, 0, false, true},
-};
-enum { HIDDEN = 32, HEADS = 2, KV = 1, HEAD_DIM = 4, INTER = 6, VOCAB = 12, LAYERS = 2, TENSORS_MAX = 64 };
-
-typedef struct builder {
-    const seed_row *seed;
-    cq_arch arch;
-    cq_named list[TENSORS_MAX];
-    char name[TENSORS_MAX][80];
-    size_t count;
-    unsigned char *data; /* the values of matrix and vector elements */
-    uint64_t counter;
-} builder;
-
-static void add(builder *b, cq_str layers, size_t layer, cq_str a, cq_str c, const char *suffix, size_t rows,
-                size_t cols) {
-    cq_named *t = &b->list[b->count];
-    bool matrix = rows > 0, plain = !matrix && b->seed->file;
-    cq_format format = plain ? CQ_F32 : b->seed->format;
-    CHECK(b->count < TENSORS_MAX);
-    t->name = b->name[b->count];
-    t->name_len = cq__path(b->name[b->count++], sizeof b->name[0], layers, layer, a, c, suffix);
-    t->ndim = matrix ? 2 : 1;
-    t->shape[0] = matrix ? rows : cols;
-    t->shape[1] = matrix ? cols : 0;
-    t->dtype = (uint8_t)format; /* the first three are the same */
-    CHECK(!cq_tensor_init(&t->t, format, matrix && b->seed->file ? CQ_PANELS : CQ_ROWS, matrix ? rows : 1, cols,
-                          cq_format_is_int(format) && b->seed->group < cols ? b->seed->group : 0,
-                          cq_format_is_int(format) && b->seed->asym, NULL));
-    t->bytes = t->t.bytes;
-}
-static void fill(builder *b, const cq_named *t, unsigned char *out) {
-    float w[HIDDEN * HIDDEN];
-    CHECK(t->t.rows * t->t.cols <= HIDDEN * HIDDEN);
-    for (size_t i = 0; i < t->t.rows * t->t.cols; i++) {
-        float v = (float)(cq_random(3, 4, b->counter++) >> 40) * 0x1p-24f - 0.5f;
-        w[i] = t->ndim == 1 ? 1.0f + v : v;
-        if (t->t.layout == CQ_PANELS) continue;
-        if (t->t.format == CQ_F32) cq__put32(out + 4 * i, cq__bits(w[i]));
-        else {
-            uint16_t h = t->t.format == CQ_F16 ? cq_f32_to_f16(w[i]) : cq_f32_to_bf16(w[i]);
-            out[2 * i] = (unsigned char)h;
-            out[2 * i + 1] = (unsigned char)(h >> 8);
-        }
-    }
-    cq_tensor packed = t->t;
-    if (t->t.layout == CQ_PANELS) CHECK(!cq_quantize_rtn(&packed, out, w, t->t.cols, NULL));
-}
-
-/* The parts of an input; mutations keep them apart, so that what follows one stays in its place. */
+/* ---- seeds --------------------------------------------------------------------------------------------------------
+   The parts of an input; mutations keep them apart, so that what follows one stays in its place. */
 typedef struct input {
     unsigned char how;
     size_t len[4]; /* config, description, header, data */
-    unsigned char part[4][INPUT_MAX];
+    unsigned char *part[4];
 } input;
-
-static void seed_make(size_t index, input *in) {
-    static builder b;
-    static const size_t dims[] = {HIDDEN, HEADS * HEAD_DIM, KV * HEAD_DIM, INTER}; /* by cq__dim */
-    cq_str none = cq__str(NULL, 0);
-    cq_arena a;
-    const seed_row *row = &seeds[index];
-    memset(&b, 0, sizeof b);
-    memset(in->len, 0, sizeof in->len);
-    b.seed = row;
-    CHECK(!cq_arch_find(&b.arch, row->arch, strlen(row->arch), NULL));
-    in->how = (unsigned char)row->how;
-    in->len[0] = (size_t)snprintf((char *)in->part[0], INPUT_MAX,
-        "{\"model_type\":\"%s\",\"hidden_size\":%d,\"num_hidden_layers\":%d,\"num_attention_heads\":%d,"
-        "\"num_key_value_heads\":%d,\"head_dim\":%d,\"intermediate_size\":%d,\"vocab_size\":%d,"
-        "\"tie_word_embeddings\":%s,%s}",
-        row->own ? "mine" : row->arch, HIDDEN, LAYERS, HEADS, KV, HEAD_DIM, INTER, VOCAB, row->tied ? "true" : "false",
-        row->more);
-    if (row->own) memcpy(in->part[1], b.arch.text.p, in->len[1] = b.arch.text.n);
-
-    add(&b, b.arch.embed, 0, none, none, ".weight", VOCAB, HIDDEN);
-    for (size_t l = 0; l < LAYERS; l++)
-        for (size_t k = 0; k < b.arch.blocks; k++) {
-            const cq_block_desc *d = &b.arch.block[k];
-            add(&b, b.arch.layers, l, d->pre, none, ".weight", 0, HIDDEN);
-            if (d->q_norm.n) add(&b, b.arch.layers, l, d->prefix, d->q_norm, ".weight", 0, HEAD_DIM);
-            if (d->k_norm.n) add(&b, b.arch.layers, l, d->prefix, d->k_norm, ".weight", 0, HEAD_DIM);
-            for (size_t r = 0; r < CQ_ROLE_COUNT; r++) {
-                size_t out = dims[cq__roles[r].out];
-                if (!d->role[r].name.n) continue;
-                add(&b, b.arch.layers, l, d->prefix, d->role[r].name, ".weight", out, dims[cq__roles[r].in]);
-                if (d->role[r].bias || (row->bias && d->role[r].bias_key.n && d->kind == CQ_BLOCK_ATTENTION))
-                    add(&b, b.arch.layers, l, d->prefix, d->role[r].name, ".bias", 0, out);
-            }
-        }
-    add(&b, b.arch.norm, 0, none, none, ".weight", 0, HIDDEN);
-    if (!row->tied) add(&b, b.arch.head, 0, none, none, ".weight", VOCAB, HIDDEN);
-
-    if (!row->file) {
-        uint64_t offsets[TENSORS_MAX + 1];
-        size_t need;
-        static unsigned char head[INPUT_MAX];
-        CHECK(!cq_safetensors_header(b.list, b.count, head, sizeof head, &need, offsets, NULL));
-        CHECK(offsets[b.count] <= INPUT_MAX / 2);
-        in->len[2] = need - 8;
-        in->len[3] = (size_t)offsets[b.count] - need;
-        memcpy(in->part[2], head + 8, need - 8);
-        for (size_t i = 0; i < b.count; i++) fill(&b, &b.list[i], in->part[3] + (offsets[i] - need));
-        return;
-    }
-    uint64_t section[CQ_SECTION_COUNT] = {0, 0, 0, 0};
-    unsigned char mem[4096];
-    cq_file_layout l;
-    cq_checksum sum;
-    section[CQ_SECTION_CONFIG] = in->len[0];
-    section[CQ_SECTION_DESCRIPTION] = in->len[1];
-    a = cq_arena_over(mem, sizeof mem);
-    CHECK(!cq_file_plan(&l, b.list, b.count, section, &a, NULL) && l.file_bytes <= INPUT_MAX / 2);
-    unsigned char *file = in->part[3];
-    in->len[3] = (size_t)l.file_bytes;
-    memset(file, 0, in->len[3]);
-    memcpy(file + l.section_offset[CQ_SECTION_CONFIG], in->part[0], in->len[0]);
-    memcpy(file + l.section_offset[CQ_SECTION_DESCRIPTION], in->part[1], in->len[1]);
-    for (size_t i = 0; i < b.count; i++) fill(&b, &b.list[i], file + l.offset[i]);
-    cq_checksum_start(&sum);
-    cq_checksum_add(&sum, file + l.head_bytes, (size_t)(l.file_bytes - l.head_bytes));
-    cq_file_header(&l, cq_checksum_value(&sum), file);
-    in->len[0] = in->len[1] = 0;
-}
 
 static size_t join(const input *in, unsigned char *out) {
     size_t n = INPUT_HEAD;
@@ -389,12 +353,373 @@ static size_t join(const input *in, unsigned char *out) {
     return n;
 }
 
+static unsigned char data[2 * INPUT_MAX];
+static bool becomes_model(const input *in) {
+    unsigned long before = bound;
+    LLVMFuzzerTestOneInput(data, join(in, data));
+    return bound > before;
+}
+
+#define TENSORS_MAX 2048u
+#define NAME_MAX 96u
+typedef struct builder {
+    cq_named list[TENSORS_MAX];
+    char name[TENSORS_MAX][NAME_MAX];
+    size_t count;
+    uint64_t counter;
+} builder;
+static builder b;
+
+/* shape: up to four dimensions, 0 ends */
+static void add(const char *name, const uint64_t *shape, cq_format format, cq_layout layout, size_t group, bool asym) {
+    cq_named *t = &b.list[b.count];
+    size_t rows = 1, cols = 1;
+    CHECK(b.count < TENSORS_MAX && strlen(name) < NAME_MAX);
+    memset(t, 0, sizeof *t);
+    t->name = strcpy(b.name[b.count++], name);
+    t->name_len = strlen(name);
+    for (; t->ndim < 4 && shape[t->ndim]; t->ndim++) {
+        t->shape[t->ndim] = shape[t->ndim];
+        rows *= cols;
+        cols = (size_t)shape[t->ndim];
+    }
+    t->dtype = (uint8_t)format; /* the first three are the same */
+    if (group >= cols) group = 0;
+    CHECK(!cq_tensor_init(&t->t, format, layout, rows, cols, cq_format_is_int(format) ? group : 0,
+                          cq_format_is_int(format) && asym, NULL));
+    t->bytes = t->t.bytes;
+}
+static void drop(input *in) {
+    for (size_t k = 0; k < 4; k++) free(in->part[k]);
+    memset(in, 0, sizeof *in);
+}
+static void set(input *in, size_t part, const void *p, size_t n) {
+    in->part[part] = copy_of(p, n);
+    in->len[part] = n;
+}
+/* the tensors of the list as safetensors, whose data are those of going_on; false: too large for an input */
+static bool as_safetensors(input *in) {
+    uint64_t offsets[TENSORS_MAX + 1];
+    size_t need;
+    CHECK(!cq_safetensors_header(b.list, b.count, NULL, 0, &need, offsets, NULL));
+    unsigned char *head = (unsigned char *)get(need);
+    CHECK(!cq_safetensors_header(b.list, b.count, head, need, &need, offsets, NULL));
+    if (need >= PART_MAX || offsets[b.count] - need > DATA_MAX) {
+        free(head);
+        return false;
+    }
+    set(in, 2, head + 8, need - 8);
+    set(in, 3, "", 0);
+    in->how |= HOW_MORE;
+    free(head);
+    return true;
+}
+static void random_values(float *w, const cq_named *t) {
+    for (size_t i = 0; i < t->t.rows * t->t.cols; i++) {
+        float v = (float)(cq_random(3, 4, b.counter++) >> 40) * 0x1p-24f - 0.5f;
+        w[i] = t->ndim == 1 ? 1.0f + v : v;
+    }
+}
+/* The tensors of the list as a .cq file. part: where the values come from, NULL: at random. */
+typedef void (*fill_fn)(void *user, size_t index, float *w);
+static void as_cq_file(input *in, fill_fn fill, void *user) {
+    uint64_t section[CQ_SECTION_COUNT] = {0, 0, 0, 0};
+    cq_file_layout l;
+    cq_checksum sum;
+    cq_arena a = cq_arena_over(NULL, 0);
+    section[CQ_SECTION_CONFIG] = in->len[0];
+    section[CQ_SECTION_DESCRIPTION] = in->len[1];
+    CHECK(!cq_file_plan(&l, b.list, b.count, section, &a, NULL));
+    void *mem = get(a.used);
+    a = cq_arena_over(mem, a.used);
+    CHECK(!cq_file_plan(&l, b.list, b.count, section, &a, NULL) && l.file_bytes <= INPUT_MAX / 2);
+    unsigned char *file = (unsigned char *)get((size_t)l.file_bytes);
+    memset(file, 0, (size_t)l.file_bytes);
+    memcpy(file + l.section_offset[CQ_SECTION_CONFIG], in->part[0], in->len[0]);
+    memcpy(file + l.section_offset[CQ_SECTION_DESCRIPTION], in->part[1], in->len[1]);
+    for (size_t i = 0; i < b.count; i++) {
+        cq_tensor t = b.list[i].t;
+        unsigned char *to = file + l.offset[i];
+        float *w = (float *)get(t.rows * t.cols * sizeof *w);
+        if (fill) fill(user, i, w);
+        else random_values(w, &b.list[i]);
+        if (t.layout == CQ_PANELS) CHECK(!cq_quantize_rtn(&t, to, w, t.cols, NULL));
+        else
+            for (size_t k = 0; k < t.rows * t.cols; k++) cq__put32(to + 4 * k, cq__bits(w[k]));
+        free(w);
+    }
+    cq_checksum_start(&sum);
+    cq_checksum_add(&sum, file + l.head_bytes, (size_t)(l.file_bytes - l.head_bytes));
+    cq_file_header(&l, cq_checksum_value(&sum), file);
+    for (size_t k = 0; k < 4; k++) free(in->part[k]);
+    set(in, 0, "", 0);
+    set(in, 1, "", 0);
+    set(in, 2, "", 0);
+    set(in, 3, file, (size_t)l.file_bytes);
+    free(mem);
+    free(file);
+}
+
+/* ---- models of two layers, hidden 32, of the names of Llama ---- */
+typedef struct seed_row {
+    unsigned how;
+    const char *arch, *more;  /* more of config.json */
+    bool qkv, o, qk_norm, tied, own; /* biases; norms; the description is given, not looked up */
+    cq_format format;         /* of the matrices */
+    size_t group;
+    bool asym, file;          /* a .cq file */
+} seed_row;
+static const seed_row seeds[] = {
+    {0, "Dream", "\"mask_token_id\":10,\"eos_token_id\":[3,4]", true, false, false, false, false, CQ_BF16, 0, false,
+     false},
+    {18, "llama", "\"attention_bias\":true,\"mlp_bias\":false,\"max_position_embeddings\":64,\"rope_parameters\":"
+     "{\"rope_type\":\"llama3\",\"rope_theta\":1e4,\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0}",
+     true, true, false, false, false, CQ_F16, 0, false, false},
+    {4, "qwen3", "\"rms_norm_eps\":1e-5,\"sliding_window\":2,\"use_sliding_window\":true,\"max_window_layers\":1,"
+     "\"hidden_act\":\"gelu_new\"", false, false, true, true, false, CQ_F32, 0, false, false},
+    {17, "qwen2", "\"sliding_window\":3,\"use_sliding_window\":true,\"layer_types\":[\"full_attention\","
+     "\"sliding_attention\"],\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"beta_fast\":30,"
+     "\"original_max_position_embeddings\":16}", true, false, false, false, true, CQ_BF16, 0, false, false},
+    {5, "Dream", "\"mask_token_id\":10,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}", true, false, false, false,
+     true, CQ_INT4, 0, true, true},
+    {25, "mistral", "\"sliding_window\":2,\"hidden_act\":\"relu\"", false, false, false, true, false, CQ_INT8, 32,
+     false, true},
+    {11, "qwen3", "\"attention_bias\":null", false, false, true, false, true, CQ_INT3, 32, true, true},
+    {29, "llama", "\"rope_theta\":500000,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":3},"
+     "\"max_position_embeddings\":3", false, false, false, false, false, CQ_INT2, 0, false, true},
+    {16, "qwen2", "\"bos_token_id\":1", true, false, false, false, false, CQ_F16, 0, false, true},
+    {2, "llama", "\"max_position_embeddings\":64,\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,2],"
+     "\"long_factor\":[2,4.5],\"original_max_position_embeddings\":2}", false, false, false, true, false, CQ_F32, 0,
+     false, false},
+};
+enum { HIDDEN = 32, HEADS = 2, KV = 1, HEAD_DIM = 4, INTER = 6, VOCAB = 12, LAYERS = 2 };
+
+static void seed_make(const seed_row *row, input *in) {
+    static const struct {
+        const char *name;
+        size_t rows, cols;
+        char bias; /* 'q', 'o': as the row says */
+    } part[] = {{"input_layernorm", 0, HIDDEN, 0},
+                {"self_attn.q_norm", 0, HEAD_DIM, 'n'},
+                {"self_attn.k_norm", 0, HEAD_DIM, 'n'},
+                {"self_attn.q_proj", HEADS * HEAD_DIM, HIDDEN, 'q'},
+                {"self_attn.k_proj", KV * HEAD_DIM, HIDDEN, 'q'},
+                {"self_attn.v_proj", KV * HEAD_DIM, HIDDEN, 'q'},
+                {"self_attn.o_proj", HIDDEN, HEADS * HEAD_DIM, 'o'},
+                {"post_attention_layernorm", 0, HIDDEN, 0},
+                {"mlp.gate_proj", INTER, HIDDEN, 0},
+                {"mlp.up_proj", INTER, HIDDEN, 0},
+                {"mlp.down_proj", HIDDEN, INTER, 0}};
+    cq_layout layout = row->file ? CQ_PANELS : CQ_ROWS;
+    cq_format vectors = row->file ? CQ_F32 : row->format;
+    uint64_t shape[5] = {VOCAB, HIDDEN, 0, 0, 0}, vector[2] = {HIDDEN, 0};
+    cq_arch arch;
+    char text[1500], name[NAME_MAX];
+    memset(&b, 0, sizeof b);
+    CHECK(!cq_arch_find(&arch, row->arch, strlen(row->arch), NULL));
+    in->how = (unsigned char)row->how;
+    int n = snprintf(text, sizeof text,
+        "{\"model_type\":\"%s\",\"hidden_size\":%d,\"num_hidden_layers\":%d,\"num_attention_heads\":%d,"
+        "\"num_key_value_heads\":%d,\"head_dim\":%d,\"intermediate_size\":%d,\"vocab_size\":%d,"
+        "\"tie_word_embeddings\":%s,%s}",
+        row->own ? "mine" : row->arch, HIDDEN, LAYERS, HEADS, KV, HEAD_DIM, INTER, VOCAB, row->tied ? "true" : "false",
+        row->more);
+    set(in, 0, text, (size_t)n);
+    set(in, 1, arch.text.p, row->own ? arch.text.n : 0);
+    add("model.embed_tokens.weight", shape, row->format, layout, row->group, row->asym);
+    if (!row->tied) add("lm_head.weight", shape, row->format, layout, row->group, row->asym);
+    add("model.norm.weight", vector, vectors, CQ_ROWS, 0, false);
+    for (int l = 0; l < LAYERS; l++)
+        for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+            if (part[i].bias == 'n' && !row->qk_norm) continue;
+            shape[0] = part[i].rows ? part[i].rows : part[i].cols;
+            shape[1] = part[i].rows ? part[i].cols : 0;
+            snprintf(name, sizeof name, "model.layers.%d.%s.weight", l, part[i].name);
+            if (part[i].rows) add(name, shape, row->format, layout, row->group, row->asym);
+            else add(name, shape, vectors, CQ_ROWS, 0, false);
+            if (part[i].bias == 'q' ? !row->qkv : part[i].bias == 'o' ? !row->o : true) continue;
+            shape[1] = 0;
+            snprintf(name, sizeof name, "model.layers.%d.%s.bias", l, part[i].name);
+            add(name, shape, vectors, CQ_ROWS, 0, false);
+        }
+    if (row->file) as_cq_file(in, NULL, NULL);
+    else CHECK(as_safetensors(in));
+}
+
+/* ---- models of tests/golden/arch: only their config.json and table of tensors; the values are others ---- */
+/* NAME with {2..5} or {a,b} in braces: once for each. Recurses for each pair of braces. */
+static void add_all(const char *name, const uint64_t *shape) {
+    const char *open = strchr(name, '{'), *close = open ? strchr(open, '}') : NULL;
+    char one[256];
+    int from, to, used = 0;
+    if (!open) {
+        add(name, shape, CQ_BF16, CQ_ROWS, 0, false);
+        return;
+    }
+    CHECK(close);
+    if (sscanf(open, "{%d..%d}%n", &from, &to, &used) == 2 && used == close + 1 - open) {
+        for (; from <= to; from++) {
+            used = snprintf(one, sizeof one, "%.*s%d%s", (int)(open - name), name, from, close + 1);
+            CHECK((size_t)used < sizeof one);
+            add_all(one, shape);
+        }
+        return;
+    }
+    for (const char *p = open + 1; p <= close; p++) {
+        const char *end = p;
+        while (*end != ',' && *end != '}') end++;
+        CHECK((size_t)snprintf(one, sizeof one, "%.*s%.*s%s", (int)(open - name), name, (int)(end - p), p, close + 1) <
+              sizeof one);
+        add_all(one, shape);
+        p = end;
+    }
+}
+
+typedef struct writer { /* of a .cq file of all parts of a model */
+    cq_context ctx;
+    cq_model m;
+    cq_part part[TENSORS_MAX];
+} writer;
+static void write_part(void *user, size_t index, float *w) {
+    writer *o = (writer *)user;
+    cq_error err;
+    CHECK(!cq_part_read(&o->ctx, &o->m, NULL, &o->part[index], 0, o->part[index].rows, w, &err));
+}
+/* The same model as a .cq file, with matrices in a format of integers. */
+static void seed_pack(input *in, cq_format format, size_t group, bool asym) {
+    static writer o;
+    static const cq_parts begin;
+    cq_parts cursor = begin;
+    cq_weights w;
+    cq_error err;
+    size_t need = 0, n = 8 + in->len[2] + asked_for((const char *)in->part[2], in->len[2]);
+    unsigned char *file = (unsigned char *)get(n);
+    cq__put64(file, in->len[2]);
+    memcpy(file + 8, in->part[2], in->len[2]);
+    for (size_t i = 8 + in->len[2]; i < n; i++) file[i] = going_on(i);
+    cq_arena a = cq_arena_over(NULL, 0);
+    CHECK(!cq_safetensors_read(file, n, 0, &a, &w, &err));
+    void *list = get(need = a.used);
+    a = cq_arena_over(list, need);
+    CHECK(!cq_safetensors_read(file, n, 0, &a, &w, &err));
+    void *mem = get(need = cq_model_bound(in->len[0], &w));
+    a = cq_arena_over(mem, need);
+    CHECK(!cq_init(&o.ctx, NULL, &err));
+    if (cq_model_bind(&o.m, (const char *)in->part[0], in->len[0], &w, NULL, 0, &a, &err)) {
+        fprintf(stderr, "%s: %.*s\n%.*s\n", err.what, (int)err.name_len, err.name, (int)in->len[0], in->part[0]);
+        CHECK(!"a golden model does not bind");
+    } else {
+        static char names[TENSORS_MAX][256];
+        memset(&b, 0, sizeof b);
+        while (cq_model_part(&o.m, NULL, &cursor, &o.part[b.count])) {
+            const cq_part *p = &o.part[b.count];
+            uint64_t shape[5] = {p->matrix ? p->rows : p->cols, p->matrix ? p->cols : 0, 0, 0, 0};
+            if (p->kind == CQ_PART_CARRIED) continue;
+            strcpy(names[b.count], p->name);
+            add(p->name, shape, p->matrix ? format : CQ_F32, p->matrix ? CQ_PANELS : CQ_ROWS, group, asym);
+        }
+        as_cq_file(in, write_part, &o);
+    }
+    free(mem);
+    free(list);
+    free(file);
+}
+
+static char *read_text(const char *name) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/arch/%s", GOLDEN_DIR, name);
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        fprintf(stderr, "cannot open %s (run in the root of the repository)\n", path);
+        exit(1);
+    }
+    fseek(f, 0, SEEK_END);
+    long n = ftell(f);
+    rewind(f);
+    CHECK(n >= 0);
+    char *text = (char *)get((size_t)n + 1);
+    CHECK(fread(text, 1, (size_t)n, f) == (size_t)n);
+    text[n] = 0;
+    fclose(f);
+    return text;
+}
+static size_t golden_finish(input *seed, size_t count, size_t number, const char *arch_name) {
+    static const struct {
+        cq_format format;
+        size_t group;
+        bool asym;
+    } pack[] = {{CQ_INT4, 32, true}, {CQ_INT8, 0, false}, {CQ_INT2, 0, true}, {CQ_INT3, 64, false}};
+    input *in = &seed[count];
+    cq_arch arch;
+    if (!b.count || cq_arch_find(&arch, arch_name, strlen(arch_name), NULL) || arch.blocked.n) {
+        drop(in);
+        return 0;
+    }
+    in->how = (unsigned char)(number % 16);
+    set(in, 1, arch.text.p, number % 2 ? arch.text.n : 0);
+    if (!as_safetensors(in) || !becomes_model(in)) { /* too large, or one that its description leaves out */
+        drop(in);
+        return 0;
+    }
+    if (number % 4 >= 2) {
+        in->how &= HOW_ALL;
+        seed_pack(in, pack[number / 4 % 4].format, pack[number / 4 % 4].group, pack[number / 4 % 4].asym);
+    }
+    return 1;
+}
+/* Reads one file of goldens; seeds from `count` on. Returns the new count. */
+static size_t golden_read(const char *file, input *seed, size_t count, size_t max) {
+    static size_t number;
+    char *text = read_text(file), *line = text, *next, prefix[200] = "", type[100] = "";
+    bool open = false;
+    for (; *line; line = next) {
+        next = line + strcspn(line, "\n");
+        if (*next) *next++ = 0;
+        if (!strncmp(line, "model ", 6)) {
+            CHECK(count < max);
+            if (open) count += golden_finish(seed, count, number++, type);
+            open = false;
+            memset(&b, 0, sizeof b);
+            prefix[0] = 0;
+        } else if (!strncmp(line, "config ", 7)) {
+            const char *key = strstr(line, "\"model_type\":\""), *end;
+            int depth = 0; /* of several the one at the top */
+            for (const char *p = line + 7; *p; p++) {
+                depth += (*p == '{') - (*p == '}');
+                if (depth == 1 && !strncmp(p, "\"model_type\":\"", 14)) key = p;
+            }
+            CHECK(key && (end = strchr(key + 14, '"')) != NULL && end - key - 14 < (long)sizeof type);
+            snprintf(type, sizeof type, "%.*s", (int)(end - key - 14), key + 14);
+            set(&seed[count], 0, line + 7, strlen(line + 7));
+            open = true;
+        } else if (!strncmp(line, "prefix ", 7)) {
+            snprintf(prefix, sizeof prefix, "%s", line + 7);
+        } else if (!strncmp(line, "tensor ", 7) && open) {
+            char name[200], full[400];
+            uint64_t shape[5] = {0, 0, 0, 0, 0};
+            size_t dims = 0;
+            int used;
+            CHECK(sscanf(line + 7, "%199s %*s%n", name, &used) == 1);
+            char *p = line + 7 + used, *word[8];
+            size_t words = 0;
+            for (p = strtok(p, " "); p && words < 8; p = strtok(NULL, " ")) word[words++] = p;
+            for (; dims + 2 < words; dims++) shape[dims] = strtoul(word[dims], NULL, 10);
+            snprintf(full, sizeof full, "%s%s", name[0] == '.' ? prefix : "", name);
+            add_all(full, shape);
+        }
+    }
+    CHECK(count < max);
+    if (open) count += golden_finish(seed, count, number++, type);
+    free(text);
+    return count;
+}
+
 static uint64_t counter;
 static uint64_t rnd(uint64_t below) { return cq_random(1, 2, counter++) % below; }
 
 static void splice(unsigned char *p, size_t *n, size_t at, size_t out, const char *in, size_t len) {
     if (out > *n - at) out = *n - at;
-    if (*n - out + len > 4096) return;
+    if (*n - out + len > PART_MAX) return;
     memmove(p + at + len, p + at + out, *n - at - out);
     memcpy(p + at, in, len);
     *n = *n - out + len;
@@ -406,11 +731,28 @@ static void mutate_text(unsigned char *p, size_t *n) {
                                          "4097", "65536", "1073741824", "4294967296", "9223372036854775807", "1e30",
                                          "1e-30", "0.5", "null", "true", "false", "\"x\"", "[]", "{}", "NaN"};
     static const char *const words[] = {
-        "causal ", "full ", "window=head_dim ", "q_norm=q_norm ", "v=v_proj+x ", "tie\n", "diffusion\n", "ignore *\n",
-        "ignore *bias\n", "#", "+", "=", "\n", "\"rope_scaling\":{\"type\":\"linear\",\"factor\":3},",
+        "causal ", "full ", "window=head_dim ", "q_norm=q_norm ", "v=v_proj+x ", "tie true\n", "diffusion\n",
+        "ignore *\n", "ignore *bias\n", "carry *\n", "#", "+", "=", "\n", "like llama\n", "like qwen3_moe\n",
+        "drop mlp\n", "longest 3\n", "let A A\n", "let KV 1\n", "need i<1\n", "norms ln\n", "norm -\n",
+        "attn = -causal full\n", "attn:x self_attn ", "mlp = ", "moe mlp ", "layers .layers.#\n",
+        "head lm_head rows=3\n", "head lm_head softcap=2 scale=i\n", "embed .embed_tokens rows=5 scale=sqrt(HIDDEN)\n",
+        "position sinusoid\n", "if=i==0 ", "beside ", "late ", "pre=- ", "post=- ", "after=-:ln ", "scale=i ",
+        "in_scale=0.5 ", "keep=2 ", "rope='none' ", "rope='inter' ", "rope='neg' ", "rope_dim=2 ", "chunk=2 ",
+        "block=2 ", "alibi=true ", "clip=1 ", "softcap=1 ", "k_scale=2 ", "temper=1e-9,1 ", "q_gate ", "qk_late ",
+        "qk_norm='full' ", "qk_norm='heads' ", "layout='group' ", "layout='codegen' ", "own ", "text ", "act='xielu' ",
+        "limit=3 ", "top_k=2 ", "experts=3 ", "identity=2 ", "latent=8 ", "groups=2 ", "top_groups=1 ",
+        "score='sigmoid' ", "score='sparsemixer' ", "score='topk_softmax' ", "group_score='top2' ", "renorm=true ",
+        "score_in ", "e_pairs ", "gate_head ", "state=3 ", "kernel=1 ", "-q ", "-o ", "-gate ", "-k_norm ", "i", "[i]",
+        "[0]", "?", ":", "?1:2", "//", "//3", "|", "||", "&&", "==", "<", "(", ")", "^", "^2", "!", "'x'", "*HIDDEN",
+        "/2", "/0", "%2", "-", "given(x)", "is(i,1)", "has(layer_types,'x')", "len(layer_types)", "sqrt(", "min(i,2)",
+        "int(", "log(0)", "exp(99)", "1e38", "null", "HIDDEN", "INTER", "KV",
+        "\"rope_scaling\":{\"type\":\"linear\",\"factor\":3},",
         "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":1e9,\"beta_slow\":1e-9},", "\"sliding_window\":1,",
-        "\"tie_word_embeddings\":true,", "\"attention_bias\":true,"};
-    static const char text[] = "{}[]\",:\\0123456789.eE+-untrflsabdIN #=\n";
+        "\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2.5},\"max_position_embeddings\":3,",
+        "\"rope_scaling\":{\"type\":\"longrope\",\"short_factor\":[1,2],\"long_factor\":[2,4]},",
+        "\"tie_word_embeddings\":true,", "\"attention_bias\":true,", "\"layer_types\":[\"full_attention\"],",
+        "\"num_experts_per_tok\":1,", "\"n_group\":2,", "\"mlp_only_layers\":[0],", "\"partial_rotary_factor\":0.5,"};
+    static const char text[] = "{}[]\",:\\0123456789.eE+-untrflsabdIN #=\n|?!:^@'()<>&*/%_";
     size_t at = (size_t)rnd(*n), from = (size_t)rnd(*n), len = 1 + (size_t)rnd(12), end;
     const char *v = values[rnd(sizeof values / sizeof *values)];
     switch (rnd(8)) {
@@ -459,41 +801,58 @@ static void mutate_bytes(unsigned char *p, size_t *n, size_t likely) {
 }
 
 static void mutate(input *in) {
-    if (!rnd(4)) in->how = (unsigned char)rnd(32);
+    if (!rnd(4)) in->how = (unsigned char)((in->how & HOW_MORE) | rnd(HOW_ALL + 1));
+    if (in->len[2] && !rnd(16)) { /* another description */
+        size_t count = 0;
+        while (cq_arch_builtin(count)) count++;
+        const char *text = cq_arch_builtin((size_t)rnd(count));
+        in->len[1] = strlen(text);
+        memcpy(in->part[1], text, in->len[1]);
+    }
     for (uint64_t edits = 1 + rnd(3); edits > 0; edits--) {
         size_t part = (size_t)rnd(4);
-        if (!in->len[part]) part = 3;
-        if (!in->len[part]) return;
+        if (!in->len[part]) part = in->len[3] ? 3 : (size_t)rnd(3);
+        if (!in->len[part]) continue;
         if (part == 3) mutate_bytes(in->part[3], &in->len[3], in->len[2] ? in->len[3] : in->len[3] / 2 + 1);
         else mutate_text(in->part[part], &in->len[part]);
     }
 }
 
+#define SEEDS_MAX 1024u
 int main(int argc, char **argv) {
-    static input seed[sizeof seeds / sizeof *seeds], in;
-    static unsigned char data[4 * INPUT_MAX];
+    static const char *const files[] = {"dense.txt", "experts.txt", "recurrent.txt", "multimodal.txt",
+                                        "dual-stream.txt"};
+    static input seed[SEEDS_MAX], in;
     unsigned long runs = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000, done = 0;
-    size_t count = sizeof seeds / sizeof *seeds;
-    for (size_t i = 0; i < count; i++) {
-        seed_make(i, &seed[i]);
+    unsigned long only = argc > 3 ? strtoul(argv[3], NULL, 10) : 0; /* the one to run of them, from 1 */
+    size_t count = 0;
+    for (; count < sizeof seeds / sizeof *seeds; count++) seed_make(&seeds[count], &seed[count]);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) count = golden_read(files[i], seed, count, SEEDS_MAX);
+    for (size_t i = 0; i < count && !only; i++) {
+        CHECK(becomes_model(&seed[i])); /* else what follows tests little */
         size_t n = join(&seed[i], data);
-        LLVMFuzzerTestOneInput(data, n);
-        CHECK(bound == i + 1); /* else what follows tests little */
-        if (argc <= 2) continue;
+        if (argc <= 2 || !*argv[2]) continue;
         char name[1000]; /* write the seeds into a directory, for a real fuzzer to begin with */
         snprintf(name, sizeof name, "%s/seed%u", argv[2], (unsigned)i);
         FILE *file = fopen(name, "wb");
         CHECK(file && fwrite(data, 1, n, file) == n && !fclose(file));
     }
+    for (size_t k = 0; k < 4; k++) in.part[k] = (unsigned char *)get(k < 3 ? 65536 : INPUT_MAX);
     for (; done < runs; done++) {
         const input *from = &seed[done % count];
+        counter = done << 16; /* each can be run alone */
         in.how = from->how;
         memcpy(in.len, from->len, sizeof in.len);
         for (size_t k = 0; k < 4; k++) memcpy(in.part[k], from->part[k], from->len[k]);
         mutate(&in);
+        if (only && only != done + 1) continue;
+        for (size_t k = 0; k < 3 && only; k++)
+            fprintf(stderr, "---- %d\n%.*s\n", in.how, (int)in.len[k], (const char *)in.part[k]);
         LLVMFuzzerTestOneInput(data, join(&in, data));
     }
     printf("fuzz_models: %lu mutations of %u seeds, %lu models\n", done, (unsigned)count, bound);
+    drop(&in);
+    for (size_t i = 0; i < count; i++) drop(&seed[i]);
     return 0;
 }
 #endif

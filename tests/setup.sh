@@ -15,6 +15,7 @@ for part in "$@"; do
     case $part in
     tool)
         include stb/stb_image_write.h libstb-dev
+        include yaml.h libyaml-dev
         ;;
     lanes)
         for c in aarch64-linux-gnu:arm64 arm-linux-gnueabihf:armhf s390x-linux-gnu:s390x; do
@@ -44,5 +45,5 @@ if command -v apt-get >/dev/null 2>&1 && { [ -z "$sudo" ] || $sudo true 2>/dev/n
     exit 1
 fi
 echo "setup: please install, by these names on Debian and Ubuntu:$missing" >&2
-echo "setup: (stb, cmocka and a C++ compiler; with their headers)" >&2
+echo "setup: (stb, libyaml, cmocka and a C++ compiler; with their headers)" >&2
 exit 1

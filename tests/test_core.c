@@ -461,8 +461,9 @@ static void test_tensor_init(void **state) { /* catches: a combination or a size
     } c[] = {
         {CQ_FORMAT_COUNT, CQ_PANELS, 4, 4, 0, false, CQ_ERR_ARG},
         {1000, CQ_PANELS, 4, 4, 0, false, CQ_ERR_ARG},
-        {CQ_F32, 2, 4, 4, 0, false, CQ_ERR_ARG},
+        {CQ_F32, CQ_COLUMNS + 1, 4, 4, 0, false, CQ_ERR_ARG},
         {CQ_INT4, CQ_ROWS, 4, 64, 32, false, CQ_ERR_ARG},
+        {CQ_INT4, CQ_COLUMNS, 4, 64, 32, false, CQ_ERR_ARG},
         {CQ_F16, CQ_PANELS, 4, 64, 32, false, CQ_ERR_ARG},
         {CQ_F16, CQ_ROWS, 4, 64, 0, true, CQ_ERR_ARG},
         {CQ_INT4, CQ_PANELS, 4, 64, 33, false, CQ_ERR_ARG},
@@ -603,10 +604,10 @@ static void test_pack_int(void **state) {
                     }
 }
 
-static void test_pack_float(void **state) { /* catches: the same for float formats in both layouts */
+static void test_pack_float(void **state) { /* catches: the same for float formats in all layouts */
     (void)state;
     for (int f = CQ_F32; f <= CQ_BF16; f++)
-        for (int lay = 0; lay < 2; lay++)
+        for (int lay = CQ_ROWS; lay <= CQ_COLUMNS; lay++)
             for (size_t ri = 0; ri < COUNT(some_rows); ri++)
                 for (size_t ci = 0; ci < COUNT(some_cols); ci++) {
                     cq_tensor t;
@@ -626,8 +627,10 @@ static void test_pack_float(void **state) { /* catches: the same for float forma
                                                                         : cq_bf16_to_f32(cq_f32_to_bf16(v));
                             assert_true(same(row[k], want));
                             size_t panel = (cols * 16 * size + 63) / 64 * 64;
-                            size_t at = lay == CQ_ROWS ? r * cols + k : k * 16 + r % 16;
-                            const unsigned char *p = t.data + at * size + (lay == CQ_ROWS ? 0 : r / 16 * panel);
+                            size_t at = lay == CQ_ROWS      ? r * cols + k
+                                        : lay == CQ_COLUMNS ? k * rows + r
+                                                            : k * 16 + r % 16;
+                            const unsigned char *p = t.data + at * size + (lay == CQ_PANELS ? r / 16 * panel : 0);
                             uint32_t bits = to_bits(v);
                             if (f != CQ_F32) bits = f == CQ_F16 ? cq_f32_to_f16(v) : cq_f32_to_bf16(v);
                             for (size_t i = 0; i < size; i++) assert_int_equal(p[i], bits >> 8 * i & 255u);
@@ -760,7 +763,7 @@ static void test_matmul(void **state) {
     static const size_t rows_[] = {1, 16, 33}, cols_[] = {1, 31, 33, 100, 200}, n_[] = {1, 2, 4, 5, 67};
     FOR_TIERS(ctx)
     for (int f = 0; f < CQ_FORMAT_COUNT; f++)
-        for (int lay = f < CQ_INT8 ? 0 : 1; lay < 2; lay++)
+        for (int lay = f < CQ_INT8 ? CQ_ROWS : CQ_PANELS; lay <= (f < CQ_INT8 ? CQ_COLUMNS : CQ_PANELS); lay++)
             for (size_t shape = 0; shape < 25; shape++)
                 for (int mode = 0; mode < 4; mode++) {
                     size_t rows = rows_[rng() % 3], cols = cols_[shape % 5], n = n_[shape / 5], ldy = rows + 3,

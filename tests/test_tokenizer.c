@@ -610,8 +610,8 @@ static void test_malformed(void **state) {
         "[{\"id\":900,\"content\":\"!\"}]", /* and '!' has the id 0 */
         "[{\"id\":900,\"content\":\"x1\"},{\"id\":900,\"content\":\"x1\"}]",
         "[{\"id\":900,\"content\":\"x1\"},{\"id\":901,\"content\":\"x1\"}]",
-        "[{\"id\":900,\"content\":\"x\\ud800\",\"normalized\":false},"
-        "{\"id\":901,\"content\":\"x\\udc00\",\"normalized\":false}]", /* both are x and U+FFFD */
+        ("[{\"id\":900,\"content\":\"x\\ud800\",\"normalized\":false},"
+         "{\"id\":901,\"content\":\"x\\udc00\",\"normalized\":false}]"), /* both are x and U+FFFD */
         "[{\"id\":900,\"content\":\"\200\"}]"};
     model m;
     size_t i;

@@ -77,6 +77,13 @@ and ids of all generations as C tables. Dream's logits are dream_ref.py's; over 
 transformers' Qwen2ForCausalLM differs by at most {error:.1e} (logits have a standard deviation of {std:.1f}).
 
 `tokenizer.h` is written by tests/reference/make_tokenizer_goldens.py.
+
+`arch/*.txt` are 341 tiny models of 235 model types as text, without their weights, which follow from the tensors' names;
+the format stands at the top of each. They are written by tests/reference/make_arch_goldens.py.
+
+`gptq_groups.txt` is written by tests/reference/make_groups.py: which linears GPTQModel quantises together, for 191 model
+types. `gptq_differences.txt`, edited by hand, says where cquant's descriptions differ from it and why; tests/test_arch.c
+derives the groups and checks both.
 """
 
 
