@@ -8638,7 +8638,7 @@ typedef struct cq__binder {
     cq_arena *arena;
     cq_error *err;
     size_t name_len; /* of m->name, the tensor looked for last */
-    size_t linears;  /* of all blocks so far */
+    size_t linears;  /* that all blocks to come may have */
 } cq__binder;
 
 /* As many linears as a model may have: a tensor of three dimensions has one for each expert, one of two dimensions may
@@ -9855,10 +9855,10 @@ static cq_status cq__bind_block(cq__binder *b, cq_block *block) {
         if (pass) break;
         n = block->linears;
         if (n > 65534) return cq_fail(b->err, CQ_ERR_RANGE, "too many experts in a block");
-        b->linears += n;
-        if (b->linears > cq__linear_bound(b->weights)) /* before memory is asked for */
+        if (n > b->linears) /* before memory is asked for */
             return cq_fail_at(b->err, CQ_ERR_FORMAT, "config.json promises more experts than there are tensors", NULL,
                               0, UINT64_MAX, (int64_t)block->experts);
+        b->linears -= n;
         block->lin = (cq_linear *)cq_alloc(b->arena, n, sizeof(cq_linear));
         if (!block->lin) return cq_fail(b->err, CQ_ERR_MEMORY, "arena too small for the model");
         cq__fill(block->lin, 0, n * sizeof(cq_linear));
@@ -10308,7 +10308,8 @@ CQUANT_DEF cq_status cq_model_bind(cq_model *m, const char *config, size_t confi
     b.weights = weights;
     b.arena = arena;
     b.err = err;
-    b.name_len = b.linears = 0;
+    b.name_len = 0;
+    b.linears = cq__linear_bound(weights);
     b.used = (unsigned char *)cq_alloc(arena, weights->count, 1);
     if (!b.used) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the model");
     cq__fill(b.used, 0, weights->count);

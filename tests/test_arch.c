@@ -17,69 +17,10 @@
 
 #define CQUANT_IMPLEMENTATION
 #include "cquant_models.h"
-
-#ifndef GOLDEN_DIR
-#define GOLDEN_DIR "tests/golden"
-#endif
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-#ifdef CQUANT_TEST_QUICK
-#define QUICK 1
-#else
-#define QUICK 0
-#endif
+#include "shared.h"
 
 static uint64_t rng_state = 1;
 static uint32_t rng(void) { return (uint32_t)(cq_random(11, 0, rng_state++) >> 32); }
-
-/* ---- memory that lives until the end of a model; blocks are exact: the sanitizer sees their ends ----------------- */
-static void **pool;
-static size_t pool_count;
-static void *get(size_t n) {
-    void *p = calloc(n ? n : 1, 1);
-    if (!(pool_count & (pool_count - 1))) /* 0, or a power of two: full */
-        pool = (void **)realloc(pool, (pool_count ? 2 * pool_count : 1) * sizeof *pool);
-    assert_non_null(p);
-    assert_non_null(pool);
-    return pool[pool_count++] = p;
-}
-static void free_down_to(size_t count) {
-    while (pool_count > count) free(pool[--pool_count]);
-    if (count && pool_count) { /* `get` grows the list at powers of two */
-        size_t room = 1;
-        while (room < pool_count) room *= 2;
-        pool = (void **)realloc(pool, room * sizeof *pool);
-    }
-}
-static int free_all(void **state) {
-    (void)state;
-    free_down_to(0);
-    free(pool);
-    pool = NULL;
-    return 0;
-}
-static void *copy_of(const void *p, size_t n) {
-    void *c = get(n);
-    if (n) memcpy(c, p, n);
-    return c;
-}
-static cq_arena arena_of(size_t n) { return cq_arena_over(get(n), n); }
-
-#define check(call)                                                                                                    \
-    do {                                                                                                               \
-        cq_error err_;                                                                                                 \
-        cq_error *err = &err_;                                                                                         \
-        memset(&err_, 0, sizeof err_);                                                                                 \
-        if ((call) != CQ_OK)                                                                                           \
-            fail_msg("%s: %s (%.*s)", #call, err_.what ? err_.what : "?", (int)err_.name_len, err_.name);              \
-    } while (0)
-
-/* An error must say something, and its name must be readable. */
-static void check_error(cq_status status, const cq_error *err) {
-    volatile unsigned char touched = 0;
-    assert_int_equal(status, err->status);
-    assert_non_null(err->what);
-    for (size_t i = 0; i < err->name_len; i++) touched = (unsigned char)(touched ^ (unsigned char)err->name[i]);
-}
 
 /* Failures of single models: all are told before the test fails. */
 static size_t complaints;
@@ -91,53 +32,19 @@ static void no_complaints(void) {
     if (n) fail_msg("%zu complaints, see above", n);
 }
 
-/* ---- threads ----------------------------------------------------------------------------------------------------- */
-typedef struct crew {
-    size_t count, next;
-    cq_task task;
-    void *arg;
-    pthread_mutex_t lock;
-} crew;
-static void *crew_work(void *p) {
-    crew *c = (crew *)p;
-    for (;;) {
-        pthread_mutex_lock(&c->lock);
-        size_t i = c->next++;
-        pthread_mutex_unlock(&c->lock);
-        if (i >= c->count) return NULL;
-        c->task(c->arg, i);
-    }
-}
-static void run_two_threads(void *user, size_t count, cq_task task, void *arg) {
-    pthread_t id;
-    crew c;
-    (void)user;
-    c.count = count;
-    c.next = 0;
-    c.task = task;
-    c.arg = arg;
-    pthread_mutex_init(&c.lock, NULL);
-    if (pthread_create(&id, NULL, crew_work, &c)) abort();
-    crew_work(&c);
-    pthread_join(id, NULL);
-    pthread_mutex_destroy(&c.lock);
-}
 /* Every way to run: each tier in a loop, then two threads on the best. false: no such number */
 static bool context_number(size_t number, cq_context *ctx) {
+    static const size_t two = 2;
     cq_context_desc d;
     size_t tiers = 0;
     memset(&d, 0, sizeof d);
     while (cq_isa_available(tiers)) tiers++;
     if (number > tiers) return false;
     if (number < tiers) d.isa = cq_isa_available(number);
-    else d.parallel.run = run_two_threads;
+    else d.parallel.run = run_threads;
+    d.parallel.user = (void *)(uintptr_t)&two;
     check(cq_init(ctx, &d, err));
     return true;
-}
-static cq_context plain(void) {
-    cq_context ctx;
-    check(cq_init(&ctx, NULL, err));
-    return ctx;
 }
 
 /* ---- the golden files: their format stands at their top ---------------------------------------------------------- */

@@ -15,62 +15,12 @@
 
 #define CQUANT_IMPLEMENTATION
 #include "cquant_models.h"
-
-#ifndef GOLDEN_DIR
-#define GOLDEN_DIR "tests/golden"
-#endif
-#ifdef CQUANT_TEST_QUICK
-#define QUICK 1
-#else
-#define QUICK 0
-#endif
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#include "shared.h"
 
 static uint64_t rng_state = 1;
 static uint32_t rng(void) { return (uint32_t)(cq_random(7, 0, rng_state++) >> 32); }
 static float rng_float(float lo, float hi) { return lo + (hi - lo) * (float)(rng() >> 8) / 16777216.0f; }
 
-/* ---- memory that lives until the end of a test; blocks are exact: the sanitizer sees their ends ------------------ */
-static void **pool;
-static size_t pool_count;
-static void *get(size_t n) {
-    void *p = calloc(n ? n : 1, 1);
-    if (!(pool_count & (pool_count - 1))) /* 0, or a power of two: full */
-        pool = (void **)realloc(pool, (pool_count ? 2 * pool_count : 1) * sizeof *pool);
-    assert_non_null(p);
-    assert_non_null(pool);
-    return pool[pool_count++] = p;
-}
-static int free_all(void **state) {
-    (void)state;
-    while (pool_count) free(pool[--pool_count]);
-    free(pool);
-    pool = NULL;
-    return 0;
-}
-static void *copy_of(const void *p, size_t n) {
-    void *c = get(n);
-    if (n) memcpy(c, p, n);
-    return c;
-}
-static cq_arena arena_of(size_t n) { return cq_arena_over(get(n), n); }
-
-#define check(call)                                                                                                    \
-    do {                                                                                                               \
-        cq_error err_;                                                                                                 \
-        cq_error *err = &err_;                                                                                         \
-        memset(&err_, 0, sizeof err_);                                                                                 \
-        if ((call) != CQ_OK)                                                                                           \
-            fail_msg("%s: %s (%.*s)", #call, err_.what ? err_.what : "?", (int)err_.name_len, err_.name);              \
-    } while (0)
-
-/* An error must say something, and its name must be readable. */
-static void check_error(cq_status status, const cq_error *err) {
-    volatile unsigned char touched = 0;
-    assert_int_equal(status, err->status);
-    assert_non_null(err->what);
-    for (size_t i = 0; i < err->name_len; i++) touched = (unsigned char)(touched ^ (unsigned char)err->name[i]);
-}
 static bool names(const cq_error *err, const char *name) {
     return err->name_len == strlen(name) && !memcmp(err->name, name, err->name_len);
 }
@@ -79,37 +29,6 @@ static bool names(const cq_error *err, const char *name) {
 static void run_backwards(void *user, size_t count, cq_task task, void *arg) {
     (void)user;
     while (count-- > 0) task(arg, count);
-}
-typedef struct crew {
-    size_t count, next;
-    cq_task task;
-    void *arg;
-    pthread_mutex_t lock;
-} crew;
-static void *crew_work(void *p) {
-    crew *c = (crew *)p;
-    for (;;) {
-        pthread_mutex_lock(&c->lock);
-        size_t i = c->next++;
-        pthread_mutex_unlock(&c->lock);
-        if (i >= c->count) return NULL;
-        c->task(c->arg, i);
-    }
-}
-static void run_threads(void *user, size_t count, cq_task task, void *arg) {
-    size_t n = *(const size_t *)user;
-    pthread_t id[8];
-    crew c;
-    c.count = count;
-    c.next = 0;
-    c.task = task;
-    c.arg = arg;
-    pthread_mutex_init(&c.lock, NULL);
-    for (size_t i = 0; i + 1 < n; i++)
-        if (pthread_create(&id[i], NULL, crew_work, &c)) abort();
-    crew_work(&c);
-    for (size_t i = 0; i + 1 < n; i++) pthread_join(id[i], NULL);
-    pthread_mutex_destroy(&c.lock);
 }
 /* Every way to run: each tier in a loop, backwards, and with 1, 2 and 3 threads. false: no such number */
 static bool context_number(size_t number, cq_context *ctx) {
@@ -123,12 +42,6 @@ static bool context_number(size_t number, cq_context *ctx) {
     check(cq_init(ctx, &d, err));
     return true;
 }
-static cq_context plain(void) {
-    cq_context ctx;
-    check(cq_init(&ctx, NULL, err));
-    return ctx;
-}
-
 /* ---- files and models -------------------------------------------------------------------------------------------- */
 static unsigned char *read_file(const char *dir, const char *name, size_t *size) {
     char path[300];
