@@ -746,14 +746,17 @@ CQUANT_DEF void cq_embed(cq_session *s, const cq_input *in);   /* ids to s->x; c
 /* ===================================================================================================================
    [PARTS]  every tensor that a written model has, in one order: exporting, rotating and quantising walk this list
    ================================================================================================================== */
-typedef struct cq_rotate_plan {
-    bool r1_on;         /* the residual stream is rotated, and the norms are folded */
+typedef struct cq_rotate_stream { /* R1: what turns a residual stream */
+    bool on;            /* it is rotated, and the norms that read it are folded */
     bool centred;       /* the norms are LayerNorms: what writes the stream is centred, and R1 keeps the mean at 0 */
-    const char *why;    /* r1_on false: what stands in the way */
-    cq_rotation r1;
+    const char *why;    /* not on: what stands in the way */
+    cq_rotation r;
     float *mirror;      /* (hidden) centred: R1 is the rotation, then a reflection in this vector */
-    cq_rotation *r2;    /* (block_count): between the values of attention and o; r2[b].n = 0: none */
-    size_t r2_count;    /* blocks that have one */
+} cq_rotate_stream;
+typedef struct cq_rotate_plan {
+    cq_rotate_stream r1[2]; /* of the model; of the text of two streams */
+    cq_rotation *r2;        /* (block_count): between the values of attention and o; r2[b].n = 0: none */
+    size_t r2_count;        /* blocks that have one */
     void *scratch;
 } cq_rotate_plan;
 
@@ -12227,7 +12230,11 @@ CQUANT_DEF cq_status cq_generate_guided(cq_session *cond, cq_session *uncond, fl
    vector of ones to itself. So R1 is followed by the reflection that brings the image of that vector back to it. The
    bias c of a LayerNorm stays where it is: its readers, folded and rotated, want R1^T (c / g).
    ================================================================================================================== */
-static bool cq__r1(const cq_rotate_plan *plan) { return plan && plan->r1_on; }
+/* R1 of the stream that this block is in (NULL: the ends of the model); NULL: it is not rotated. */
+static const cq_rotate_stream *cq__r1(const cq_rotate_plan *plan, const cq_block *b) {
+    const cq_rotate_stream *s = plan ? &plan->r1[b && b->text] : NULL;
+    return s && s->on ? s : NULL;
+}
 static bool cq__r2(const cq_rotate_plan *plan, const cq_model *m, const cq_block *b) {
     return plan && b && plan->r2[b - m->blocks].n;
 }
@@ -12294,35 +12301,36 @@ static cq_status cq__rotation_auto(cq_rotation *r, size_t n, uint64_t seed, uint
 }
 
 /* u with x - 2 u (u.x) bringing the image of (1, ..., 1) / sqrt(n) under R1 back to it; 0 if it is there already */
-static cq_status cq__mirror(cq_rotate_plan *plan, const cq_context *ctx, size_t n, cq_error *err) {
+static cq_status cq__mirror(cq_rotate_stream *r1, const cq_context *ctx, size_t n, void *scratch, cq_error *err) {
     float one = 1.0f / cq_sqrtf((float)n), length = 0.0f;
     cq_status st;
-    for (size_t i = 0; i < n; i++) plan->mirror[i] = one;
-    if ((st = cq_rotate_rows_f32(ctx, &plan->r1, plan->mirror, 1, n, n, plan->scratch)) != CQ_OK)
+    for (size_t i = 0; i < n; i++) r1->mirror[i] = one;
+    if ((st = cq_rotate_rows_f32(ctx, &r1->r, r1->mirror, 1, n, n, scratch)) != CQ_OK)
         return cq_fail(err, st, "the rotation of the stream failed");
     for (size_t i = 0; i < n; i++) {
-        plan->mirror[i] = plan->mirror[i] - one;
-        length = length + plan->mirror[i] * plan->mirror[i];
+        r1->mirror[i] = r1->mirror[i] - one;
+        length = length + r1->mirror[i] * r1->mirror[i];
     }
     length = cq_sqrtf(length);
-    for (size_t i = 0; i < n; i++) plan->mirror[i] = length > 1e-6f ? plan->mirror[i] / length : 0.0f;
+    for (size_t i = 0; i < n; i++) r1->mirror[i] = length > 1e-6f ? r1->mirror[i] / length : 0.0f;
     return CQ_OK;
 }
 
 CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
                                          cq_arena *arena, cq_error *err) {
     cq_rotation counted;
+    cq_rotate_stream *r1 = &plan->r1[0];
     size_t scratch, most = 0;
     cq_status st;
     cq__fill(plan, 0, sizeof *plan);
-    plan->why = cq__r1_obstacle(m, &plan->centred);
-    plan->r1_on = !plan->why;
+    r1->why = cq__r1_obstacle(m, &r1->centred);
+    r1->on = !r1->why;
     plan->r2 = (cq_rotation *)cq_alloc(arena, m->block_count, sizeof(cq_rotation));
     if (plan->r2) cq__fill(plan->r2, 0, m->block_count * sizeof(cq_rotation));
-    if (plan->r1_on) {
-        if ((st = cq__rotation_auto(&plan->r1, m->hidden, seed, 0, arena, err)) != CQ_OK) return st;
-        most = cq_rotation_scratch(ctx, &plan->r1);
-        if (plan->centred) plan->mirror = (float *)cq_alloc(arena, m->hidden, sizeof(float));
+    if (r1->on) {
+        if ((st = cq__rotation_auto(&r1->r, m->hidden, seed, 0, arena, err)) != CQ_OK) return st;
+        most = cq_rotation_scratch(ctx, &r1->r);
+        if (r1->centred) r1->mirror = (float *)cq_alloc(arena, m->hidden, sizeof(float));
     }
     for (size_t i = 0; i < m->block_count; i++) {
         const cq_block *b = &m->blocks[i];
@@ -12334,12 +12342,12 @@ CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context 
         scratch = cq_rotation_scratch(ctx, r);
         most = scratch > most ? scratch : most;
     }
-    if (!plan->r1_on && !plan->r2_count)
-        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this model has no exact rotation; in the way stands", plan->why,
-                          cq__strlen(plan->why), UINT64_MAX, INT64_MIN);
+    if (!r1->on && !plan->r2_count)
+        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this model has no exact rotation; in the way stands", r1->why,
+                          cq__strlen(r1->why), UINT64_MAX, INT64_MIN);
     plan->scratch = cq_alloc(arena, most, 1);
     if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the rotations");
-    return arena->base && plan->mirror ? cq__mirror(plan, ctx, m->hidden, err) : CQ_OK;
+    return arena->base && r1->mirror ? cq__mirror(r1, ctx, m->hidden, plan->scratch, err) : CQ_OK;
 }
 
 /* ---- the list of parts ---- */
@@ -12497,7 +12505,7 @@ CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_
                 cq__part_table(part, CQ_PART_SIDE, &m->side, m->side_stored);
                 return true;
             }
-            if (!l || !l->w.rows || (bias && !l->bias) || (l == &m->head && !bias && m->tied && !cq__r1(plan)))
+            if (!l || !l->w.rows || (bias && !l->bias) || (l == &m->head && !bias && m->tied && !cq__r1(plan, NULL)))
                 continue;
             cq__part_linear(m, NULL, l, bias, part);
             if (l == &m->head && !bias) part->kind = CQ_PART_HEAD;
@@ -12510,28 +12518,32 @@ CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_
 static float cq__gain_at(const cq_norm *norm, size_t k) { return norm->gain ? cq__f32(norm->gain + 4 * k) : 1.0f; }
 
 /* x (rows, hidden) R1, from the right */
-static cq_status cq__turn_rows(const cq_context *ctx, const cq_rotate_plan *plan, float *x, size_t rows, size_t cols) {
-    cq_status st = cq_rotate_rows_f32(ctx, &plan->r1, x, rows, cols, cols, plan->scratch);
-    for (size_t r = 0; !st && plan->mirror && r < rows; r++)
-        cq_axpy(ctx, x + r * cols, -2.0f * cq_dot(ctx, plan->mirror, x + r * cols, cols), plan->mirror, cols);
+static cq_status cq__turn_rows(const cq_context *ctx, const cq_rotate_stream *r1, float *x, size_t rows, size_t cols,
+                               void *scratch) {
+    cq_status st = cq_rotate_rows_f32(ctx, &r1->r, x, rows, cols, cols, scratch);
+    for (size_t r = 0; !st && r1->mirror && r < rows; r++)
+        cq_axpy(ctx, x + r * cols, -2.0f * cq_dot(ctx, r1->mirror, x + r * cols, cols), r1->mirror, cols);
     return st;
 }
-/* R1^T w (hidden, cols), from the left; centred first where the norms are LayerNorms */
-static cq_status cq__turn_cols(const cq_context *ctx, const cq_rotate_plan *plan, float *w, size_t rows, size_t cols) {
+/* the same of vectors in the stream (embeddings, a bias of what writes it): centred first where the norms are
+   LayerNorms */
+static cq_status cq__turn_vectors(const cq_context *ctx, const cq_rotate_stream *r1, float *x, size_t rows,
+                                  size_t cols, void *scratch) {
+    if (r1->centred) cq_center_rows_f32(x, rows, cols, cols);
+    return cq__turn_rows(ctx, r1, x, rows, cols, scratch);
+}
+/* R1^T w (hidden, cols), from the left, centred */
+static cq_status cq__turn_cols(const cq_context *ctx, const cq_rotate_stream *r1, float *w, size_t rows, size_t cols,
+                               void *scratch) {
     cq_status st;
-    if (plan->centred) cq_center_cols_f32(w, rows, cols, cols);
-    st = cq_rotate_cols_f32(ctx, &plan->r1, w, rows, cols, cols, plan->scratch);
-    for (size_t c = 0; !st && plan->mirror && c < cols; c++) {
+    if (r1->centred) cq_center_cols_f32(w, rows, cols, cols);
+    st = cq_rotate_cols_f32(ctx, &r1->r, w, rows, cols, cols, scratch);
+    for (size_t c = 0; !st && r1->mirror && c < cols; c++) {
         float dot = 0.0f;
-        for (size_t r = 0; r < rows; r++) dot = dot + plan->mirror[r] * w[r * cols + c];
-        for (size_t r = 0; r < rows; r++) w[r * cols + c] = w[r * cols + c] - 2.0f * dot * plan->mirror[r];
+        for (size_t r = 0; r < rows; r++) dot = dot + r1->mirror[r] * w[r * cols + c];
+        for (size_t r = 0; r < rows; r++) w[r * cols + c] = w[r * cols + c] - 2.0f * dot * r1->mirror[r];
     }
     return st;
-}
-/* a vector in the stream: a bias of what writes it */
-static cq_status cq__turn_bias(const cq_context *ctx, const cq_rotate_plan *plan, float *x, size_t n) {
-    if (plan->centred) cq_center_rows_f32(x, 1, n, n);
-    return cq__turn_rows(ctx, plan, x, 1, n);
 }
 /* R2^T on the rows (w (rows, cols), or a bias with cols = 1) that hold the values of each head of linear `role` */
 static cq_status cq__turn_values(const cq_context *ctx, const cq_rotate_plan *plan, const cq_model *m,
@@ -12555,19 +12567,21 @@ static cq_status cq__read_linear(const cq_context *ctx, const cq_model *m, const
     bool stream = !(b && b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(part->linear->role)); /* else of the latent width */
     size_t rows = bias ? part->cols : part->rows, cols = bias ? 1 : part->cols;
     cq_status st = CQ_OK;
+    const cq_rotate_stream *r1 = cq__r1(plan, b);
     if (!b) return CQ_OK; /* projections at the ends: R1 is off where there are any */
-    if (!bias && cq__r1(plan) && role->stream_in && stream) {
+    if (!bias && r1 && role->stream_in && stream) {
         const cq_norm *pre = &b->norm[CQ_NORM_PRE];
         for (size_t r = 0; r < rows; r++)
             for (size_t k = 0; k < cols; k++) out[r * cols + k] = out[r * cols + k] * cq__gain_at(pre, k);
-        st = cq__turn_rows(ctx, plan, out, rows, cols);
+        st = cq__turn_rows(ctx, r1, out, rows, cols, plan->scratch);
     }
     if (!st && !bias && cq__r2(plan, m, b) && role->values_in)
         st = cq_rotate_rows_f32(ctx, &plan->r2[b - m->blocks], out, rows, cols, cols, plan->scratch);
     if (!st && cq__r2(plan, m, b) && role->values_out)
         st = cq__turn_values(ctx, plan, m, b, part->linear->role, out, cols);
-    if (!st && cq__r1(plan) && role->stream_out && stream)
-        st = bias ? cq__turn_bias(ctx, plan, out, rows) : cq__turn_cols(ctx, plan, out, rows, cols);
+    if (!st && r1 && role->stream_out && stream)
+        st = bias ? cq__turn_vectors(ctx, r1, out, 1, rows, plan->scratch)
+                  : cq__turn_cols(ctx, r1, out, rows, cols, plan->scratch);
     return st;
 }
 
@@ -12583,6 +12597,7 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
                          : part->kind == CQ_PART_HEAD     ? &m->head.w
                          : part->kind == CQ_PART_LINEAR   ? &part->linear->w
                                                           : NULL;
+    const cq_rotate_stream *r1 = cq__r1(plan, part->block);
     cq_status st = CQ_OK;
     if (row > part->rows || n > part->rows - row || ((row || n != part->rows) && !pieces) ||
         part->kind == CQ_PART_CARRIED)
@@ -12592,16 +12607,14 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
     switch (part->kind) {
     case CQ_PART_EMBED:
     case CQ_PART_POSITION:
-        if (!cq__r1(plan)) break;
-        if (plan->centred) cq_center_rows_f32(out, n, part->cols, part->cols);
-        st = cq__turn_rows(ctx, plan, out, n, part->cols);
+        if (r1) st = cq__turn_vectors(ctx, r1, out, n, part->cols, plan->scratch);
         break;
     case CQ_PART_HEAD:
-        if (!cq__r1(plan)) break;
+        if (!r1) break;
         for (size_t r = 0; r < n; r++)
             for (size_t k = 0; k < part->cols; k++)
                 out[r * part->cols + k] = out[r * part->cols + k] * cq__gain_at(&m->norm, k);
-        st = cq__turn_rows(ctx, plan, out, n, part->cols);
+        st = cq__turn_rows(ctx, r1, out, n, part->cols, plan->scratch);
         break;
     case CQ_PART_BIAS:
         for (size_t i = 0; i < part->cols; i++) out[i] = cq__f32(part->linear->bias + 4 * i);
@@ -12612,15 +12625,15 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
         for (size_t i = 0; i < part->cols; i++) {
             const cq_tensor *t = &part->stored->t;
             cq_tensor_span(t, i / t->cols, i % t->cols, 1, out + i);
-            if (cq__r1(plan) && folded) out[i] = part->norm->plus_one ? 0.0f : 1.0f;
+            if (r1 && folded) out[i] = part->norm->plus_one ? 0.0f : 1.0f;
         }
         break;
     case CQ_PART_NORM_BIAS:
         for (size_t i = 0; i < part->cols; i++) {
             out[i] = cq__f32(part->norm->bias + 4 * i);
-            if (cq__r1(plan) && folded) out[i] = out[i] / cq__gain_at(part->norm, i);
+            if (r1 && folded) out[i] = out[i] / cq__gain_at(part->norm, i);
         }
-        if (cq__r1(plan) && folded) st = cq__turn_rows(ctx, plan, out, 1, part->cols);
+        if (r1 && folded) st = cq__turn_rows(ctx, r1, out, 1, part->cols, plan->scratch);
         break;
     case CQ_PART_PARAM:
         for (size_t i = 0; i < part->cols; i++) out[i] = cq__f32(part->param->data + 4 * i);
@@ -12996,15 +13009,16 @@ static cq_status cq__unit_copy(cq__quantize_run *q, cq__stand_in **slots) {
             }
             b->state = state;
             state += b->state_size;
-            if (cq__r1(plan)) b->norm[CQ_NORM_PRE].gain = NULL; /* folded into the readers */
+            if (cq__r1(plan, source)) b->norm[CQ_NORM_PRE].gain = NULL; /* folded into the readers */
         }
-        if (cq__r1(plan) && source->norm[CQ_NORM_PRE].bias) {
+        if (cq__r1(plan, source) && source->norm[CQ_NORM_PRE].bias) {
             float *v = (float *)cq_alloc(q->arena, q->m->hidden, sizeof(float));
             if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for the weights of a block");
             if (!dry) {
                 const cq_norm *pre = &source->norm[CQ_NORM_PRE];
                 for (size_t i = 0; i < q->m->hidden; i++) v[i] = cq__f32(pre->bias + 4 * i) / cq__gain_at(pre, i);
-                if ((st = cq__turn_rows(q->ctx, plan, v, 1, q->m->hidden)) != CQ_OK)
+                if ((st = cq__turn_rows(q->ctx, cq__r1(plan, source), v, 1, q->m->hidden,
+                                        plan->scratch)) != CQ_OK)
                     return cq_fail(q->err, st, "a rotation does not fit a norm's bias");
                 cq__floats_to_le(v, q->m->hidden);
                 q->unit[k].norm[CQ_NORM_PRE].bias = (const unsigned char *)v;
@@ -13160,9 +13174,8 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
         in.ids = desc->ids + i * desc->seq_len;
         in.n = desc->seq_len;
         cq_embed(&q.s, &in);
-        if (cq__r1(desc->plan)) {
-            if (desc->plan->centred) cq_center_rows_f32(q.s.x, in.n, m->hidden, m->hidden);
-            st = cq__turn_rows(ctx, desc->plan, q.s.x, in.n, m->hidden);
+        if (cq__r1(desc->plan, NULL)) {
+            st = cq__turn_vectors(ctx, &desc->plan->r1[0], q.s.x, in.n, m->hidden, desc->plan->scratch);
             if (st) return cq_fail(err, st, "a rotation does not fit the stream");
         }
         cq__copy(q.x + i * row, q.s.x, row * sizeof(float));

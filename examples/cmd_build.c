@@ -518,7 +518,7 @@ static void rotation_plan(cq_rotate_plan *plan, const cq_context *ctx, const too
     if (cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &dry, &err) != CQ_OK) tool_fail_error(t->path, &err);
     arena = tool_arena(dry.used);
     if (cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &arena, &err) != CQ_OK) tool_fail_error(t->path, &err);
-    if (!plan->r1_on) tool_note("%s: the residual stream is not rotated: %s", t->path, plan->why);
+    if (!plan->r1[0].on) tool_note("%s: the residual stream is not rotated: %s", t->path, plan->r1[0].why);
     if (!plan->r2_count) tool_note("%s: the values of the heads are not rotated", t->path);
 }
 
@@ -542,7 +542,7 @@ static void report_rotation(const char *name, const cq_rotation *r, size_t block
 /* What was applied; R2 of one order counts as one. */
 static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
     json_open("rotations", '[');
-    if (plan->r1_on) report_rotation("r1", &plan->r1, 0);
+    if (plan->r1[0].on) report_rotation("r1", &plan->r1[0].r, 0);
     for (size_t b = 0; b < m->block_count; b++) {
         const cq_rotation *r = &plan->r2[b];
         size_t same = 0;
@@ -554,10 +554,10 @@ static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
         if (first) report_rotation("r2", r, same);
     }
     json_close();
-    if (plan->r1_on) return;
+    if (plan->r1[0].on) return;
     json_null("r1");
-    json_text("why", plan->why);
-    tool_say("no rotation of the residual stream: %s\n", plan->why);
+    json_text("why", plan->r1[0].why);
+    tool_say("no rotation of the residual stream: %s\n", plan->r1[0].why);
 }
 
 /* ===================================================================================================================
@@ -642,7 +642,7 @@ static void run_rotate(void) {
     }
     finish(w, NULL);
     char *config = config_text(&t);
-    if (t.m.tied && plan.r1_on) config = config_untied(config, &t);
+    if (t.m.tied && plan.r1[0].on) config = config_untied(config, &t);
     if (dtype)
         config = config_dtype(config, &t, !strcmp(dtype, "fp32")   ? "\"float32\""
                                           : !strcmp(dtype, "fp16") ? "\"float16\""
@@ -1021,7 +1021,7 @@ static void run_quantize(void) {
     cq_arena arena = tool_arena(dry.used);
 
     char *config = config_text(&t);
-    if (t.m.tied && desc.plan && desc.plan->r1_on) config = config_untied(config, &t);
+    if (t.m.tied && desc.plan && desc.plan->r1[0].on) config = config_untied(config, &t);
     if (hf) config = config_dtype(config, &t, "\"float32\"");
     job.t = &t;
     job.ctx = &ctx;

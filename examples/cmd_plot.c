@@ -494,7 +494,7 @@ static bool make_plan(cq_rotate_plan *plan, const cq_context *ctx, const tool_mo
 
 /* How the rotated model is called in legends. */
 static const char *rotated_name(const cq_rotate_plan *plan) {
-    return plan && !plan->r1_on ? "values of heads rotated" : "norms folded in, rotated";
+    return plan && !plan->r1[0].on ? "values of heads rotated" : "norms folded in, rotated";
 }
 
 /* Median of the largest of n absolute values of a standard normal distribution: erf(x / sqrt 2)^n = 1/2. */
@@ -590,7 +590,7 @@ static const cq_rotation *group_rotation(const watch *u, const cq_block *b, size
     const cq_rotation *r2 = u->plan ? &u->plan->r2[b - u->t->m.blocks] : NULL;
     if (r2 && l->role == CQ_ROLE_O && r2->n) return r2;
     bool stream = group == 0 && l->w.cols == u->t->m.hidden && !b->at[CQ_ROLE_EXPERT_IN];
-    return u->plan && u->plan->r1_on && stream ? &u->plan->r1 : NULL;
+    return u->plan && u->plan->r1[0].on && stream ? &u->plan->r1[0].r : NULL;
 }
 
 static float le_float(const unsigned char *p) {
@@ -603,7 +603,7 @@ static float le_float(const unsigned char *p) {
 /* One row as the rotated model would see it. */
 static void watch_rotated(const watch *u, const cq_block *b, const cq_rotation *r, const float *x, size_t n) {
     const unsigned char *gain = b->norm[CQ_NORM_PRE].gain;
-    bool stream = r == &u->plan->r1;
+    bool stream = r == &u->plan->r1[0].r;
     double dot = 0;
     for (size_t k = 0; k < n; k++) {
         float g = stream && gain ? le_float(gain + 4 * k) : 1.0f;
@@ -611,9 +611,9 @@ static void watch_rotated(const watch *u, const cq_block *b, const cq_rotation *
     }
     if (cq_rotate_rows_f32(u->ctx, r, u->rows, 1, n, n, u->plan->scratch) != CQ_OK)
         tool_fail(u->t->path, "the rotation of order %zu does not fit %zu channels", r->n, n);
-    if (!stream || !u->plan->mirror) return;
-    for (size_t k = 0; k < n; k++) dot += (double)u->plan->mirror[k] * (double)u->rows[k];
-    for (size_t k = 0; k < n; k++) u->rows[k] -= (float)(2 * dot) * u->plan->mirror[k];
+    if (!stream || !u->plan->r1[0].mirror) return;
+    for (size_t k = 0; k < n; k++) dot += (double)u->plan->r1[0].mirror[k] * (double)u->rows[k];
+    for (size_t k = 0; k < n; k++) u->rows[k] -= (float)(2 * dot) * u->plan->r1[0].mirror[k];
 }
 
 static void watch_tap(void *user, const cq_tap_point *point) {

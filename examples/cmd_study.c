@@ -390,17 +390,17 @@ static void inspect_rotations(const tool_model *t, const cq_context *ctx) {
     if (st != CQ_OK && st != CQ_ERR_UNSUPPORTED) tool_model_fail(t, &err);
     tool_say("\nrotation (`cquant rotate`)\n");
     json_open("rotations", '[');
-    if (plan.r1_on) inspect_rotation("r1", m->hidden, false, "residual stream");
+    if (plan.r1[0].on) inspect_rotation("r1", m->hidden, false, "residual stream");
     for (size_t i = 0; plan.r2_count && i < m->block_count; i++) {
         if (m->blocks[i].kind > CQ_BLOCK_MLA) continue;
         inspect_rotation("r2", m->blocks[i].v_dim, true, "each head, between v and o; one a layer");
         break;
     }
     json_close();
-    if (plan.r1_on) return;
+    if (plan.r1[0].on) return;
     json_null("r1");
-    json_text("why", plan.why);
-    tool_say("  %s: %s\n", plan.r2_count ? "not the residual stream" : "none", plan.why);
+    json_text("why", plan.r1[0].why);
+    tool_say("  %s: %s\n", plan.r2_count ? "not the residual stream" : "none", plan.r1[0].why);
 }
 
 /* Memory of sessions, and with the weights in each format. */

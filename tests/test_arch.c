@@ -658,7 +658,7 @@ static bool export_model(const cq_context *ctx, const golden *g, const cq_rotate
     }
     out->config = g->model.config;
     out->config_len = g->model.config_len;
-    if (plan && plan->r1_on && m->tied && strncmp(m->arch.tie.p, "absent", 6)) { /* the head has become its own */
+    if (plan && plan->r1[0].on && m->tied && strncmp(m->arch.tie.p, "absent", 6)) { /* the head has become its own */
         char key[60];
         size_t n = strspn(m->arch.tie.p, "abcdefghijklmnopqrstuvwxyz_");
         snprintf(key, sizeof key, "%.*s", (int)n, m->arch.tie.p);
@@ -736,7 +736,7 @@ static void test_parts(void **state) {
    own. Models in neither list have both. */
 typedef struct exception {
     const char *name;
-    const char *why; /* of R1: part of plan.why. NULL: nothing stands in the way, though in that of its relatives */
+    const char *why; /* of R1: part of plan.r1[0].why. NULL: nothing stands in the way, though in that of its relatives */
 } exception;
 #define POST "a norm after a block"
 #define CARRIED "carried"
@@ -806,13 +806,13 @@ static void rotation_one(golden *g) {
     if (!runs(g)) return;
     bool any = plan_of(&ctx, g->model.m, &plan);
     if (verbose())
-        print_message("%-40s r1 %d r2 %zu %s\n", g->name, plan.r1_on, plan.r2_count, plan.why ? plan.why : "");
+        print_message("%-40s r1 %d r2 %zu %s\n", g->name, plan.r1[0].on, plan.r2_count, plan.r1[0].why ? plan.r1[0].why : "");
     const exception *r1 = exception_of(no_r1, COUNT(no_r1), g->name), *r2 = exception_of(no_r2, COUNT(no_r2), g->name);
     used[0][r1 ? (size_t)(r1 - no_r1) : COUNT(no_r1)] = used[1][r2 ? (size_t)(r2 - no_r2) : COUNT(no_r2)] = true;
-    if (plan.r1_on == (r1 != NULL)) complain("%s: R1 %s\n", g->name, plan.r1_on ? "is possible" : plan.why);
-    if (!plan.r1_on && r1 && !strstr(plan.why, r1->why)) complain("%s: no R1: %s\n", g->name, plan.why);
+    if (plan.r1[0].on == (r1 != NULL)) complain("%s: R1 %s\n", g->name, plan.r1[0].on ? "is possible" : plan.r1[0].why);
+    if (!plan.r1[0].on && r1 && !strstr(plan.r1[0].why, r1->why)) complain("%s: no R1: %s\n", g->name, plan.r1[0].why);
     if ((plan.r2_count != 0) == (r2 != NULL)) complain("%s: %zu R2\n", g->name, plan.r2_count);
-    assert_int_equal(any, plan.r1_on || plan.r2_count);
+    assert_int_equal(any, plan.r1[0].on || plan.r2_count);
     if (!any) return;
     ran++;
     if (!export_model(&ctx, g, &plan, NULL, &turned, &elements, &swapped)) return;
@@ -1758,7 +1758,7 @@ static void test_lent(void **state) {
         if (st != row[i].status) complain("%s: status %d: %s\n", row[i].text, (int)st, st ? err.what : "");
         if (i || st) continue;
         assert_true(g.m->blocks[0].lends && g.m->block_count == 4);
-        assert_true(plan_of(&ctx, g.m, &plan) && plan.r1_on && !plan.r2_count);
+        assert_true(plan_of(&ctx, g.m, &plan) && plan.r1[0].on && !plan.r2_count);
     }
     ran = 0;
     each_golden(misconfigured, 1);

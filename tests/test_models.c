@@ -1341,7 +1341,7 @@ static void test_parts(void **state) {
         for (; cq_model_part(g.m, plan, &at, &part); rotated++)
             if (rotated + 1 == count + g.m->tied) assert_string_equal(part.name, "lm_head.weight");
         assert_int_equal(rotated, count + g.m->tied);
-        plan->r1_on = false; /* with rotated heads only it has not */
+        plan->r1[0].on = false; /* with rotated heads only it has not */
         at = first_part;
         for (rotated = 0; cq_model_part(g.m, plan, &at, &part);) rotated++;
         assert_int_equal(rotated, count);
@@ -1369,7 +1369,7 @@ static model read_parts(const cq_context *ctx, const model *g, const cq_rotate_p
     out.w.list = list;
     out.w.count = n;
     char *config = config_text(g);
-    if (plan && plan->r1_on) config = with(config, "tie_word_embeddings", "false");
+    if (plan && plan->r1[0].on) config = with(config, "tie_word_embeddings", "false");
     set_config(&out, config);
     check(bind_with(&out, NULL, 0, err));
     return out;
@@ -1386,8 +1386,8 @@ static void test_rotation(void **state) {
         for (size_t k = 0; own && k < BATCH * TOKENS; k++) ids[k] %= 40;
         float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
         cq_rotate_plan *plan = rotate_plan(&ctx, g.m, 5);
-        assert_true(plan->r1_on && !plan->centred && plan->r2_count == 2);
-        assert_int_equal(plan->r1.mode, own ? CQ_ROTATE_ORTHOGONAL : CQ_ROTATE_HADAMARD);
+        assert_true(plan->r1[0].on && !plan->r1[0].centred && plan->r2_count == 2);
+        assert_int_equal(plan->r1[0].r.mode, own ? CQ_ROTATE_ORTHOGONAL : CQ_ROTATE_HADAMARD);
         model rotated = read_parts(&ctx, &g, plan);
         assert_false(rotated.m->tied);
         float *got = run(&ctx, rotated.m, ids, BATCH, TOKENS, &usual);
@@ -1410,18 +1410,18 @@ static void test_rotation(void **state) {
         assert_true(memcmp(a, b, 8));
         for (size_t k = 0; k < g.m->block_count; k++)
             assert_int_equal(plan->r2[k].n, k % 2 ? 0 : g.m->blocks[0].v_dim);
-        plan->r1_on = false;
+        plan->r1[0].on = false;
         model heads = read_parts(&ctx, &g, plan);
         assert_int_equal(heads.m->tied, g.m->tied);
         close_to("R2 alone", run(&ctx, heads.m, ids, BATCH, TOKENS, &usual), want, logits_count(g.m), 1e-4);
         cq_tensor_row(&cq_block_linear(&g.m->blocks[0], CQ_ROLE_V, 0)->w, 1, a);
         cq_tensor_row(&cq_block_linear(&heads.m->blocks[0], CQ_ROLE_V, 0)->w, 1, b);
         assert_true(fabsf(a[0] - b[0]) + fabsf(a[1] - b[1]) > 1e-3f);
-        plan->r1_on = true;
+        plan->r1[0].on = true;
         for (size_t k = 0; k < g.m->block_count; k++) plan->r2[k].n = 0;
         model stream = read_parts(&ctx, &g, plan);
         close_to("R1 alone", run(&ctx, stream.m, ids, BATCH, TOKENS, &usual), want, logits_count(g.m), 1e-4);
-        plan->r1_on = false;
+        plan->r1[0].on = false;
         model off = read_parts(&ctx, &g, plan);
         same_bits("off", run(&ctx, off.m, ids, BATCH, TOKENS, &usual), want, logits_count(g.m));
         model same = read_parts(&ctx, &g, NULL);
@@ -1442,7 +1442,7 @@ static model write_cq(const cq_context *ctx, const model *g, const cq_rotate_pla
     cq_part part;
     cq_parts at = first_part;
     size_t n = 0;
-    if (plan && plan->r1_on) config = with(config, "tie_word_embeddings", "false");
+    if (plan && plan->r1[0].on) config = with(config, "tie_word_embeddings", "false");
     memset(section, 0, sizeof section);
     section[CQ_SECTION_CONFIG] = strlen(config);
     section[CQ_SECTION_DESCRIPTION] = g->m->arch.text.n;
