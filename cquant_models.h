@@ -750,14 +750,33 @@ typedef struct cq_rotate_stream { /* R1: what turns a residual stream */
     bool on;            /* it is rotated, and the norms that read it are folded */
     bool centred;       /* the norms are LayerNorms: what writes the stream is centred, and R1 keeps the mean at 0 */
     const char *why;    /* not on: what stands in the way */
-    cq_rotation r;
+    cq_str name;        /* "r1", "r1_text", or as a configuration calls it */
+    cq_rotation r;      /* of order 1: the norms are folded, and nothing turns */
     float *mirror;      /* (hidden) centred: R1 is the rotation, then a reflection in this vector */
 } cq_rotate_stream;
+typedef enum cq_rotate_per { CQ_PER_MODEL, CQ_PER_LAYER, CQ_PER_MODULE } cq_rotate_per;
+typedef struct cq_rotate_values { /* whose R2 a block has */
+    cq_str name;        /* "r2", or as a configuration calls it */
+    cq_rotate_per per;  /* one for all, one a layer, or one for each module that a pattern matches */
+    size_t first;       /* index of the first block that has this very matrix */
+    size_t owner_len;   /* CQ_PER_MODULE: so much of the name of its `o` is the name of that module */
+} cq_rotate_values;
+typedef struct cq_rotate_note { /* what a configuration leaves open, and how it was closed */
+    const struct cq_rotate_note *next;
+    bool completed;     /* done although it does not say so, because exactness needs it; else a remark */
+    const char *module; /* zero-terminated, with * for numbers; "": the model */
+    const char *what, *why;
+    size_t modules;     /* how many of them */
+} cq_rotate_note;
 typedef struct cq_rotate_plan {
     cq_rotate_stream r1[2]; /* of the model; of the text of two streams */
     cq_rotation *r2;        /* (block_count): between the values of attention and o; r2[b].n = 0: none */
+    cq_rotate_values *values; /* (block_count) */
     size_t r2_count;        /* blocks that have one */
+    bool use_float64;       /* as a configuration has it; true otherwise */
+    const cq_rotate_note *notes; /* of a configuration; NULL: none */
     void *scratch;
+    char text[512], module[256]; /* storage for the name in an error, and while notes are made */
 } cq_rotate_plan;
 
 /* Derived from the description: R1 = random Hadamard of order hidden_size (random orthogonal where no Hadamard matrix
@@ -767,6 +786,35 @@ typedef struct cq_rotate_plan {
    NULL: the size query. CQ_ERR_UNSUPPORTED: neither is possible. */
 CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
                                          cq_arena *arena, cq_error *err);
+/* Why the values of this block's heads (block NULL: the residual stream) cannot turn; NULL: they can. */
+CQUANT_DEF const char *cq_rotate_obstacle(const cq_model *m, const cq_block *block);
+
+/* The same from a configuration in the grammar of NVIDIA ModelOpt's mtq.rotate: what it asks for and is right is done,
+   what exactness needs beyond that is added (plan->notes), and what cannot be right is an error: err->what says why,
+   err->name (in plan->text) has the module, the entry, and what would be right. See [LESSON 8, a configuration]. With
+   arena->base NULL: the size query, which checks everything too. config->text must outlive the plan. */
+CQUANT_DEF cq_status cq_rotate_plan_config(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m,
+                                           const cq_json *config, uint64_t seed, cq_arena *arena, cq_error *err);
+/* The built-in configurations: name and JSON text (may be NULL) of the index-th; NULL ends. */
+CQUANT_DEF const char *cq_rotate_builtin(size_t index, const char **text);
+
+typedef struct cq_rotate_matrix { /* a matrix of a plan */
+    const cq_rotation *r;
+    cq_str name;           /* of which there is one, or one a layer, or one a module: */
+    cq_rotate_per per;
+    const cq_block *block; /* the first that has it; NULL: a stream */
+    size_t blocks;         /* how many have it; 0: a stream */
+    char file[300];        /* zero-terminated: NAME, NAME.LAYER or NAME.MODULE */
+} cq_rotate_matrix;
+/* The index-th matrix of a plan: streams, then blocks in order; false past the last. */
+CQUANT_DEF bool cq_rotate_plan_matrix(const cq_rotate_plan *plan, const cq_model *m, size_t index,
+                                      cq_rotate_matrix *out);
+/* Puts matrices made elsewhere, matrix[index] (n, n) or NULL, in the places of those of a plan. Models with LayerNorm
+   still reflect behind R1, see [LESSON 8]. Errors: CQ_ERR_RANGE names the first that is not orthogonal, that is, has
+   cq_orthogonality_probe above CQ_ORTHOGONALITY_LIMIT. With arena->base NULL: the size query; matrix may be NULL. */
+#define CQ_ORTHOGONALITY_LIMIT 1e-5
+CQUANT_DEF cq_status cq_rotate_plan_import(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m,
+                                           const double *const *matrix, cq_arena *arena, cq_error *err);
 
 typedef enum cq_part_kind {
     CQ_PART_EMBED, CQ_PART_HEAD,             /* matrices (vocab, width); rows are independent */
@@ -804,6 +852,10 @@ CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_
    SIDE may be read in pieces; all else whole (row 0, n = rows). Uses the plan's scratch: one call at a time. */
 CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
                                   const cq_part *part, size_t row, size_t n, float *out, cq_error *err);
+/* The matrices that turn a part at its input and its output, as mtq.rotate's [input, output] counts them: of tables
+   (rows for ids or positions) and of the head the input is the stream. n = 0: none. */
+CQUANT_DEF void cq_part_rotation(const cq_rotate_plan *plan, const cq_model *m, const cq_part *part, cq_str *input,
+                                 cq_str *output);
 
 /* ===================================================================================================================
    [QUANTIZE A MODEL]  block by block; memory: one block's weights, a Hessian, and the activations of all samples
@@ -12283,12 +12335,22 @@ static const char *cq__r1_obstacle(const cq_model *m, bool *centred) {
             return "a carried module that reads or writes the stream";
     return NULL;
 }
-/* Are the values of this block's heads free to be rotated? */
-static bool cq__r2_possible(const cq_model *m, const cq_block *b) {
-    return !m->two_streams && b->kind <= CQ_BLOCK_MLA && b->at[CQ_ROLE_O] && !b->at[CQ_ROLE_OUT_GATE] && !b->q_gate &&
-           !b->norm[CQ_NORM_SUB].on && !b->norm[CQ_NORM_V].on && !(b->clip > 0.0f) && b->v_dim > 1 &&
-           !b->lends && !b->lender && /* several blocks read these values: one R2 would have to fit all */
-           (b->kind == CQ_BLOCK_MLA || b->at[CQ_ROLE_V] || b->at[CQ_ROLE_QKV] || b->at[CQ_ROLE_KV]);
+/* Why the values of this block's heads are not free to be rotated; NULL: they are. */
+static const char *cq__r2_obstacle(const cq_model *m, const cq_block *b) {
+    if (m->two_streams) return "two streams";
+    if (b->kind > CQ_BLOCK_MLA || !b->at[CQ_ROLE_O]) return "a block without values of heads and an o";
+    if (b->at[CQ_ROLE_OUT_GATE] || b->q_gate) return "a gate of single values of the heads";
+    if (b->norm[CQ_NORM_SUB].on) return "a norm of the heads' output, whose gain is of single values";
+    if (b->norm[CQ_NORM_V].on) return "a norm of the values";
+    if (b->clip > 0.0f) return "single values that are clipped";
+    if (b->v_dim < 2) return "heads of a single value";
+    if (b->lends || b->lender) return "several blocks that read these values: one R2 would have to fit all";
+    if (b->kind == CQ_BLOCK_MLA || b->at[CQ_ROLE_V] || b->at[CQ_ROLE_QKV] || b->at[CQ_ROLE_KV]) return NULL;
+    return "values that are the keys";
+}
+CQUANT_DEF const char *cq_rotate_obstacle(const cq_model *m, const cq_block *block) {
+    bool centred;
+    return block ? cq__r2_obstacle(m, block) : cq__r1_obstacle(m, &centred);
 }
 
 static cq_status cq__rotation_auto(cq_rotation *r, size_t n, uint64_t seed, uint64_t stream, cq_arena *arena,
@@ -12316,38 +12378,60 @@ static cq_status cq__mirror(cq_rotate_stream *r1, const cq_context *ctx, size_t 
     return CQ_OK;
 }
 
+/* What every plan begins with: what the description says, and room for an R2 of each block. */
+static void cq__plan_begin(cq_rotate_plan *plan, const cq_model *m, cq_arena *arena) {
+    cq__fill(plan, 0, sizeof *plan);
+    plan->use_float64 = true;
+    plan->r1[0].name = cq__lit("r1");
+    plan->r1[1].name = cq__lit("r1_text");
+    plan->r1[0].why = cq__r1_obstacle(m, &plan->r1[0].centred);
+    plan->r2 = (cq_rotation *)cq_alloc(arena, m->block_count, sizeof(cq_rotation));
+    plan->values = (cq_rotate_values *)cq_alloc(arena, m->block_count, sizeof(cq_rotate_values));
+}
+/* And ends with: scratch (`most` bytes), and the mirror of LayerNorm's streams. */
+static cq_status cq__plan_end(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, size_t most,
+                              cq_arena *arena, cq_error *err) {
+    cq_rotate_stream *r1 = &plan->r1[0];
+    if (r1->on && r1->centred) r1->mirror = (float *)cq_alloc(arena, m->hidden, sizeof(float));
+    plan->scratch = cq_alloc(arena, most, 1);
+    if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the rotations");
+    return arena->base && r1->mirror ? cq__mirror(r1, ctx, m->hidden, plan->scratch, err) : CQ_OK;
+}
+
 CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
                                          cq_arena *arena, cq_error *err) {
     cq_rotation counted;
     cq_rotate_stream *r1 = &plan->r1[0];
+    const cq_block *last = NULL;
     size_t scratch, most = 0;
     cq_status st;
-    cq__fill(plan, 0, sizeof *plan);
-    r1->why = cq__r1_obstacle(m, &r1->centred);
+    cq__plan_begin(plan, m, arena);
     r1->on = !r1->why;
-    plan->r2 = (cq_rotation *)cq_alloc(arena, m->block_count, sizeof(cq_rotation));
-    if (plan->r2) cq__fill(plan->r2, 0, m->block_count * sizeof(cq_rotation));
     if (r1->on) {
         if ((st = cq__rotation_auto(&r1->r, m->hidden, seed, 0, arena, err)) != CQ_OK) return st;
         most = cq_rotation_scratch(ctx, &r1->r);
-        if (r1->centred) r1->mirror = (float *)cq_alloc(arena, m->hidden, sizeof(float));
     }
     for (size_t i = 0; i < m->block_count; i++) {
         const cq_block *b = &m->blocks[i];
         cq_rotation *r = arena->base ? (plan->r2 ? &plan->r2[i] : NULL) : &counted;
-        if (!cq__r2_possible(m, b)) continue;
+        if (cq__r2_obstacle(m, b)) continue;
         plan->r2_count++;
         if (!r) break;
         if ((st = cq__rotation_auto(r, b->v_dim, seed, 1 + b->layer, arena, err)) != CQ_OK) return st;
         scratch = cq_rotation_scratch(ctx, r);
         most = scratch > most ? scratch : most;
+        if (plan->values) {
+            plan->values[i].name = cq__lit("r2");
+            plan->values[i].per = CQ_PER_LAYER;
+            plan->values[i].first = last && last->layer == b->layer && last->v_dim == b->v_dim
+                                        ? plan->values[last - m->blocks].first : i; /* one seed, one matrix */
+        }
+        last = b;
     }
     if (!r1->on && !plan->r2_count)
         return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this model has no exact rotation; in the way stands", r1->why,
                           cq__strlen(r1->why), UINT64_MAX, INT64_MIN);
-    plan->scratch = cq_alloc(arena, most, 1);
-    if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the rotations");
-    return arena->base && r1->mirror ? cq__mirror(r1, ctx, m->hidden, plan->scratch, err) : CQ_OK;
+    return cq__plan_end(plan, ctx, m, most, arena, err);
 }
 
 /* ---- the list of parts ---- */
@@ -12643,6 +12727,1131 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
     }
     if (!st) return CQ_OK;
     return cq_fail_at(err, st, "a rotation does not fit this part", part->name, part->name_len, UINT64_MAX, INT64_MIN);
+}
+
+/* ===================================================================================================================
+   [LESSON 8 rotating a model]  a configuration
+
+   mtq.rotate of NVIDIA's ModelOpt takes a configuration instead of a description:
+
+       rotation_matrices   NAME: {dim: a number or a key of config.json, mode: hadamard | base_hadamard | orthogonal,
+                           per_layer: false: one matrix | true: one a layer | PATTERN: one a module that matches, the
+                           nearest around the one that turns}
+       rotation_config     PATTERN|PATTERN...: [input, output], each the name of a matrix or null; or null. Patterns
+                           are of whole names of modules
+       norm_fuse_config    decoder_layer_fuse: [[norm, [readers]], ...] in a layer; lm_head_fuse: [[norm, head], ...]
+       use_float64         true unless it says otherwise
+       optional_entries    true: what matches nothing is only told, as a configuration of many models needs it (not in
+                           mtq.rotate)
+
+   There it is an instruction: each entry is multiplied in, right or not, and what no pattern matches stays. Here it is
+   an intention that the description completes. The stream turns if any entry asks for it, and then at all that reads
+   and writes it; the values of a block likewise, at both ends. So each module has at each side one of three things that
+   it may be asked to turn by, the matrix of its stream, that of its values, or none, and what is asked is compared with
+   that. An axis longer than the matrix has it repeated, as there. Norms are folded if the stream turns or if the
+   configuration folds any: then without a rotation, R1 has order 1.
+
+   Matrices have the numbers of `auto`: the stream's 0, that of a layer's values 1 + layer. Two that are shared by all
+   layers have 0, where it is the stream's, and 1.
+   ================================================================================================================== */
+static const char *const cq__rotate_builtins[][2] = {
+    {"transformer_universal",
+     "{\"rotation_matrices\": {\"r1\": {\"dim\": \"hidden_size\", \"mode\": \"hadamard\", \"per_layer\": false},\n"
+     "                         \"r2\": {\"dim\": \"head_dim\", \"mode\": \"hadamard\", \"per_layer\": true}},\n"
+     " \"rotation_config\": {\"*embed_tokens\": [\"r1\", null], \"*lm_head\": [\"r1\", null],\n"
+     "     \"*q_proj|*k_proj\": [\"r1\", null], \"*v_proj\": [\"r1\", \"r2\"], \"*o_proj\": [\"r2\", \"r1\"],\n"
+     "     \"*up_proj|*gate_proj|*w1|*w3\": [\"r1\", null], \"*down_proj|*w2\": [null, \"r1\"],\n"
+     "     \"*in_proj\": [\"r1\", null], \"*out_proj\": [null, \"r1\"]},\n"
+     " \"norm_fuse_config\": {\n"
+     "     \"decoder_layer_fuse\": [\n"
+     "         [\"input_layernorm\", [\"self_attn.q_proj\", \"self_attn.k_proj\", \"self_attn.v_proj\"]],\n"
+     "         [\"post_attention_layernorm\", [\"mlp.up_proj\", \"mlp.gate_proj\"]]],\n"
+     "     \"lm_head_fuse\": [[\"model.norm\", \"lm_head\"]]},\n"
+     " \"optional_entries\": true}\n"},
+    {"nemotron_h",
+     "{\"rotation_matrices\": {\"r1\": {\"dim\": \"hidden_size\", \"mode\": \"hadamard\", \"per_layer\": false},\n"
+     "                         \"r2\": {\"dim\": \"head_dim\", \"mode\": \"base_hadamard\", \"per_layer\": true}},\n"
+     " \"rotation_config\": {\"*embeddings\": [\"r1\", null], \"*lm_head\": [\"r1\", null],\n"
+     "     \"*q_proj|*k_proj\": [\"r1\", null], \"*v_proj\": [\"r1\", \"r2\"], \"*o_proj\": [\"r2\", \"r1\"],\n"
+     "     \"*up_proj|*gate_proj|*w1|*w3\": [\"r1\", null], \"*down_proj|*w2\": [null, \"r1\"],\n"
+     "     \"*in_proj\": [\"r1\", null], \"*out_proj\": [null, \"r1\"]},\n"
+     " \"norm_fuse_config\": {\n"
+     "     \"decoder_layer_fuse\": [[\"norm\", [\"mixer.in_proj\"]], [\"norm\", [\"mixer.up_proj\"]],\n"
+     "         [\"norm\", [\"mixer.q_proj\", \"mixer.k_proj\", \"mixer.v_proj\"]]],\n"
+     "     \"lm_head_fuse\": [[\"backbone.norm_f\", \"lm_head\"]]},\n"
+     " \"use_float64\": true, \"optional_entries\": true}\n"},
+};
+CQUANT_DEF const char *cq_rotate_builtin(size_t index, const char **text) {
+    if (index >= sizeof cq__rotate_builtins / sizeof cq__rotate_builtins[0]) return NULL;
+    if (text) *text = cq__rotate_builtins[index][1];
+    return cq__rotate_builtins[index][0];
+}
+
+/* ---- modules and what turns at their sides ---- */
+typedef enum cq__side { CQ__SIDE_STILL, CQ__SIDE_STREAM, CQ__SIDE_VALUES } cq__side;
+
+static void cq__linear_sides(const cq_block *b, const cq_linear *l, cq__side side[2]) {
+    const cq__role_row *row = &cq__roles[l->role];
+    bool stream = !(b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(l->role)); /* else of the latent width */
+    side[0] = row->stream_in && stream ? CQ__SIDE_STREAM : row->values_in ? CQ__SIDE_VALUES : CQ__SIDE_STILL;
+    side[1] = row->stream_out && stream ? CQ__SIDE_STREAM : row->values_out ? CQ__SIDE_VALUES : CQ__SIDE_STILL;
+    for (size_t i = 0; i < 2; i++)
+        if (side[i] == CQ__SIDE_VALUES && b->kind > CQ_BLOCK_MLA) side[i] = CQ__SIDE_STILL;
+}
+static cq_str cq__side_name(const cq_rotate_plan *plan, const cq_model *m, const cq_block *b, cq__side side) {
+    const cq_rotate_stream *r1 = cq__r1(plan, b);
+    if (side == CQ__SIDE_STREAM && r1 && r1->r.n > 1) return r1->name;
+    if (side == CQ__SIDE_VALUES && cq__r2(plan, m, b)) return plan->values[b - m->blocks].name;
+    return cq__str(NULL, 0);
+}
+CQUANT_DEF void cq_part_rotation(const cq_rotate_plan *plan, const cq_model *m, const cq_part *part, cq_str *input,
+                                 cq_str *output) {
+    cq__side side[2] = {CQ__SIDE_STILL, CQ__SIDE_STILL};
+    if (part->kind == CQ_PART_LINEAR && part->block) cq__linear_sides(part->block, part->linear, side);
+    if (part->kind == CQ_PART_EMBED || part->kind == CQ_PART_POSITION || part->kind == CQ_PART_HEAD)
+        side[0] = CQ__SIDE_STREAM;
+    *input = cq__side_name(plan, m, part->block, side[0]);
+    *output = cq__side_name(plan, m, part->block, side[1]);
+}
+
+typedef struct cq__module { /* what a pattern may match */
+    const cq_block *block;   /* NULL: at the ends */
+    const cq_linear *linear; /* NULL: a table */
+    cq__side side[2];
+    char name[256];
+    size_t len, bare; /* of the name; without the number of an expert that has no tensor of its own */
+} cq__module;
+/* Modules in an order in which those of one role in one description come one after the other. */
+typedef struct cq__modules {
+    size_t stage, desc, role, block, expert;
+    bool first; /* the last one given is the first of its role */
+} cq__modules;
+static const cq__modules cq__all_modules = {0, 0, 0, 0, 0, false};
+#define CQ__MODULE_ENDS 7u /* linears at the ends, but the head */
+
+static void cq__module_table(cq__module *out, const cq_named *stored) {
+    size_t n = stored->name_len;
+    out->side[0] = CQ__SIDE_STREAM;
+    if (n > 7 && cq__equal(stored->name + n - 7, ".weight", 7)) n -= 7;
+    out->len = out->bare = cq__append(out->name, sizeof out->name, 0, stored->name, n);
+}
+static bool cq__next_module(const cq_model *m, cq__modules *c, cq__module *out) {
+    const cq_linear *const ends[CQ__MODULE_ENDS] = {&m->embed_in, &m->input[0],   &m->input[1], &m->codebook,
+                                                    &m->side_in,  &m->head_dense, &m->head_out};
+    out->block = NULL;
+    out->linear = NULL;
+    out->name[0] = 0;
+    out->side[0] = out->side[1] = CQ__SIDE_STILL;
+    c->first = true;
+    while (c->stage < CQ__MODULE_ENDS + 2) {
+        size_t stage = c->stage++;
+        if (stage < 2) {
+            const cq_named *stored = stage ? (m->position.rows ? m->position_stored : NULL) : m->embed_stored;
+            if (!stored) continue;
+            cq__module_table(out, stored);
+        } else {
+            if (!ends[stage - 2]->w.rows) continue;
+            out->linear = ends[stage - 2];
+            out->len = out->bare = cq__append_path(out->name, sizeof out->name, 0, m, out->linear->name, 0);
+        }
+        return true;
+    }
+    for (; c->desc < m->arch.blocks; c->desc++, c->role = 0)
+        for (; c->role < CQ_ROLE_COUNT; c->role++, c->block = 0)
+            for (; c->block < m->block_count; c->block++, c->expert = 0) {
+                const cq_block *b = &m->blocks[c->block];
+                size_t i = c->expert + b->at[c->role] - 1u;
+                if (b->desc != c->desc || !b->at[c->role] || i >= b->linears || b->lin[i].role != (cq_role)c->role)
+                    continue;
+                out->block = b;
+                out->linear = &b->lin[i];
+                cq__linear_sides(b, out->linear, out->side);
+                out->bare = cq__block_path(m, b, true, out->linear->name, out->linear->expert, false, out->name,
+                                           sizeof out->name);
+                out->len = cq_module_name(m, b, out->linear, out->name, sizeof out->name);
+                c->first = !c->expert++;
+                for (size_t k = 0; k < c->block && c->first; k++)
+                    c->first = m->blocks[k].desc != c->desc || !m->blocks[k].at[c->role];
+                return true;
+            }
+    if (c->stage++ > CQ__MODULE_ENDS + 2) return false;
+    out->linear = &m->head;
+    out->side[0] = CQ__SIDE_STREAM;
+    out->len = out->bare = cq_head_name(m, out->name, sizeof out->name);
+    return true;
+}
+/* The name with * for the numbers of layer and expert. */
+static size_t cq__star_name(const cq_model *m, const cq__module *x, char *out, size_t size) {
+    cq_str list, prefix;
+    size_t at = 0, hash = 0;
+    bool numbered = false;
+    out[0] = 0;
+    if (!x->block) return cq__append(out, size, 0, x->name, x->len);
+    list = m->arch.list[x->block->list].name;
+    prefix = m->arch.block[x->block->desc].prefix;
+    while (hash < list.n && list.p[hash] != '#') hash++;
+    at = cq__append_path(out, size, 0, m, cq__str(list.p, hash), 0);
+    if (hash < list.n) {
+        at = cq__append(out, size, at, "*", 1);
+        at = cq__append(out, size, at, list.p + hash + 1, list.n - hash - 1);
+    }
+    if (!cq__str_eq(prefix, "-")) {
+        at = cq__append(out, size, at, ".", 1);
+        at = cq__append(out, size, at, prefix.p, prefix.n);
+    }
+    at = cq__append(out, size, at, ".", 1);
+    for (size_t i = 0; i < x->linear->name.n; i++) {
+        numbered = numbered || x->linear->name.p[i] == '#';
+        at = cq__append(out, size, at, x->linear->name.p[i] == '#' ? "*" : x->linear->name.p + i, 1);
+    }
+    return !numbered && cq__is_expert(x->linear->role) ? cq__append(out, size, at, ".*", 2) : at;
+}
+/* The name in its layer: "self_attn.q_proj"; at the ends the whole. */
+static cq_str cq__name_in_layer(const cq_model *m, const cq_block *b, const char *name, size_t len) {
+    char front[256];
+    size_t n;
+    if (!b) return cq__str(name, len);
+    front[0] = 0;
+    n = cq__append_path(front, sizeof front, 0, m, m->arch.list[b->list].name, b->layer);
+    return n + 1 < len && cq__equal(front, name, n) ? cq__str(name + n + 1, len - n - 1) : cq__str(name, len);
+}
+static cq_str cq__norm_in_layer(const cq_model *m, const cq_block *b, const cq_norm *norm) {
+    const cq_named *stored = norm->stored_gain ? norm->stored_gain : norm->stored_bias;
+    cq_str name = cq__str(NULL, 0);
+    if (!norm->on || !stored) return name;
+    name = cq__name_in_layer(m, b, stored->name, stored->name_len);
+    if (name.n > 7 && cq__equal(name.p + name.n - 7, ".weight", 7)) name.n -= 7;
+    return name;
+}
+/* What stands between a side that is still and everything that turns. */
+static const char *cq__why_still(const cq__module *x, size_t side) {
+    if (!x->block)
+        return !x->linear || x->side[0] ? "the other side of this table is ids or positions, which do not turn"
+                                        : "a projection between embedding, stream and head, which do not turn then";
+    switch (x->linear->role) {
+    case CQ_ROLE_Q:
+    case CQ_ROLE_K:
+    case CQ_ROLE_QK: return "what stands between q and k and their scores (rope, norms) acts on single channels";
+    case CQ_ROLE_OUT_GATE: return "its output gates single values of the heads";
+    case CQ_ROLE_Q_A:
+    case CQ_ROLE_KV_A:
+    case CQ_ROLE_Q_B:
+    case CQ_ROLE_KV_B:
+        return side ? "its output goes through a norm with a gain, or rope: both act on single channels"
+                    : "its input is the latent of q or of k and v behind its norm, not the stream";
+    case CQ_ROLE_ROUTER:
+    case CQ_ROLE_SHARED_MIX:
+    case CQ_ROLE_MIX2: return "its outputs are weights of experts";
+    case CQ_ROLE_IN:
+    case CQ_ROLE_X:
+    case CQ_ROLE_DT:
+    case CQ_ROLE_OUT:
+    case CQ_ROLE_QKVZ:
+    case CQ_ROLE_BA:
+    case CQ_ROLE_Z:
+    case CQ_ROLE_B:
+    case CQ_ROLE_A:
+    case CQ_ROLE_MID:
+    case CQ_ROLE_MID2: return "the mixer acts on single channels there";
+    default: return "what stands there acts on single channels (an activation, or a latent of the experts)";
+    }
+}
+
+/* ---- reading ---- */
+typedef struct cq__config {
+    const cq_json *j;
+    const cq_model *m;
+    cq_rotate_plan *plan;
+    cq_arena *arena;
+    cq_error *err;
+    const cq_rotate_note **end; /* where the next note is hung */
+    uint32_t matrices, entries, layer_fuse, head_fuse; /* nodes; 0: none */
+    uint32_t r1_entry; /* key of the entry that named the stream's matrix first; 0: none */
+    cq_str r1;
+    size_t at;         /* length of plan->text */
+    bool optional;
+} cq__config;
+typedef struct cq__matrix {
+    cq_str name;
+    cq_rotate_mode mode;
+    cq_rotate_per per;
+    cq_str pattern; /* CQ_PER_MODULE */
+    size_t dim;     /* 0: that of the heads, as the description has it */
+    cq_str key;     /* dim is this key, which config.json does not have */
+} cq__matrix;
+
+static void cq__put_bytes(cq__config *c, const char *p, size_t n) {
+    c->at = cq__append(c->plan->text, sizeof c->plan->text, c->at, p, n);
+}
+static void cq__put(cq__config *c, const char *text) { cq__put_bytes(c, text, cq__strlen(text)); }
+static void cq__put_size(cq__config *c, size_t n) {
+    c->at = cq__append_number(c->plan->text, sizeof c->plan->text, c->at, n);
+}
+static void cq__put_quoted(cq__config *c, cq_str s) {
+    cq__put(c, "'");
+    cq__put_bytes(c, s.p, s.n < 100 ? s.n : 100);
+    cq__put(c, s.n < 100 ? "'" : "...'");
+}
+static cq_str cq__json_str(const cq_json *j, uint32_t node) { /* as it stands in the text */
+    return cq__str(j->text + j->nodes[node].begin, j->nodes[node].end - j->nodes[node].begin);
+}
+static void cq__put_node(cq__config *c, uint32_t node) { cq__put_quoted(c, cq__json_str(c->j, node)); }
+/* What was put is the name in the error. */
+static cq_status cq__config_fail(cq__config *c, cq_status status, const char *what) {
+    return cq_fail_at(c->err, status, what, c->plan->text, c->at, UINT64_MAX, INT64_MIN);
+}
+static cq_status cq__node_fail(cq__config *c, uint32_t node, const char *what) {
+    c->at = 0;
+    cq__put_node(c, node);
+    return cq__config_fail(c, CQ_ERR_FORMAT, what);
+}
+static void cq__put_pair(cq__config *c, cq_str input, cq_str output) {
+    cq__put(c, "[");
+    cq__put_bytes(c, input.n ? input.p : "null", input.n ? input.n : 4);
+    cq__put(c, ", ");
+    cq__put_bytes(c, output.n ? output.p : "null", output.n ? output.n : 4);
+    cq__put(c, "]");
+}
+/* A string without escapes: names and patterns need none. */
+static bool cq__plain(const cq_json *j, uint32_t node, cq_str *out) {
+    if (cq_json_kind(j, node) != CQ_JSON_STRING || j->nodes[node].escaped) return false;
+    *out = cq__json_str(j, node);
+    return out->n != 0;
+}
+
+/* A note: `what` is in plan->text. NULL where none can be made, as in a dry run. */
+static cq_rotate_note *cq__note(cq__config *c, bool completed, const char *module, const char *why, size_t modules) {
+    size_t n = cq__strlen(module) + 1;
+    char *copy = (char *)cq_alloc(c->arena, n, 1), *what = (char *)cq_alloc(c->arena, c->at + 1, 1);
+    cq_rotate_note *note = (cq_rotate_note *)cq_alloc(c->arena, 1, sizeof *note);
+    if (note && copy && what) {
+        cq__copy(copy, module, n);
+        cq__copy(what, c->plan->text, c->at);
+        note->completed = completed;
+        note->module = copy;
+        note->what = what;
+        note->why = why;
+        note->modules = modules;
+        *c->end = note;
+        c->end = &note->next;
+    }
+    c->at = 0;
+    return note && copy && what ? note : NULL;
+}
+
+/* dim: a number, or a key of the text's part of config.json or of the whole. head_dim and hidden_size that are not
+   there (Mixtral has null) are what the description makes of them. */
+static cq_status cq__matrix_dim(cq__config *c, uint32_t node, cq__matrix *out) {
+    const cq_json *config = &c->m->config;
+    int64_t n = 0;
+    cq_str key;
+    size_t named = 0;
+    if (cq_json_int(c->j, node, &n)) {
+        if (n < 1 || n > 1 << 24) return cq__node_fail(c, node, "a dim should be between 1 and 2^24");
+    } else if (!cq__plain(c->j, node, &key)) {
+        return cq__node_fail(c, node, "a dim should be a number, or the name of a key of config.json");
+    } else {
+        uint32_t at = c->m->text_config ? cq_json_find_n(config, c->m->text_config, key.p, key.n) : 0;
+        if (!at || cq_json_is_null(config, at)) at = cq_json_find_n(config, 0, key.p, key.n);
+        if (at && cq_json_int(config, at, &n) && n >= 1 && n <= 1 << 24) {
+            out->dim = (size_t)n;
+            return CQ_OK;
+        }
+        if ((!at || cq_json_is_null(config, at)) && (cq__str_eq(key, "head_dim") || cq__str_eq(key, "hidden_size"))) {
+            out->key = key;
+            out->dim = cq__str_eq(key, "hidden_size") ? c->m->hidden : 0;
+            return CQ_OK;
+        }
+        c->at = 0;
+        cq__put_quoted(c, key);
+        cq__put(c, "; such keys are ");
+        for (uint32_t k = cq_json_child(config, c->m->text_config); k && named < 24; k = cq_json_next(config, k)) {
+            cq_str s = cq__json_str(config, k);
+            if (!cq_json_int(config, cq_json_child(config, k), &n) || n < 2 || n > 1 << 24) continue;
+            if (named++) cq__put(c, ", ");
+            cq__put_bytes(c, s.p, s.n);
+        }
+        return cq__config_fail(c, CQ_ERR_FORMAT, "a dim should be a key of config.json whose value is a size");
+    }
+    out->dim = (size_t)n;
+    return CQ_OK;
+}
+/* The matrix whose key in rotation_matrices this is. */
+static cq_status cq__matrix_read(cq__config *c, uint32_t key, cq__matrix *out) {
+    static const char *const modes[] = {"hadamard", "base_hadamard", "orthogonal"}; /* in the order of cq_rotate_mode */
+    const cq_json *j = c->j;
+    uint32_t node = cq_json_child(j, key), dim = 0, mode = 0;
+    cq_status st;
+    bool yes = false;
+    size_t k = 0;
+    out->per = CQ_PER_MODEL;
+    out->dim = 0;
+    out->key = out->pattern = cq__str(NULL, 0);
+    if (!cq__plain(j, key, &out->name)) return cq__node_fail(c, key, "the name of a matrix should be plain text");
+    if (cq__str_eq(out->name, "null")) return cq__node_fail(c, key, "a matrix cannot be called null");
+    for (size_t i = 0; i < out->name.n; i++) /* it becomes the name of a file */
+        if (out->name.p[i] == '/' || (unsigned char)out->name.p[i] < 33 || out->name.n > 64)
+            return cq__node_fail(c, key, "the name of a matrix should be up to 64 characters without blanks and /");
+    if (cq_json_kind(j, node) != CQ_JSON_OBJECT)
+        return cq__node_fail(c, key, "a matrix should be an object with dim, mode and per_layer");
+    for (uint32_t at = cq_json_child(j, node); at; at = cq_json_next(j, at)) {
+        uint32_t value = cq_json_child(j, at);
+        if (cq_json_string_eq(j, at, "dim")) dim = value;
+        else if (cq_json_string_eq(j, at, "mode")) mode = value;
+        else if (!cq_json_string_eq(j, at, "per_layer"))
+            return cq__node_fail(c, at, "a matrix has dim, mode and per_layer, and no other key");
+        else if (cq_json_bool(j, value, &yes)) out->per = yes ? CQ_PER_LAYER : CQ_PER_MODEL;
+        else if (cq__plain(j, value, &out->pattern)) out->per = CQ_PER_MODULE;
+        else return cq__node_fail(c, value, "per_layer should be false, true, or a pattern of modules");
+    }
+    if (!dim) return cq__node_fail(c, key, "a matrix should have a dim: a number, or a key of config.json");
+    if ((st = cq__matrix_dim(c, dim, out)) != CQ_OK) return st;
+    while (mode && k < 3 && !cq_json_string_eq(j, mode, modes[k])) k++;
+    if (k == 3) return cq__node_fail(c, mode, "a mode should be hadamard, base_hadamard or orthogonal");
+    out->mode = (cq_rotate_mode)k;
+    return CQ_OK;
+}
+/* Its order for the values of a block; b NULL: for the stream. */
+static size_t cq__matrix_order(const cq_model *m, const cq__matrix *mx, const cq_block *b) {
+    for (size_t i = 0; !b && i < m->block_count; i++)
+        if (m->blocks[i].kind <= CQ_BLOCK_MLA) b = &m->blocks[i];
+    return mx->dim ? mx->dim : b ? b->v_dim : m->hidden;
+}
+static cq_status cq__matrix_named(cq__config *c, uint32_t entry, cq_str name, cq__matrix *out) {
+    for (uint32_t k = cq_json_child(c->j, c->matrices); c->matrices && k; k = cq_json_next(c->j, k))
+        if (cq__str_same(cq__json_str(c->j, k), name)) return cq__matrix_read(c, k, out);
+    c->at = 0;
+    cq__put_quoted(c, name);
+    cq__put(c, " in the entry ");
+    cq__put_node(c, entry);
+    cq__put(c, "; defined are");
+    for (uint32_t k = cq_json_child(c->j, c->matrices); c->matrices && k; k = cq_json_next(c->j, k)) {
+        cq__put(c, " ");
+        cq__put_node(c, k);
+    }
+    return cq__config_fail(c, CQ_ERR_FORMAT, "a matrix should stand in rotation_matrices");
+}
+
+/* [input, output] of an entry; null, or none: n = 0 */
+static cq_status cq__entry_pair(cq__config *c, uint32_t entry, cq_str pair[2]) {
+    uint32_t value = cq_json_child(c->j, entry), side = cq_json_child(c->j, value);
+    pair[0] = pair[1] = cq__str(NULL, 0);
+    if (cq_json_is_null(c->j, value)) return CQ_OK;
+    if (cq_json_kind(c->j, value) == CQ_JSON_ARRAY && c->j->nodes[value].count == 2) {
+        size_t i = 0;
+        for (; i < 2; i++, side = cq_json_next(c->j, side))
+            if (!cq_json_is_null(c->j, side) && !cq__plain(c->j, side, &pair[i])) break;
+        if (i == 2) return CQ_OK;
+    }
+    return cq__node_fail(c, entry, "an entry should be null or [input, output], each null or the name of a matrix");
+}
+static bool cq__next_pattern(cq_str *rest, cq_str *one) {
+    size_t n = 0;
+    if (!rest->p) return false;
+    while (n < rest->n && rest->p[n] != '|') n++;
+    *one = cq__str(rest->p, n);
+    *rest = n < rest->n ? cq__str(rest->p + n + 1, rest->n - n - 1) : cq__str(NULL, 0);
+    return true;
+}
+static bool cq__entry_matches(const cq__config *c, uint32_t entry, const cq__module *x) {
+    cq_str rest = cq__json_str(c->j, entry), one;
+    while (cq__next_pattern(&rest, &one))
+        if (cq_glob(one.p, one.n, x->name, x->len) || (x->bare < x->len && cq_glob(one.p, one.n, x->name, x->bare)))
+            return true;
+    return false;
+}
+/* The one entry that matches a module (0: none), and what it says. */
+static cq_status cq__entry_of(cq__config *c, const cq__module *x, uint32_t *entry, cq_str pair[2]) {
+    *entry = 0;
+    pair[0] = pair[1] = cq__str(NULL, 0);
+    for (uint32_t k = cq_json_child(c->j, c->entries); c->entries && k; k = cq_json_next(c->j, k)) {
+        if (!cq__entry_matches(c, k, x)) continue;
+        if (*entry) {
+            c->at = 0;
+            cq__put_quoted(c, cq__str(x->name, x->len));
+            cq__put(c, " matches ");
+            cq__put_node(c, *entry);
+            cq__put(c, " and ");
+            cq__put_node(c, k);
+            return cq__config_fail(c, CQ_ERR_FORMAT,
+                                   "two entries match one module, which would turn twice; exactly one should");
+        }
+        *entry = k;
+    }
+    return *entry ? cq__entry_pair(c, *entry, pair) : CQ_OK;
+}
+
+/* How many insertions, deletions and replacements make a of b; both are cut to 48 bytes. */
+static size_t cq__distance(cq_str a, cq_str b) {
+    unsigned char row[49];
+    size_t n = b.n < 48 ? b.n : 48;
+    for (size_t k = 0; k <= n; k++) row[k] = (unsigned char)k;
+    for (size_t i = 0; i < a.n && i < 48; i++) {
+        size_t corner = row[0];
+        row[0] = (unsigned char)(i + 1);
+        for (size_t k = 0; k < n; k++) {
+            size_t best = corner + (a.p[i] == b.p[k] ? 0 : 1);
+            if (row[k] + 1u < best) best = row[k] + 1u;
+            if (row[k + 1] + 1u < best) best = row[k + 1] + 1u;
+            corner = row[k + 1];
+            row[k + 1] = (unsigned char)best;
+        }
+    }
+    return row[n];
+}
+static cq_str cq__after_last(cq_str s, bool stars) { /* of the dots (and stars) */
+    for (size_t i = s.n; i > 0; i--)
+        if (s.p[i - 1] == '.' || (stars && s.p[i - 1] == '*')) return cq__str(s.p + i, s.n - i);
+    return s;
+}
+/* The names of up to three modules that are nearest to a pattern, put into the text. */
+static void cq__put_near(cq__config *c, cq_str pattern) {
+    char star[256];
+    size_t shown = 0, floor = 0; /* each round shows the modules at the next distance */
+    cq__module x;
+    while (shown < 3) {
+        cq__modules cursor = cq__all_modules;
+        size_t nearest = SIZE_MAX, d;
+        for (int show = 0; show < 2; show++, cursor = cq__all_modules)
+            while (shown < 3 && cq__next_module(c->m, &cursor, &x)) {
+                cq_str rest = pattern, one;
+                size_t best = SIZE_MAX;
+                if (!cursor.first) continue;
+                while (cq__next_pattern(&rest, &one)) {
+                    d = 1 + cq__distance(cq__after_last(one, true), cq__after_last(cq__str(x.name, x.bare), false));
+                    best = d < best ? d : best;
+                }
+                if (!show && best > floor && best < nearest) nearest = best;
+                if (!show || best != nearest) continue;
+                cq__put(c, shown++ ? ", " : "; near are ");
+                cq__put_bytes(c, star, cq__star_name(c->m, &x, star, sizeof star));
+            }
+        if (nearest == SIZE_MAX) return;
+        floor = nearest;
+    }
+}
+
+static cq_status cq__config_object(cq__config *c, uint32_t key, uint32_t *out) {
+    uint32_t value = cq_json_child(c->j, key);
+    if (cq_json_kind(c->j, value) == CQ_JSON_OBJECT) *out = value;
+    else if (!cq_json_is_null(c->j, value)) return cq__node_fail(c, key, "this key should be an object");
+    return CQ_OK;
+}
+/* The keys at the top, the matrices and the entries, by themselves. */
+static cq_status cq__config_read(cq__config *c) {
+    const cq_json *j = c->j;
+    uint32_t fuse = 0;
+    cq_status st;
+    cq__matrix mx;
+    cq_str pair[2];
+    if (!j->nodes || cq_json_kind(j, 0) != CQ_JSON_OBJECT)
+        return cq__config_fail(c, CQ_ERR_FORMAT, "a rotation should be an object with rotation_matrices and "
+                                                 "rotation_config, or norm_fuse_config");
+    for (uint32_t key = cq_json_child(j, 0); key; key = cq_json_next(j, key)) {
+        uint32_t value = cq_json_child(j, key);
+        bool wide = cq_json_string_eq(j, key, "use_float64");
+        if (cq_json_string_eq(j, key, "rotation_matrices")) st = cq__config_object(c, key, &c->matrices);
+        else if (cq_json_string_eq(j, key, "rotation_config")) st = cq__config_object(c, key, &c->entries);
+        else if (cq_json_string_eq(j, key, "norm_fuse_config")) st = cq__config_object(c, key, &fuse);
+        else if (!wide && !cq_json_string_eq(j, key, "optional_entries"))
+            return cq__node_fail(c, key, "a rotation has rotation_matrices, rotation_config, norm_fuse_config, "
+                                         "use_float64, optional_entries, and no other key");
+        else if (!cq_json_bool(j, value, wide ? &c->plan->use_float64 : &c->optional))
+            return cq__node_fail(c, key, "this key should be true or false");
+        else st = CQ_OK;
+        if (st) return st;
+    }
+    for (uint32_t key = fuse ? cq_json_child(j, fuse) : 0; key; key = cq_json_next(j, key)) {
+        uint32_t value = cq_json_child(j, key);
+        bool layer = cq_json_string_eq(j, key, "decoder_layer_fuse");
+        if (!layer && !cq_json_string_eq(j, key, "lm_head_fuse"))
+            return cq__node_fail(c, key, "norm_fuse_config has decoder_layer_fuse and lm_head_fuse, and no other key");
+        if (cq_json_kind(j, value) == CQ_JSON_ARRAY) *(layer ? &c->layer_fuse : &c->head_fuse) = value;
+        else if (!cq_json_is_null(j, value)) return cq__node_fail(c, key, "this key should be a list");
+    }
+    for (uint32_t key = c->matrices ? cq_json_child(j, c->matrices) : 0; key; key = cq_json_next(j, key))
+        if ((st = cq__matrix_read(c, key, &mx)) != CQ_OK) return st;
+    if (c->entries && j->nodes[c->entries].count > 256)
+        return cq__config_fail(c, CQ_ERR_UNSUPPORTED, "rotation_config should have at most 256 entries");
+    for (uint32_t key = c->entries ? cq_json_child(j, c->entries) : 0; key; key = cq_json_next(j, key)) {
+        if (!cq__plain(j, key, &pair[0])) return cq__node_fail(c, key, "a pattern should be plain text");
+        if ((st = cq__entry_pair(c, key, pair)) != CQ_OK) return st;
+        for (size_t i = 0; i < 2; i++)
+            if (pair[i].n && (st = cq__matrix_named(c, key, pair[i], &mx)) != CQ_OK) return st;
+    }
+    return CQ_OK;
+}
+
+/* ---- what it asks for, against what is possible ---- */
+/* "'model.layers.0.self_attn.q_proj' in the entry '*q_proj': its output should be null" */
+static void cq__put_module(cq__config *c, const cq__module *x, uint32_t entry, size_t side) {
+    c->at = 0;
+    cq__put_quoted(c, cq__str(x->name, x->len));
+    cq__put(c, " in the entry ");
+    cq__put_node(c, entry);
+    cq__put(c, side ? ": its output" : ": its input");
+}
+static cq_status cq__check_stream(cq__config *c, const cq__module *x, uint32_t entry, size_t side, cq_str name) {
+    cq__matrix mx;
+    cq_status st;
+    size_t n;
+    cq__put_module(c, x, entry, side);
+    if (c->plan->r1[0].why) {
+        cq__put(c, " should be null; in the way stands ");
+        cq__put(c, c->plan->r1[0].why);
+        return cq__config_fail(c, CQ_ERR_UNSUPPORTED, "the residual stream of this model cannot turn (auto turns what "
+                                                      "can)");
+    }
+    if (c->r1_entry && !cq__str_same(c->r1, name)) {
+        cq__put(c, " turns by ");
+        cq__put_quoted(c, name);
+        cq__put(c, ", but the entry ");
+        cq__put_node(c, c->r1_entry);
+        cq__put(c, " turns the same stream by ");
+        cq__put_quoted(c, c->r1);
+        return cq__config_fail(c, CQ_ERR_FORMAT, "all that reads and writes one stream should turn by one matrix");
+    }
+    if ((st = cq__matrix_named(c, entry, name, &mx)) != CQ_OK) return st;
+    cq__put_module(c, x, entry, side);
+    if (mx.per != CQ_PER_MODEL) {
+        cq__put(c, ": per_layer of ");
+        cq__put_quoted(c, name);
+        cq__put(c, " should be false");
+        return cq__config_fail(c, CQ_ERR_FORMAT, "the stream runs through all layers, so its matrix cannot be one for "
+                                                 "each");
+    }
+    n = cq__matrix_order(c->m, &mx, NULL);
+    if (c->m->hidden % n) {
+        cq__put(c, " has ");
+        cq__put_size(c, c->m->hidden);
+        cq__put(c, " channels, and the dim of ");
+        cq__put_quoted(c, name);
+        cq__put(c, " is ");
+        cq__put_size(c, n);
+        return cq__config_fail(c, CQ_ERR_FORMAT, "a dim should divide the axis");
+    }
+    c->r1 = name;
+    if (!c->r1_entry) c->r1_entry = entry;
+    return CQ_OK;
+}
+/* The module around this one, or itself, that a pattern of per_layer matches: so much of its name; 0: none */
+static size_t cq__owner(cq_str pattern, const char *name, size_t len) {
+    for (; len > 0; len--)
+        if ((!name[len] || name[len] == '.') && cq_glob(pattern.p, pattern.n, name, len)) return len;
+    return 0;
+}
+/* R2 of a block: what its modules ask for. *asked: one does. */
+static cq_status cq__block_values(cq__config *c, const cq_block *b, bool *asked, cq__matrix *mx, size_t *owner) {
+    cq__module x;
+    char first[256]; /* the name of the one that asked first */
+    uint32_t entry, first_entry = 0;
+    cq_str pair[2];
+    cq_status st;
+    *asked = false;
+    *owner = 0;
+    x.block = b;
+    first[0] = 0;
+    for (size_t i = 0; i < b->linears; i++) {
+        size_t here, side;
+        x.linear = &b->lin[i];
+        cq__linear_sides(b, x.linear, x.side);
+        side = x.side[1] == CQ__SIDE_VALUES;
+        if (x.side[side] != CQ__SIDE_VALUES) continue;
+        x.len = x.bare = cq_module_name(c->m, b, x.linear, x.name, sizeof x.name);
+        if ((st = cq__entry_of(c, &x, &entry, pair)) != CQ_OK) return st;
+        if (!pair[side].n) continue;
+        if (*asked && !cq__str_same(mx->name, pair[side])) {
+            cq__put_module(c, &x, entry, side);
+            cq__put(c, " turns by ");
+            cq__put_quoted(c, pair[side]);
+            cq__put(c, ", but the entry ");
+            cq__put_node(c, first_entry);
+            cq__put(c, " turns the other end by ");
+            cq__put_quoted(c, mx->name);
+            return cq__config_fail(c, CQ_ERR_FORMAT, "the values of a block should turn by one matrix");
+        }
+        if ((st = cq__matrix_named(c, entry, pair[side], mx)) != CQ_OK) return st;
+        cq__put_module(c, &x, entry, side);
+        if (cq__r2_obstacle(c->m, b)) {
+            cq__put(c, " should be null; in the way stands ");
+            cq__put(c, cq__r2_obstacle(c->m, b));
+            return cq__config_fail(c, CQ_ERR_UNSUPPORTED, "the values of this block cannot turn (auto turns what can)");
+        }
+        if (b->v_dim % cq__matrix_order(c->m, mx, b)) {
+            cq__put(c, " has ");
+            cq__put_size(c, b->v_dim);
+            cq__put(c, " channels a head, and the dim of ");
+            cq__put_quoted(c, mx->name);
+            cq__put(c, " is ");
+            cq__put_size(c, mx->dim);
+            return cq__config_fail(c, CQ_ERR_FORMAT, "a dim should divide the axis");
+        }
+        here = mx->per == CQ_PER_MODULE ? cq__owner(mx->pattern, x.name, x.len) : 0;
+        if (mx->per == CQ_PER_MODULE &&
+            (!here || (*asked && (here != *owner || !cq__equal(first, x.name, here))))) {
+            cq__put(c, here ? " has another than the other end; per_layer is " : " is in none; per_layer is ");
+            cq__put_quoted(c, mx->pattern);
+            return cq__config_fail(c, CQ_ERR_FORMAT, "per_layer should match a module around both ends of the values, "
+                                                     "such as *self_attn");
+        }
+        *owner = here;
+        *asked = true;
+        cq__copy(first, x.name, x.len + 1);
+        first_entry = entry;
+    }
+    return CQ_OK;
+}
+/* Everything that an entry asks of a module is possible, and every entry is for something. */
+static cq_status cq__check_entries(cq__config *c) {
+    cq__modules cursor = cq__all_modules;
+    cq__module x;
+    uint32_t entry;
+    cq_str pair[2];
+    cq_status st;
+    for (uint32_t k = c->entries ? cq_json_child(c->j, c->entries) : 0; k; k = cq_json_next(c->j, k)) {
+        bool hit = false;
+        for (cursor = cq__all_modules; !hit && cq__next_module(c->m, &cursor, &x);) hit = cq__entry_matches(c, k, &x);
+        if (hit) continue;
+        c->at = 0;
+        cq__put_node(c, k);
+        if (c->optional) {
+            (void)cq__note(c, false, "", "matches no module here", 0);
+            continue;
+        }
+        cq__put_near(c, cq__json_str(c->j, k));
+        return cq__config_fail(c, CQ_ERR_MISSING, "an entry matches no module");
+    }
+    for (cursor = cq__all_modules; cq__next_module(c->m, &cursor, &x);) {
+        if ((st = cq__entry_of(c, &x, &entry, pair)) != CQ_OK) return st;
+        for (size_t i = 0; i < 2; i++) {
+            if (!pair[i].n || x.side[i] == CQ__SIDE_VALUES) continue;
+            if (x.side[i] == CQ__SIDE_STREAM) {
+                if ((st = cq__check_stream(c, &x, entry, i, pair[i])) != CQ_OK) return st;
+                continue;
+            }
+            cq__put_module(c, &x, entry, i);
+            cq__put(c, " should be null; ");
+            cq__put(c, cq__why_still(&x, i));
+            return cq__config_fail(c, CQ_ERR_FORMAT, "nothing can turn there");
+        }
+    }
+    return CQ_OK;
+}
+
+/* ---- norm_fuse_config ---- */
+static bool cq__lists(const cq_json *j, uint32_t list, cq_str name) {
+    if (cq_json_kind(j, list) == CQ_JSON_STRING) return cq__str_same(cq__json_str(j, list), name);
+    for (uint32_t e = cq_json_child(j, list); e; e = cq_json_next(j, e))
+        if (cq__str_same(cq__json_str(j, e), name)) return true;
+    return false;
+}
+/* Is a reader listed with this norm? */
+static bool cq__fuse_listed(const cq__config *c, uint32_t list, cq_str norm, cq_str reader) {
+    for (uint32_t e = list ? cq_json_child(c->j, list) : 0; e; e = cq_json_next(c->j, e)) {
+        uint32_t first = cq_json_child(c->j, e);
+        if (cq__str_same(cq__json_str(c->j, first), norm) && cq__lists(c->j, cq_json_next(c->j, first), reader))
+            return true;
+    }
+    return false;
+}
+/* What a name in decoder_layer_fuse is in any layer. */
+typedef enum cq__fused { CQ__FUSED_NONE, CQ__FUSED_OTHER, CQ__FUSED_BEHIND, CQ__FUSED_PRE } cq__fused;
+static cq__fused cq__fuse_norm(const cq_model *m, cq_str name) {
+    cq__fused found = CQ__FUSED_NONE;
+    for (size_t i = 0; i < m->block_count; i++)
+        for (size_t k = 0; k < CQ_NORM_COUNT; k++) {
+            const cq_norm *norm = &m->blocks[i].norm[k];
+            cq__fused is = k == CQ_NORM_PRE ? CQ__FUSED_PRE : k < CQ_NORM_Q ? CQ__FUSED_BEHIND : CQ__FUSED_OTHER;
+            if (norm->on && is > found && cq__str_same(cq__norm_in_layer(m, &m->blocks[i], norm), name)) found = is;
+        }
+    return found;
+}
+/* Does a reader of this name stand behind that norm? *there: it is a linear at all; *reads: what it reads instead, in
+   the tensor's name; n = 0: no norm of the stream. */
+static bool cq__fuse_reads(const cq_model *m, cq_str norm, cq_str reader, bool *there, cq_str *reads) {
+    cq__modules cursor = cq__all_modules;
+    cq__module x;
+    *there = false;
+    *reads = cq__str(NULL, 0);
+    while (cq__next_module(m, &cursor, &x)) {
+        if (!x.block || !cursor.first) continue;
+        if (!cq__str_same(cq__name_in_layer(m, x.block, x.name, x.bare), reader)) continue;
+        *there = true;
+        if (x.side[0] == CQ__SIDE_STREAM) *reads = cq__norm_in_layer(m, x.block, &x.block->norm[CQ_NORM_PRE]);
+        if (reads->n && cq__str_same(*reads, norm)) return true;
+    }
+    return false;
+}
+static cq_status cq__check_reader(cq__config *c, cq__fused is, uint32_t norm, uint32_t reader) {
+    cq_str name, reads;
+    bool there;
+    if (!cq__plain(c->j, reader, &name)) return cq__node_fail(c, norm, "the readers of a norm should be their names");
+    if (is != CQ__FUSED_PRE || cq__fuse_reads(c->m, cq__json_str(c->j, norm), name, &there, &reads)) return CQ_OK;
+    c->at = 0;
+    cq__put_quoted(c, name);
+    cq__put(c, " with the norm ");
+    cq__put_node(c, norm);
+    if (there) {
+        cq__put(c, reads.n ? ", but it reads " : ", but it reads no norm of the stream");
+        if (reads.n) cq__put_quoted(c, reads);
+        return cq__config_fail(c, CQ_ERR_FORMAT, "a norm folds into what reads it");
+    }
+    if (c->optional) {
+        (void)cq__note(c, false, "", "a reader that no layer has", 0);
+        return CQ_OK;
+    }
+    cq__put_near(c, name);
+    return cq__config_fail(c, CQ_ERR_MISSING, "a reader of a norm is in no layer");
+}
+static cq_status cq__check_fuse(cq__config *c) {
+    const cq_json *j = c->j;
+    cq_str norm;
+    cq_status st;
+    for (int head = 0; head < 2; head++) {
+        uint32_t list = head ? c->head_fuse : c->layer_fuse;
+        for (uint32_t e = list ? cq_json_child(j, list) : 0; e; e = cq_json_next(j, e)) {
+            uint32_t first = cq_json_child(j, e), readers = cq_json_next(j, first);
+            cq__fused is;
+            if (cq_json_kind(j, e) != CQ_JSON_ARRAY || j->nodes[e].count != 2 || !cq__plain(j, first, &norm) ||
+                (cq_json_kind(j, readers) != CQ_JSON_STRING && cq_json_kind(j, readers) != CQ_JSON_ARRAY))
+                return cq__node_fail(c, e, head ? "an element of lm_head_fuse should be [norm, head]"
+                                                : "an element of decoder_layer_fuse should be [norm, [readers]]");
+            c->at = 0;
+            cq__put_quoted(c, norm);
+            if (head) {
+                char name[256];
+                cq_str last = cq__norm_in_layer(c->m, NULL, &c->m->norm);
+                size_t n = cq_head_name(c->m, name, sizeof name);
+                if (cq__str_same(last, norm) && cq__lists(j, readers, cq__str(name, n))) continue;
+                cq__put(c, "; the norm before the head ");
+                cq__put_quoted(c, cq__str(name, n));
+                cq__put(c, last.n ? " is " : " has no gain");
+                if (last.n) cq__put_quoted(c, last);
+                if (!c->optional)
+                    return cq__config_fail(c, CQ_ERR_MISSING, "lm_head_fuse should be the norm before the head, and "
+                                                              "the head");
+                (void)cq__note(c, false, "", "lm_head_fuse names what is not here", 0);
+                continue;
+            }
+            is = cq__fuse_norm(c->m, norm);
+            if (is == CQ__FUSED_BEHIND)
+                return cq__config_fail(c, CQ_ERR_UNSUPPORTED, "a norm behind a block cannot be folded into what reads "
+                                                              "the stream");
+            if (is == CQ__FUSED_NONE && !c->optional) {
+                cq__put(c, "; what reads the stream has");
+                for (size_t i = 0; i < c->m->block_count && c->m->blocks[i].layer == c->m->blocks[0].layer; i++) {
+                    cq_str own = cq__norm_in_layer(c->m, &c->m->blocks[i], &c->m->blocks[i].norm[CQ_NORM_PRE]);
+                    if (own.n) cq__put(c, " ");
+                    if (own.n) cq__put_quoted(c, own);
+                }
+                return cq__config_fail(c, CQ_ERR_MISSING, "a norm of decoder_layer_fuse is in no layer");
+            }
+            if (is == CQ__FUSED_NONE) (void)cq__note(c, false, "", "a norm that no layer has", 0);
+            if (is == CQ__FUSED_OTHER)
+                (void)cq__note(c, false, "", "a norm within a block stays: nothing that turns is behind it", 0);
+            if (is < CQ__FUSED_OTHER) continue;
+            if (cq_json_kind(j, readers) == CQ_JSON_STRING && (st = cq__check_reader(c, is, first, readers)) != CQ_OK)
+                return st;
+            for (uint32_t r = cq_json_kind(j, readers) == CQ_JSON_ARRAY ? cq_json_child(j, readers) : 0; r;
+                 r = cq_json_next(j, r))
+                if ((st = cq__check_reader(c, is, first, r)) != CQ_OK) return st;
+        }
+    }
+    return CQ_OK;
+}
+
+/* ---- making it ---- */
+static cq_status cq__config_matrix(cq__config *c, const cq__matrix *mx, size_t n, uint64_t seed, uint64_t stream,
+                                   cq_rotation *out) {
+    size_t below, above;
+    cq_status st = cq_rotation_init(out, mx->mode, n, seed, stream, c->arena, c->err);
+    if (st != CQ_ERR_UNSUPPORTED) return st;
+    cq_hadamard_nearest(n, &below, &above);
+    c->at = 0;
+    cq__put_quoted(c, mx->name);
+    cq__put(c, " of order ");
+    cq__put_size(c, n);
+    cq__put(c, "; the nearest are ");
+    cq__put_size(c, below);
+    cq__put(c, " and ");
+    cq__put_size(c, above);
+    cq__put(c, ", and the mode orthogonal has all");
+    return cq__config_fail(c, st, "no Hadamard matrix of this order can be made");
+}
+/* R2 of all blocks that turn by this matrix. */
+static cq_status cq__config_values(cq__config *c, const cq__matrix *mx, const cq_context *ctx, uint64_t seed,
+                                   size_t *most) {
+    cq_rotation r;
+    cq__matrix own;
+    const cq_block *last = NULL; /* the block that has r */
+    char *last_name = c->plan->module, name[256];
+    size_t last_owner = 0, owner;
+    bool asked;
+    cq_status st;
+    r.n = 0;
+    for (size_t i = 0; i < c->m->block_count; i++) {
+        const cq_block *b = &c->m->blocks[i];
+        size_t n = cq__matrix_order(c->m, mx, b), scratch;
+        bool same;
+        if ((st = cq__block_values(c, b, &asked, &own, &owner)) != CQ_OK) return st;
+        if (!asked || !cq__str_same(own.name, mx->name)) continue;
+        (void)cq_module_name(c->m, b, cq_block_linear(b, CQ_ROLE_O, 0), name, sizeof name);
+        if (last && r.n != n && mx->per == CQ_PER_MODEL) {
+            c->at = 0;
+            cq__put_quoted(c, mx->name);
+            cq__put(c, " would have ");
+            cq__put_size(c, r.n);
+            cq__put(c, " and ");
+            cq__put_size(c, n);
+            cq__put(c, "; dim should be a number that divides both, or per_layer true");
+            return cq__config_fail(c, CQ_ERR_FORMAT, "one matrix for all layers cannot have two orders");
+        }
+        same = last && r.n == n;
+        if (mx->per == CQ_PER_LAYER) same = same && last->list == b->list && last->layer == b->layer;
+        if (mx->per == CQ_PER_MODULE) same = same && owner == last_owner && cq__equal(name, last_name, owner);
+        if (!same) {
+            bool streams = cq__str_same(mx->name, c->r1) && c->r1.n;
+            uint64_t stream = mx->per != CQ_PER_MODEL ? 1 + (uint64_t)b->layer : streams ? 0 : 1;
+            if ((st = cq__config_matrix(c, mx, n, seed, stream, &r)) != CQ_OK) return st;
+            last = b;
+            last_owner = owner;
+            cq__copy(last_name, name, sizeof name);
+        }
+        if (!c->plan->r2_count++ && mx->key.n) {
+            c->at = 0;
+            cq__put_quoted(c, mx->key);
+            cq__put(c, " is ");
+            cq__put_size(c, n);
+            (void)cq__note(c, false, "", "config.json has no such key; as the description has it", 0);
+        }
+        if (c->plan->r2 && c->plan->values) {
+            c->plan->r2[i] = r;
+            c->plan->values[i].name = mx->name;
+            c->plan->values[i].per = mx->per;
+            c->plan->values[i].owner_len = owner;
+            c->plan->values[i].first = (size_t)(last - c->m->blocks);
+        }
+        scratch = cq_rotation_scratch(ctx, &r);
+        *most = scratch > *most ? scratch : *most;
+    }
+    return CQ_OK;
+}
+
+static const char *cq__why_completed(const cq__module *x, bool stream, bool values) {
+    if (!stream && !values) return "it reads this norm, too";
+    if (!x->block) return x->linear ? "the head reads the stream" : "its rows enter the stream";
+    if (x->bare < x->len) return "experts in one tensor read or write the stream as well";
+    switch (x->linear->role) {
+    case CQ_ROLE_ROUTER: return "the router reads the stream";
+    case CQ_ROLE_SHARED_MIX:
+    case CQ_ROLE_MIX2: return "the gate of the shared expert reads the stream";
+    default: break;
+    }
+    if (!stream) return "both ends of the values turn";
+    return x->side[0] == CQ__SIDE_STREAM ? "it reads the stream" : "it writes the stream";
+}
+/* What was done beyond the words of the configuration, role by role. */
+static cq_status cq__config_notes(cq__config *c) {
+    cq__modules cursor = cq__all_modules;
+    cq__module x;
+    const cq_rotate_stream *r1 = &c->plan->r1[0];
+    cq_rotate_note *note = NULL; /* of the role at hand */
+    bool noted = false, biased = false, plus_one = c->m->norm.plus_one;
+    char *star = c->plan->module;
+    while (cq__next_module(c->m, &cursor, &x)) {
+        bool stream = false, values = false, fold = false, rows = false;
+        cq_str pair[2], has[2], gain = cq__str(NULL, 0);
+        cq__matrix mx;
+        uint32_t entry;
+        cq_status st;
+        noted = noted && !cursor.first;
+        for (size_t i = 0; i < 2; i++) {
+            bool asked = false;
+            size_t owner;
+            has[i] = x.side[i] == CQ__SIDE_STREAM && r1->on && r1->r.n > 1 ? c->r1 : cq__str(NULL, 0);
+            if (x.side[i] == CQ__SIDE_VALUES &&
+                (st = cq__block_values(c, x.block, &asked, &mx, &owner)) != CQ_OK)
+                return st;
+            if (asked) has[i] = mx.name;
+            rows = rows || (asked && i && x.linear->role != CQ_ROLE_V);
+            biased = biased || (i && x.block && x.linear->bias && has[1].n);
+        }
+        if ((st = cq__entry_of(c, &x, &entry, pair)) != CQ_OK) return st;
+        for (size_t i = 0; i < 2; i++) {
+            bool lacks = has[i].n && !pair[i].n;
+            stream = stream || (lacks && x.side[i] == CQ__SIDE_STREAM);
+            values = values || (lacks && x.side[i] == CQ__SIDE_VALUES);
+        }
+        if (r1->on && x.side[0] == CQ__SIDE_STREAM && x.linear) {
+            const cq_norm *pre = x.block ? &x.block->norm[CQ_NORM_PRE] : &c->m->norm;
+            gain = cq__norm_in_layer(c->m, x.block, pre);
+            plus_one = plus_one || pre->plus_one;
+            fold = gain.n && !cq__fuse_listed(c, x.block ? c->layer_fuse : c->head_fuse, gain,
+                                              cq__name_in_layer(c->m, x.block, x.name, x.bare));
+        }
+        if ((stream || values || fold) && noted && note) note->modules++;
+        if ((stream || values || fold) && !noted) { /* the first of its role stands for all */
+            c->at = 0;
+            if (stream || values) cq__put_pair(c, has[0], has[1]);
+            if (fold) cq__put(c, stream || values ? ", and the gain of " : "the gain of ");
+            if (fold) cq__put_bytes(c, gain.p, gain.n);
+            (void)cq__star_name(c->m, &x, star, sizeof c->plan->module);
+            note = cq__note(c, true, star, cq__why_completed(&x, stream, values), 1);
+            noted = true;
+        }
+        if (rows && cursor.first) {
+            c->at = 0;
+            cq__put(c, "at its output ");
+            cq__put_bytes(c, has[1].p, has[1].n);
+            (void)cq__star_name(c->m, &x, star, sizeof c->plan->module);
+            (void)cq__note(c, false, star, "only its rows of values turn", 1);
+        }
+    }
+    c->at = 0;
+    if (r1->on && c->m->tied) {
+        (void)cq_head_name(c->m, star, sizeof c->plan->module);
+        cq__put(c, "a tensor of its own");
+        (void)cq__note(c, true, star, "it is tied to the embedding, which has no gain of a norm folded in", 1);
+    }
+    if (r1->on && r1->centred) {
+        cq__put(c, "what writes the stream is centred");
+        (void)cq__note(c, true, "", "LayerNorm takes the mean away, which R1 has to keep at 0", 0);
+    }
+    if (r1->on && plus_one) {
+        cq__put(c, "norms that hold w of 1 + w");
+        (void)cq__note(c, false, "", "their gain is 1 + w, and what stays is w = 0", 0);
+    }
+    if (biased) {
+        cq__put(c, "biases");
+        (void)cq__note(c, false, "", "a bias b where the output turns by R becomes b R", 0);
+    }
+    return CQ_OK;
+}
+
+CQUANT_DEF cq_status cq_rotate_plan_config(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m,
+                                           const cq_json *config, uint64_t seed, cq_arena *arena, cq_error *err) {
+    cq__config c;
+    cq__matrix mx;
+    cq_rotate_stream *r1 = &plan->r1[0];
+    size_t most = 0;
+    cq_status st;
+    cq__plan_begin(plan, m, arena);
+    cq__fill(&c, 0, sizeof c);
+    c.j = config;
+    c.m = m;
+    c.plan = plan;
+    c.arena = arena;
+    c.err = err;
+    c.end = &plan->notes;
+    if (m->two_streams)
+        return cq_fail(err, CQ_ERR_UNSUPPORTED, "a model with two streams takes no configuration, which has words for "
+                                                "one; auto does");
+    if ((st = cq__config_read(&c)) != CQ_OK) return st;
+    if ((st = cq__check_entries(&c)) != CQ_OK) return st;
+    if ((st = cq__check_fuse(&c)) != CQ_OK) return st;
+    c.at = 0;
+    if ((c.layer_fuse || c.head_fuse) && r1->why && !c.optional) {
+        cq__put(&c, r1->why);
+        return cq__config_fail(&c, CQ_ERR_UNSUPPORTED, "the norms of this model cannot be folded; in the way stands");
+    }
+    r1->on = !r1->why && (c.r1_entry || c.layer_fuse || c.head_fuse);
+    if (!c.r1_entry && !r1->why) r1->why = "the configuration does not ask for it";
+    if (r1->on && c.r1_entry) {
+        if ((st = cq__matrix_named(&c, c.r1_entry, c.r1, &mx)) != CQ_OK) return st;
+        r1->name = c.r1;
+        if (mx.key.n) {
+            c.at = 0;
+            cq__put_quoted(&c, mx.key);
+            cq__put(&c, " is ");
+            cq__put_size(&c, cq__matrix_order(m, &mx, NULL));
+            (void)cq__note(&c, false, "", "config.json has no such key; as the description has it", 0);
+        }
+        if ((st = cq__config_matrix(&c, &mx, cq__matrix_order(m, &mx, NULL), seed, 0, &r1->r)) != CQ_OK) return st;
+    } else if (r1->on) { /* norms alone: a matrix of order 1 is 1 */
+        if ((st = cq_rotation_init(&r1->r, CQ_ROTATE_BASE_HADAMARD, 1, 0, 0, arena, err)) != CQ_OK) return st;
+    }
+    if (r1->on) most = cq_rotation_scratch(ctx, &r1->r);
+    for (uint32_t k = c.matrices ? cq_json_child(config, c.matrices) : 0; k; k = cq_json_next(config, k)) {
+        size_t before = plan->r2_count;
+        if ((st = cq__matrix_read(&c, k, &mx)) != CQ_OK) return st;
+        if ((st = cq__config_values(&c, &mx, ctx, seed, &most)) != CQ_OK) return st;
+        if (plan->r2_count > before || cq__str_same(mx.name, c.r1)) continue;
+        c.at = 0;
+        cq__put_quoted(&c, mx.name);
+        (void)cq__note(&c, false, "", "a matrix by which nothing turns", 0);
+    }
+    c.at = 0;
+    if (!r1->on && !plan->r2_count)
+        return cq__config_fail(&c, CQ_ERR_UNSUPPORTED, "this configuration turns nothing and folds no norm");
+    if ((st = cq__config_notes(&c)) != CQ_OK) return st;
+    return cq__plan_end(plan, ctx, m, most, arena, err);
+}
+
+/* ---- the matrices of a plan, out and in ---- */
+CQUANT_DEF bool cq_rotate_plan_matrix(const cq_rotate_plan *plan, const cq_model *m, size_t index,
+                                      cq_rotate_matrix *out) {
+    size_t n;
+    cq__fill(out, 0, sizeof *out);
+    for (size_t i = 0; i < 2; i++) {
+        if (!plan->r1[i].on || plan->r1[i].r.n < 2 || index--) continue;
+        out->r = &plan->r1[i].r;
+        out->name = plan->r1[i].name;
+        (void)cq__append(out->file, sizeof out->file, 0, out->name.p, out->name.n);
+        return true;
+    }
+    for (size_t i = 0; i < m->block_count; i++) {
+        const cq_block *b = &m->blocks[i];
+        if (!cq__r2(plan, m, b) || plan->values[i].first != i || index--) continue;
+        out->r = &plan->r2[i];
+        out->name = plan->values[i].name;
+        out->per = plan->values[i].per;
+        out->block = b;
+        for (size_t k = i; k < m->block_count; k++)
+            if (plan->r2[k].n && plan->values[k].first == i) out->blocks++;
+        n = cq__append(out->file, sizeof out->file, 0, out->name.p, out->name.n);
+        if (out->per != CQ_PER_MODEL) n = cq__append(out->file, sizeof out->file, n, ".", 1);
+        if (out->per == CQ_PER_LAYER) (void)cq__append_number(out->file, sizeof out->file, n, b->layer);
+        if (out->per == CQ_PER_MODULE) {
+            (void)cq_module_name(m, b, cq_block_linear(b, CQ_ROLE_O, 0), out->file + n, sizeof out->file - n);
+            if (n + plan->values[i].owner_len < sizeof out->file) out->file[n + plan->values[i].owner_len] = 0;
+        }
+        return true;
+    }
+    return false;
+}
+
+CQUANT_DEF cq_status cq_rotate_plan_import(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m,
+                                           const double *const *matrix, cq_arena *arena, cq_error *err) {
+    cq_rotate_matrix at;
+    cq_status st;
+    size_t most = 0, scratch;
+    for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &at); i++) {
+        cq_rotation r = *at.r;
+        if (!arena->base || (matrix && matrix[i])) {
+            double *work = (double *)cq_alloc(arena, at.r->n, sizeof(double));
+            if (arena->base && work && !(cq_orthogonality_probe(matrix[i], at.r->n, work) <= CQ_ORTHOGONALITY_LIMIT)) {
+                size_t n = cq__append(plan->text, sizeof plan->text, 0, at.file, cq__strlen(at.file));
+                return cq_fail_at(err, CQ_ERR_RANGE, "a matrix should be orthogonal", plan->text, n, UINT64_MAX,
+                                  INT64_MIN);
+            }
+            if (arena->base) {
+                if ((st = cq_rotation_import(&r, matrix[i], at.r->n, arena, err)) != CQ_OK) return st;
+            } else {
+                (void)cq__alloc_dense(arena, at.r->n);
+                r.mode = CQ_ROTATE_DENSE;
+            }
+        }
+        scratch = cq_rotation_scratch(ctx, &r);
+        most = scratch > most ? scratch : most;
+        if (!arena->base) continue;
+        for (size_t s = 0; s < 2; s++)
+            if (at.r == &plan->r1[s].r) plan->r1[s].r = r;
+        for (size_t k = at.block ? m->block_count : 0; k-- > 0;)
+            if (plan->r2[k].n && plan->values[k].first == (size_t)(at.block - m->blocks)) plan->r2[k] = r;
+    }
+    plan->scratch = cq_alloc(arena, most, 1);
+    if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the matrices");
+    return arena->base && plan->r1[0].mirror ? cq__mirror(&plan->r1[0], ctx, m->hidden, plan->scratch, err) : CQ_OK;
 }
 
 /* ===================================================================================================================

@@ -114,6 +114,9 @@ CQUANT_DEF cq_status cq_rotation_import(cq_rotation *r, const double *matrix, si
 CQUANT_DEF void cq_rotation_matrix(const cq_rotation *r, double *out);
 /* Largest |(R R^T - I)[i][j]| over all j and rows i = 0, step, 2 step, ...; n^3 / step work. */
 CQUANT_DEF double cq_orthogonality_error(const double *matrix, size_t n, size_t step);
+/* Largest |(x R R^T - x)[i]| for four vectors x of random signs: n^2 work, which finds what is not orthogonal almost
+   surely. work: (n). Not a number where the matrix holds one. */
+CQUANT_DEF double cq_orthogonality_probe(const double *matrix, size_t n, double *work);
 
 /* ===================================================================================================================
    [APPLYING]  to either side of a weight, in place
@@ -809,6 +812,24 @@ CQUANT_DEF double cq_orthogonality_error(const double *matrix, size_t n, size_t 
             if (!(sum <= worst)) worst = sum; /* a NaN stays */
             if (worst != worst) return worst;
         }
+    return worst;
+}
+CQUANT_DEF double cq_orthogonality_probe(const double *matrix, size_t n, double *work) {
+    double worst = 0;
+    for (uint64_t stream = 0; stream < 4; stream++) {
+        for (size_t j = 0; j < n; j++) work[j] = 0; /* x R */
+        for (size_t i = 0; i < n; i++) {
+            double x = cq_random(0, stream, i / 64) >> i % 64 & 1 ? -1.0 : 1.0;
+            for (size_t j = 0; j < n; j++) work[j] += x * matrix[i * n + j];
+        }
+        for (size_t i = 0; i < n; i++) {
+            double sum = cq_random(0, stream, i / 64) >> i % 64 & 1 ? 1.0 : -1.0; /* - x */
+            for (size_t j = 0; j < n; j++) sum += work[j] * matrix[i * n + j];
+            if (sum < 0) sum = -sum;
+            if (!(sum <= worst)) worst = sum; /* a NaN stays */
+            if (worst != worst) return worst;
+        }
+    }
     return worst;
 }
 

@@ -508,56 +508,182 @@ static void write_text(const tool_dir *dir, const char *name, const char *text) 
 /* ===================================================================================================================
    [ROTATIONS]
    ================================================================================================================== */
-/* The rotation that --config or --rotate names. Memory stays until the tool ends. */
-static void rotation_plan(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *config) {
+/* What --config or --rotate names as JSON; NULL: auto. A name of a built-in configuration comes before a file. */
+static cq_json *rotation_config(const char *config) {
+    const char *text = NULL, *name;
+    size_t len;
+    cq_json *j = tool_alloc(1, sizeof *j);
     cq_arena dry = cq_arena_over(NULL, 0), arena;
     cq_error err;
-    /* transformer_universal means R1 on the residual stream and R2 on the heads: that is what is derived */
-    if (strcmp(config, "auto") != 0 && strcmp(config, "transformer_universal") != 0)
-        tool_fail(config, "this rotation is not in this version; it knows auto and transformer_universal");
-    if (cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &dry, &err) != CQ_OK) tool_fail_error(t->path, &err);
+    if (!strcmp(config, "auto")) return NULL;
+    for (size_t i = 0; (name = cq_rotate_builtin(i, &text)) != NULL && strcmp(name, config) != 0; i++) {}
+    if (name) {
+        len = strlen(text);
+    } else {
+        const char *dot = strrchr(config, '.');
+        if (!tool_exists(config))
+            tool_fail(config, "is no file, and no rotation that is built in: auto, transformer_universal, nemotron_h");
+        tool_file f = dot && !strcmp(dot, ".json")
+                          ? tool_map(config)
+                          : tool_yaml(config, "should be a mapping with rotation_matrices and rotation_config");
+        text = (const char *)f.data;
+        len = f.size;
+    }
+    tool_check(cq_json_parse(j, text, len, &dry, &err), config, &err);
     arena = tool_arena(dry.used);
-    if (cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &arena, &err) != CQ_OK) tool_fail_error(t->path, &err);
+    tool_check(cq_json_parse(j, text, len, &arena, &err), config, &err);
+    return j;
+}
+
+/* NAME.npy, NAME.LAYER.npy in the directory that --matrices names: in the places of those of the plan. */
+static void import_matrices(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *dir) {
+    cq_rotate_matrix at;
+    cq_error err;
+    size_t count = 0, missing = 0;
+    char *names = tool_format("%s", "");
+    while (cq_rotate_plan_matrix(plan, &t->m, count, &at)) {
+        char *file = tool_format("%s/%s.npy", dir, at.file);
+        if (!tool_exists(file)) {
+            char *more = tool_format("%s%s%s.npy", names, missing ? ", " : "", at.file);
+            if (missing++ < 8) {
+                free(names);
+                names = more;
+            }
+        }
+        free(file);
+        count++;
+    }
+    if (missing)
+        tool_fail(dir, "lacks %zu of %zu matrices: %s%s", missing, count, names, missing > 8 ? ", ..." : "");
+    free(names);
+    const double **matrix = tool_alloc(count, sizeof *matrix);
+    double **mine = tool_alloc(count, sizeof *mine);
+    for (size_t i = 0; cq_rotate_plan_matrix(plan, &t->m, i, &at); i++) {
+        char *file = tool_format("%s/%s.npy", dir, at.file);
+        tool_npy a = tool_npy_read(file);
+        size_t n = at.r->n;
+        if (a.dtype != TOOL_F32 && a.dtype != TOOL_F64)
+            tool_fail(file, "elements are %s, and must be float32 or float64", tool_dtype_name(a.dtype));
+        if (a.ndim != 2 || a.shape[0] != n || a.shape[1] != n)
+            tool_fail(file, "must have the shape (%zu, %zu): what turns by '%.*s' has so many channels", n, n,
+                      (int)at.name.n, at.name.p);
+        double *work = tool_alloc(n, sizeof *work);
+        matrix[i] = mine[i] = tool_npy_doubles(&a);
+        double off = cq_orthogonality_probe(matrix[i], n, work);
+        if (!(off <= CQ_ORTHOGONALITY_LIMIT))
+            tool_fail(file, "is not orthogonal: x R R^T differs from x by %.3g for a vector x of ones and minus ones, "
+                            "and should by at most %g", off, CQ_ORTHOGONALITY_LIMIT);
+        free(work);
+    }
+    cq_arena arena = cq_arena_over(NULL, 0);
+    tool_check(cq_rotate_plan_import(plan, ctx, &t->m, NULL, &arena, &err), dir, &err);
+    arena = tool_arena(arena.used);
+    tool_check(cq_rotate_plan_import(plan, ctx, &t->m, matrix, &arena, &err), dir, &err);
+    for (size_t i = 0; i < count; i++) free(mine[i]);
+    free(mine);
+    free(matrix);
+}
+
+/* The rotation that --config or --rotate names. Memory stays until the tool ends. */
+static void rotation_plan(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *config) {
+    const char *matrices = tool_text("matrices", NULL);
+    cq_json *j = rotation_config(config);
+    cq_arena arena = cq_arena_over(NULL, 0);
+    cq_error err;
+    for (int pass = 0; pass < 2; pass++) {
+        cq_status st = j ? cq_rotate_plan_config(plan, ctx, &t->m, j, tool.seed, &arena, &err)
+                         : cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &arena, &err);
+        if (st && j && err.name == plan->text && err.name_len)
+            tool_fail(config, "%s: %.*s", err.what, (int)err.name_len, err.name);
+        if (st) tool_fail_error(j ? config : t->path, &err);
+        if (!pass) arena = tool_arena(arena.used);
+    }
     if (!plan->r1[0].on) tool_note("%s: the residual stream is not rotated: %s", t->path, plan->r1[0].why);
     if (!plan->r2_count) tool_note("%s: the values of the heads are not rotated", t->path);
+    if (matrices) import_matrices(plan, ctx, t, matrices);
+}
+
+/* --save-matrices: as --matrices reads them. They are the rotations alone: where the norms are LayerNorms, a reflection
+   that follows from R1 comes behind it. */
+static tool_dir *save_matrices(const cq_rotate_plan *plan, const cq_model *m) {
+    cq_rotate_matrix at;
+    if (!tool_has("save-matrices")) return NULL;
+    tool_dir *dir = tool_dir_create(tool_text("save-matrices", NULL));
+    for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &at); i++) {
+        char *name = tool_format("%s.npy", at.file);
+        size_t shape[2] = {at.r->n, at.r->n};
+        double *x = tool_alloc(at.r->n * at.r->n, sizeof *x);
+        cq_rotation_matrix(at.r, x);
+        tool_out *out = tool_npy_create(tool_dir_file(dir, name), TOOL_F64, 2, shape);
+        tool_write_doubles(out, x, at.r->n * at.r->n);
+        tool_close(out);
+        free(x);
+        free(name);
+    }
+    return dir;
 }
 
 static const char *mode_name(const cq_rotation *r) {
     return r->mode == CQ_ROTATE_HADAMARD     ? "hadamard"
            : r->mode == CQ_ROTATE_ORTHOGONAL ? "orthogonal"
+           : r->mode == CQ_ROTATE_DENSE      ? "imported"
                                              : "base_hadamard";
 }
-static void report_rotation(const char *name, const cq_rotation *r, size_t blocks) {
+/* Those of one name and order count as one. */
+static void report_rotation(const cq_rotate_plan *plan, const cq_model *m, size_t index, const cq_rotate_matrix *at) {
+    cq_rotate_matrix other;
+    size_t blocks = 0;
+    for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &other); i++) {
+        bool same = other.name.n == at->name.n && !memcmp(other.name.p, at->name.p, at->name.n) &&
+                    other.r->n == at->r->n && !other.block == !at->block;
+        if (same && i < index) return;
+        if (same) blocks += other.blocks;
+    }
     json_open(NULL, '{');
-    json_text("name", name);
-    json_int("dim", (int64_t)r->n);
-    json_text("mode", mode_name(r));
-    json_bool("per_layer", blocks != 0);
+    json_bytes("name", at->name.p, at->name.n);
+    json_int("dim", (int64_t)at->r->n);
+    json_text("mode", mode_name(at->r));
+    json_bool("per_layer", at->per != CQ_PER_MODEL);
     if (blocks) json_int("blocks", (int64_t)blocks);
     json_close();
-    tool_say("rotation %s: %s of order %zu", name, mode_name(r), r->n);
-    if (blocks) tool_say(", one a layer in %zu", blocks);
+    tool_say("rotation %.*s: %s of order %zu", (int)at->name.n, at->name.p, mode_name(at->r), at->r->n);
+    if (blocks && at->per == CQ_PER_LAYER) tool_say(", one a layer in %zu", blocks);
+    else if (blocks) tool_say(", in %zu blocks", blocks);
     tool_say("\n");
 }
-/* What was applied; R2 of one order counts as one. */
-static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
-    json_open("rotations", '[');
-    if (plan->r1[0].on) report_rotation("r1", &plan->r1[0].r, 0);
-    for (size_t b = 0; b < m->block_count; b++) {
-        const cq_rotation *r = &plan->r2[b];
-        size_t same = 0;
-        bool first = r->n != 0;
-        for (size_t k = 0; k < m->block_count; k++) {
-            same += plan->r2[k].n == r->n;
-            first = first && (k >= b || plan->r2[k].n != r->n);
-        }
-        if (first) report_rotation("r2", r, same);
+/* What a configuration left open, and what was done about it. */
+static void report_notes(const cq_rotate_plan *plan, bool completed) {
+    json_open(completed ? "completed" : "notes", '[');
+    for (const cq_rotate_note *n = plan->notes; n; n = n->next) {
+        if (n->completed != completed) continue;
+        json_open(NULL, '{');
+        if (*n->module) json_text("module", n->module);
+        json_text("what", n->what);
+        json_text("why", n->why);
+        if (n->modules) json_int("modules", (int64_t)n->modules);
+        json_close();
+        tool_say("%s: %s%s%s (%s)\n", completed ? "completed" : "note", n->module, *n->module ? ": " : "", n->what,
+                 n->why);
     }
     json_close();
-    if (plan->r1[0].on) return;
-    json_null("r1");
-    json_text("why", plan->r1[0].why);
-    tool_say("no rotation of the residual stream: %s\n", plan->r1[0].why);
+}
+/* What was applied. */
+static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
+    const cq_rotate_stream *r1 = &plan->r1[0];
+    cq_rotate_matrix at;
+    json_open("rotations", '[');
+    for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &at); i++) report_rotation(plan, m, i, &at);
+    json_close();
+    if (r1->on && r1->r.n == 1) tool_say("the norms are folded\n");
+    if (!r1->on || r1->r.n == 1) {
+        json_null("r1");
+        json_text("why", r1->why);
+        tool_say("no rotation of the residual stream: %s\n", r1->why);
+    }
+    json_bool("norms_folded", r1->on);
+    json_bool("use_float64", plan->use_float64);
+    report_notes(plan, true);
+    report_notes(plan, false);
 }
 
 /* ===================================================================================================================
@@ -628,6 +754,7 @@ static void run_rotate(void) {
     tool_model_open(&t, tool.args[0]);
     tool_dir *dir = tool_dir_create(target);
     rotation_plan(&plan, &ctx, &t, tool_text("config", "auto"));
+    tool_dir *matrices = save_matrices(&plan, &t.m);
     parts p = parts_of(&t, &plan, true);
     for (size_t i = 0; i < p.count; i++) {
         cq_format embed = cq_format_is_int(t.m.embed.format) ? CQ_F32 : t.m.embed.format;
@@ -651,6 +778,7 @@ static void run_rotate(void) {
     copy_companions(dir, &t);
     if (tool_has("verify")) verify_rotated(&ctx, &t, dir->temp, target, &p, &error, &deviation);
     tool_dir_close(dir);
+    if (matrices) tool_dir_close(matrices);
     report_rotations(&plan, &t.m);
     if (tool_has("verify")) {
         json_real("max_logit_error", error);
@@ -998,6 +1126,7 @@ static void run_quantize(void) {
         desc.text_rows = text.rows;
         desc.boxes = text.box;
     }
+    if (tool_has("matrices") && !rotate) tool_usage("--matrices needs --rotate");
     if (rotate) {
         rotation_plan(&plan, &ctx, &t, rotate);
         desc.plan = &plan;
@@ -1142,7 +1271,9 @@ static void run_export(void) {
 
 static const tool_option rotate_options[] = {
     {"o", "DIR", 0, 0, "the rotated model, in Hugging Face layout"},
-    {"config", "CONFIG", 0, 0, "auto (derived from the architecture) or transformer_universal (auto)"},
+    {"config", "CONFIG", 0, 0, "auto (from the architecture), transformer_universal, nemotron_h, a YAML or JSON file"},
+    {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"},
+    {"save-matrices", "DIR", 0, 0, "write the matrices, as --matrices reads them"},
     {"dtype", "fp32|fp16|bf16", 0, 0, "of the tensors written (as stored)"},
     {"verify", NULL, 0, 0, "run both models and compare their logits"},
     TOOL_ARCH_OPTION,
@@ -1159,7 +1290,8 @@ static const tool_option quantize_options[] = {
     {"samples", "N", 1, 1 << 24, "windows to calibrate on (128)"},
     {"seq-len", "N", 1, 1 << 24, "tokens in a window (512)"},
     {"config", "FILE", 0, 0, "mixed precision: {\"default\": {...}, \"overrides\": [{\"pattern\": ..., ...}]}"},
-    {"rotate", "CONFIG", 0, 0, "rotate first: auto"},
+    {"rotate", "CONFIG", 0, 0, "rotate first, as `rotate --config` does"},
+    {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"},
     {"format", "cq|gptq|gguf|hf", 0, 0, "of the output (cq); hf: dequantised, float32"},
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};

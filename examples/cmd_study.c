@@ -370,14 +370,26 @@ static const char *rotation_mode(size_t n) { /* as cq_rotate_plan_auto chooses *
     return cq_hadamard_init(&h, n, &dry, NULL) == CQ_OK ? "hadamard" : "orthogonal";
 }
 
-static void inspect_rotation(const char *name, size_t dim, bool per_layer, const char *what) {
+static void inspect_rotation(const char *name, size_t dim, size_t blocks) {
     json_open(NULL, '{');
     json_text("name", name);
     json_int("dim", (int64_t)dim);
     json_text("mode", rotation_mode(dim));
-    json_bool("per_layer", per_layer);
+    json_bool("per_layer", blocks != 0);
+    if (blocks) json_int("blocks", (int64_t)blocks);
     json_close();
-    tool_say("  %s %-10s of order %-6zu %s\n", name, rotation_mode(dim), dim, what);
+    tool_say("  %s %-10s of order %-6zu ", name, rotation_mode(dim), dim);
+    if (blocks) tool_say("each head, between v and o; one a layer, in %zu\n", blocks);
+    else tool_say("residual stream\n");
+}
+static bool has_values(const cq_model *m, size_t i) { return !cq_rotate_obstacle(m, &m->blocks[i]); }
+/* An attention whose values cannot turn, where nobody before has told the same. */
+static const char *new_obstacle(const cq_model *m, size_t i) {
+    const char *why = cq_rotate_obstacle(m, &m->blocks[i]);
+    if (m->blocks[i].kind > CQ_BLOCK_MLA) return NULL;
+    for (size_t k = 0; why && k < i; k++)
+        if (m->blocks[k].kind <= CQ_BLOCK_MLA && cq_rotate_obstacle(m, &m->blocks[k]) == why) return NULL;
+    return why;
 }
 
 /* What `rotate` would do; the plan is only counted, not made. */
@@ -390,13 +402,18 @@ static void inspect_rotations(const tool_model *t, const cq_context *ctx) {
     if (st != CQ_OK && st != CQ_ERR_UNSUPPORTED) tool_model_fail(t, &err);
     tool_say("\nrotation (`cquant rotate`)\n");
     json_open("rotations", '[');
-    if (plan.r1[0].on) inspect_rotation("r1", m->hidden, false, "residual stream");
-    for (size_t i = 0; plan.r2_count && i < m->block_count; i++) {
-        if (m->blocks[i].kind > CQ_BLOCK_MLA) continue;
-        inspect_rotation("r2", m->blocks[i].v_dim, true, "each head, between v and o; one a layer");
-        break;
+    if (plan.r1[0].on) inspect_rotation("r1", m->hidden, 0);
+    for (size_t i = 0; i < m->block_count; i++) { /* of each order once */
+        size_t before = 0, blocks = 0;
+        for (size_t k = 0; has_values(m, i) && k < m->block_count; k++)
+            if (has_values(m, k) && m->blocks[k].v_dim == m->blocks[i].v_dim) *(k < i ? &before : &blocks) += 1;
+        if (blocks && !before) inspect_rotation("r2", m->blocks[i].v_dim, blocks);
     }
     json_close();
+    for (size_t i = 0; i < m->block_count; i++) {
+        const char *why = new_obstacle(m, i);
+        if (why) tool_say("  not the values of layer %zu: %s\n", m->blocks[i].layer, why);
+    }
     if (plan.r1[0].on) return;
     json_null("r1");
     json_text("why", plan.r1[0].why);
@@ -518,14 +535,32 @@ static void run_matrix(void) {
     cq_context ctx;
     cq_rotation r;
     cq_error err = {CQ_ERR_ARG, "rotation failed", NULL, 0, UINT64_MAX, INT64_MIN};
-    size_t n = (tool_need("dim"), tool_size("dim", 0));
     const char *name = tool_text("mode", "hadamard"), *out_path = tool_need("o"), *apply = tool_text("apply", NULL);
+    const char *from = tool_text("matrix", NULL);
+    double *given = NULL;
+    size_t n = tool_size("dim", 0);
+    if (from) {
+        if (!apply || tool_has("mode")) tool_usage("--matrix is for --apply, and has no --mode");
+        tool_npy a = tool_npy_read(from);
+        if (a.ndim != 2 || a.shape[0] != a.shape[1] || !a.shape[0] || (n && n != a.shape[0]))
+            tool_fail(from, "must be a square matrix, (N, N)%s", n ? " with the N of --dim" : "");
+        n = a.shape[0];
+        given = tool_npy_doubles(&a);
+        double *work = (double *)tool_alloc(n, sizeof *work), off = cq_orthogonality_probe(given, n, work);
+        if (!(off <= CQ_ORTHOGONALITY_LIMIT))
+            tool_fail(from, "is not orthogonal: x R R^T differs from x by %.3g for a vector x of ones and minus ones, "
+                            "and should by at most %g", off, CQ_ORTHOGONALITY_LIMIT);
+        free(work);
+        name = "imported";
+    } else {
+        tool_need("dim");
+    }
     cq_rotate_mode mode = !strcmp(name, "orthogonal")      ? CQ_ROTATE_ORTHOGONAL
                           : !strcmp(name, "base_hadamard") ? CQ_ROTATE_BASE_HADAMARD
                                                            : CQ_ROTATE_HADAMARD;
     tool_context(&ctx);
     cq_arena arena = cq_arena_over(NULL, 0);
-    if (mode != CQ_ROTATE_ORTHOGONAL) {
+    if (mode != CQ_ROTATE_ORTHOGONAL && !given) {
         cq_hadamard h;
         if (cq_hadamard_init(&h, n, &arena, &err) == CQ_ERR_UNSUPPORTED) {
             size_t below, above;
@@ -535,9 +570,12 @@ static void run_matrix(void) {
         }
         arena = cq_arena_over(NULL, 0);
     }
-    tool_check(cq_rotation_init(&r, mode, n, tool.seed, 0, &arena, &err), "--dim", &err);
-    arena = tool_arena(arena.used);
-    tool_check(cq_rotation_init(&r, mode, n, tool.seed, 0, &arena, &err), "--dim", &err);
+    for (int pass = 0; pass < 2; pass++) {
+        if (given) tool_check(cq_rotation_import(&r, given, n, &arena, &err), from, &err);
+        else tool_check(cq_rotation_init(&r, mode, n, tool.seed, 0, &arena, &err), "--dim", &err);
+        if (!pass) arena = tool_arena(arena.used);
+    }
+    free(given);
     void *scratch = tool_alloc(cq_rotation_scratch(&ctx, &r), 1);
     double worst;
     if (apply) {
@@ -583,6 +621,7 @@ static const tool_option matrix_options[] = {
     {"mode", "hadamard|base_hadamard|orthogonal", 0, 0, "random signs, none, or uniform over all rotations (hadamard)"},
     {"o", "R.npy", 0, 0, "float64 [N, N]; with --apply, X R in the type of X"},
     {"apply", "X.npy", 0, 0, "float32 or float64 [rows, N]: write X R, without forming R"},
+    {"matrix", "R.npy", 0, 0, "with --apply: this matrix instead of one that is made"},
     {NULL, NULL, 0, 0, NULL},
 };
 const tool_command cmd_matrix = {"matrix", "--dim N -o R.npy", "a rotation matrix, or its product with yours", 0, 0,

@@ -230,6 +230,8 @@ typedef struct tool_prompt {
 tool_prompt tool_prompt_read(const tool_model *t, size_t batch, const char *option, bool box);
 void tool_prompt_forward(cq_session *s, const tool_model *t, const tool_prompt *x, size_t row);
 tool_file tool_yaml_config(const char *path); /* open_model.yaml as JSON */
+/* Any YAML (or JSON) as JSON; `should` is the error if it is no mapping. */
+tool_file tool_yaml(const char *path, const char *should);
 void tool_fold_codebook(tool_model *t);       /* codebook.npy beside the model, if there is one */
 #define TOOL_PROMPT_OPTIONS                                                                                            \
     {"text-embeds", "T.npy", 0, 0, "two streams: float32 [batch, rows, width], the text stream"},                      \

@@ -70,6 +70,7 @@ static void add_scalar(json_buffer *b, const yaml_node_t *node) {
 static void add_node(json_buffer *b, const char *path, yaml_document_t *doc, const yaml_node_t *node, unsigned depth,
                      const char *first) {
     if (depth > 32) tool_fail(path, "is nested more than 32 levels deep");
+    if (b->len > 1u << 24) tool_fail(path, "is more than 16 MB with its aliases written out");
     if (node->type == YAML_SCALAR_NODE) {
         add_scalar(b, node);
     } else if (node->type == YAML_SEQUENCE_NODE) {
@@ -99,7 +100,8 @@ static void add_node(json_buffer *b, const char *path, yaml_document_t *doc, con
     }
 }
 
-tool_file tool_yaml_config(const char *path) {
+/* first: what the text begins with inside of its brace */
+static tool_file yaml_text(const char *path, const char *first, const char *should) {
     tool_file f = tool_map(path), out;
     yaml_parser_t parser;
     yaml_document_t doc;
@@ -109,14 +111,18 @@ tool_file tool_yaml_config(const char *path) {
     if (!yaml_parser_load(&parser, &doc))
         tool_fail(path, "line %zu: %s", parser.problem_mark.line + 1, parser.problem ? parser.problem : "is no YAML");
     const yaml_node_t *root = yaml_document_get_root_node(&doc);
-    if (!root || root->type != YAML_MAPPING_NODE) tool_fail(path, "must be a mapping with gpt_model");
-    add_node(&b, path, &doc, root, 0, "\"model_type\":\"dual_stream_roformer\"");
+    if (!root || root->type != YAML_MAPPING_NODE) tool_fail(path, "%s", should);
+    add_node(&b, path, &doc, root, 0, first);
     yaml_document_delete(&doc);
     yaml_parser_delete(&parser);
     out.path = path;
     out.data = (const unsigned char *)b.text;
     out.size = b.len;
     return out;
+}
+tool_file tool_yaml(const char *path, const char *should) { return yaml_text(path, "", should); }
+tool_file tool_yaml_config(const char *path) {
+    return yaml_text(path, "\"model_type\":\"dual_stream_roformer\"", "must be a mapping with gpt_model");
 }
 
 /* ===================================================================================================================

@@ -486,6 +486,15 @@ for mode in hadamard base_hadamard orthogonal; do
 done
 rm -f x.npy y.npy r.npy a.npy
 match="20 and 24" fails "order that cannot exist" matrix --dim 22 -o r.npy
+match="400 and 408" fails "order that cannot be built" matrix --dim 404 -o r.npy
+"$tool" matrix --dim 12 --seed 5 -o r.npy --quiet >.out
+runs "a matrix from a file" matrix --matrix r.npy --apply e.npy -o a.npy --json
+same "I R = R of a file" r.npy a.npy
+match="square matrix" fails "a matrix that is not square" matrix --matrix i.npy --apply e.npy -o x.npy
+poke r.npy 135 0
+match="is not orthogonal" fails "a file that is no rotation" matrix --matrix r.npy --apply e.npy -o x.npy
+usage "a matrix from a file alone" matrix --matrix r.npy -o x.npy
+rm -f r.npy a.npy
 usage "order 0" matrix --dim 0 -o r.npy
 fails "order that needs more memory than there is" matrix --dim 900000000 --mode orthogonal -o r.npy
 fails "apply to another shape" matrix --dim 16 --apply e.npy -o r.npy
@@ -605,6 +614,87 @@ else
     bad "rotate" "$(cat .err)"
 fi
 match=-o usage "rotate without -o" rotate d
+
+# ---- rotations by configuration ----
+"$tool" rotate d -o r --seed 2 --quiet >.out
+runs "transformer_universal" rotate d -o r1 --seed 2 --config transformer_universal --verify --json
+json "a configuration's json" rotations completed notes use_float64 norms_folded max_logit_error
+grep -q '"what": "biases"' .out && ok "remarks stand in notes" || bad "remarks stand in notes" "$(cat .out)"
+same "is auto where that is right" r/model.safetensors r1/model.safetensors
+rm -rf r1
+cat >c.yaml <<'END'
+rotation_matrices:
+  r1: {dim: hidden_size, mode: hadamard, per_layer: false}
+  r2: {dim: head_dim, mode: hadamard, per_layer: true}   # no such key: what the description has
+rotation_config:
+  "*q_proj|*k_proj": [r1, null]
+  "*v_proj": [r1, r2]
+END
+runs "a YAML file" rotate d -o r1 --seed 2 --config c.yaml --json
+same "what it leaves out is added" r/model.safetensors r1/model.safetensors
+grep -q '"completed": \[{"module": "model.embed_tokens", "what": "\[r1, null\]"' .out &&
+    grep -q '{"module": "model.layers.\*.self_attn.o_proj", "what": "\[r2, r1\]"' .out && ok "and reported" ||
+    bad "and reported" "$(cat .out)"
+grep -q "'head_dim' is 12" .out && ok "a key that is not there" || bad "a key that is not there" "$(cat .out)"
+echo '{"rotation_config": {"*q_proj": ["r1", null], "*v_proj": [null, "r2"]}, "rotation_matrices": {"r1":
+    {"dim": 60, "mode": "hadamard"}, "r2": {"dim": 12, "mode": "hadamard", "per_layer": true}}}' >c.json
+runs "a JSON file" rotate d -o r1 --seed 2 --config c.json --force
+same "says the same" r/model.safetensors r1/model.safetensors
+wrong() { # NAME MATCH TEXT: a YAML file that is refused
+    printf '%s\n' "$3" >c.yaml
+    match=$2 fails "$1" rotate d -o r3 --config c.yaml
+}
+m='rotation_matrices: {r1: {dim: 60, mode: hadamard}, r2: {dim: head_dim, mode: hadamard, per_layer: true}}'
+match="auto, transformer_universal, nemotron_h" fails "a rotation that is none" rotate d -o r3 --config none
+wrong "two entries for one module" "layers.0.self_attn.q_proj' matches '\*q_proj' and '\*layers.0\*'" "{$m, rotation_config: {'*q_proj': [r1, null], '*layers.0*': [r1, null]}}"
+wrong "a pattern that matches nothing" "near are model.layers.\*.self_attn.q_proj" "{$m, rotation_config: {'*qproj': [r1, null]}}"
+wrong "R2 on q" "its output should be null" "{$m, rotation_config: {'*q_proj': [r1, r2]}}"
+wrong "a matrix that is not defined" "defined are 'r1' 'r2'" "{$m, rotation_config: {'*q_proj': [r3, null]}}"
+wrong "a stream with a matrix a layer" "per_layer of 'r2' should be false" "{$m, rotation_config: {'*q_proj': [r2, null]}}"
+wrong "a dim that is no key" "such keys are .*hidden_size" '{rotation_matrices: {r1: {dim: hiden_size}}}'
+wrong "a dim that does not divide" "has 60 channels, and the dim of 'r1' is 8" "{rotation_matrices: {r1: {dim: 8}}, rotation_config: {'*q_proj': [r1, null]}}"
+wrong "a huge dim" "between 1 and 2^24" '{rotation_matrices: {r1: {dim: 9999999999}}}'
+wrong "a mode that is none" "hadamard, base_hadamard or orthogonal" '{rotation_matrices: {r1: {dim: 32, mode: random}}}'
+wrong "a key twice" "twice" '{rotation_matrices: {r1: {dim: 32}, r1: {dim: 16}}}'
+wrong "a list" "should be a mapping" '[1]'
+wrong "no YAML" "line" 'a: ['
+wrong "nested deeply" "32 levels" "$(printf '{a: %.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34)1$(printf '}%.0s' 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34)"
+bomb='a: &a [x, x, x, x, x, x, x, x, x, x]'
+last=a
+for name in b c d e f g h; do
+    bomb="$bomb
+$name: &$name [*$last, *$last, *$last, *$last, *$last, *$last, *$last, *$last, *$last, *$last]"
+    last=$name
+done
+wrong "aliases of aliases" "16 MB" "$bomb"
+wrong "norms without a rotation" "is in no layer: 'norm1'; what reads the stream has 'input_layernorm'" "norm_fuse_config: {decoder_layer_fuse: [[norm1, [mlp.up_proj]]]}"
+echo 'norm_fuse_config: {lm_head_fuse: [[model.norm, lm_head]]}' >c.yaml
+runs "norms alone" rotate d -o r3 --config c.yaml --dtype fp32 --verify --json
+grep -q '"rotations": \[\], "r1": null, .*"norms_folded": true' .out && ok "are folded" || bad "are folded" "$(cat .out)"
+rm -rf r1 r3
+
+# ---- matrices out and in ----
+"$tool" rotate d -o r1 --seed 2 --dtype fp32 --save-matrices mats --quiet >.out
+[ "$(cd mats && echo *)" = "r1.npy r2.0.npy r2.1.npy" ] && ok "matrices are saved" || bad "matrices are saved" "$(ls mats)"
+runs "and read" rotate d -o r3 --seed 9 --dtype fp32 --matrices mats --verify --json
+grep -q '{"name": "r1", "dim": 60, "mode": "imported"' .out && ok "as imported" || bad "as imported" "$(cat .out)"
+"$tool" logits r1 --ids i.npy -o x.npy --quiet >.out
+"$tool" logits r3 --ids i.npy -o y.npy --quiet >.out
+compare "the same model" x.npy y.npy
+runs "quantize with matrices" quantize d -o q.cq --method rtn --rotate auto --matrices mats
+usage "matrices without a rotation" quantize d -o q2.cq --method rtn --matrices mats
+mv mats/r2.1.npy t.npy
+match="lacks 1 of 3 matrices: r2.1.npy" fails "a matrix that is not there" rotate d -o r4 --matrices mats
+cp mats/r1.npy mats/r2.1.npy
+match="must have the shape (12, 12)" fails "a matrix of another shape" rotate d -o r4 --matrices mats
+cp i.npy mats/r2.1.npy
+match="float32 or float64" fails "a matrix of ids" rotate d -o r4 --matrices mats
+cp t.npy mats/r2.1.npy
+poke mats/r2.1.npy 135 0
+match="is not orthogonal: x R R^T differs" fails "a matrix that is no rotation" rotate d -o r4 --matrices mats
+poke mats/r2.1.npy 134 248 127
+match="is not orthogonal" fails "a matrix with what is no number" rotate d -o r4 --matrices mats
+rm -rf r r1 r3 mats t.npy x.npy y.npy q.cq c.yaml c.json
 ids 1 2 3 100000 5 6 7 8 >x.npy
 match=100000 fails "calibration ids outside of the vocabulary" quantize d -o q.cq --calib-ids x.npy --seq-len 8
 rm -f x.npy

@@ -162,6 +162,107 @@ static bool emit(void *user, const cq_module *module) {
     return true;
 }
 
+/* A configuration of rotations: words of the grammar where they belong, and now and then where they do not. */
+typedef struct words {
+    uint64_t seed, next;
+    size_t n;
+    char text[4000];
+} words;
+static void say(words *w, const char *text) {
+    size_t n = strlen(text);
+    CHECK(w->n + n < sizeof w->text);
+    memcpy(w->text + w->n, text, n + 1);
+    w->n += n;
+}
+static unsigned draw(words *w, unsigned below) { return (unsigned)(cq_random(w->seed, 7, w->next++) % below); }
+static void say_one(words *w, const char *const *of, size_t n) { say(w, of[draw(w, (unsigned)n)]); }
+#define SAY_ONE(w, of) say_one(w, of, sizeof of / sizeof *of)
+static void make_config(words *w) {
+    static const char *const dims[] = {"\"hidden_size\"", "\"head_dim\"", "1", "2", "4", "8", "12", "20", "7", "-1",
+                                       "\"model_type\"", "\"x\"", "1e30", "4294967296", "null", "[]"},
+                      *const modes[] = {"\"hadamard\"", "\"base_hadamard\"", "\"orthogonal\"", "\"hadamard\"", "3"},
+                      *const pers[] = {"false", "true", "\"*self_attn\"", "\"*\"", "\"*.layers.0\"", "\"\"", "0"},
+                      *const names[] = {"\"r1\"", "null", "\"r2\"", "null", "\"q\"", "\"none\"", "1"},
+                      *const patterns[] = {"*q_proj|*k_proj", "*v_proj", "*o_proj", "*embed*", "*lm_head", "*up_proj",
+                                           "*gate", "*", "*down_proj|*w2", "*layers.0.*", "a|b", "|", "[", "*[a-", ""},
+                      *const norms[] = {"\"input_layernorm\"", "\"ln_1\"", "\"norm\"", "\"q_norm\"", "1",
+                                        "\"post_attention_layernorm\""},
+                      *const readers[] = {"\"self_attn.q_proj\"", "[\"self_attn.q_proj\", \"mlp.up_proj\"]", "[]",
+                                          "[1, null]", "{}", "\"lm_head\""};
+    say(w, draw(w, 4) ? "{\"optional_entries\": true, " : "{");
+    say(w, "\"rotation_matrices\": {");
+    for (unsigned i = 0; i < 3; i++) {
+        static const char *const of[] = {"\"r1\": {\"dim\": ", ", \"r2\": {\"dim\": ", ", \"q\": {\"dim\": "};
+        say(w, of[i]);
+        if (draw(w, 16)) say(w, dims[draw(w, 3) ? i % 2 : draw(w, 6)]);
+        else SAY_ONE(w, dims);
+        say(w, ", \"mode\": ");
+        say_one(w, modes, draw(w, 32) ? 3 : sizeof modes / sizeof *modes);
+        say(w, ", \"per_layer\": ");
+        if (draw(w, 16)) say(w, pers[draw(w, 2) ? i % 2 : draw(w, 5)]);
+        else SAY_ONE(w, pers);
+        say(w, "}");
+    }
+    say(w, "}, \"rotation_config\": {");
+    for (unsigned i = 0, n = draw(w, 5), first = draw(w, 15); i < n; i++) {
+        char key[60];
+        snprintf(key, sizeof key, "%s\"%s\": [", i ? ", " : "", patterns[(first + i) % 15]);
+        say(w, key);
+        for (unsigned k = 0; k < 2; k++) {
+            if (k) say(w, ", ");
+            say_one(w, names, draw(w, 32) ? 5 : sizeof names / sizeof *names);
+        }
+        say(w, "]");
+    }
+    say(w, "}, \"norm_fuse_config\": {\"lm_head_fuse\": [], \"decoder_layer_fuse\": [");
+    for (unsigned i = 0, n = draw(w, 3); i < n; i++) {
+        say(w, i ? ", [" : "[");
+        SAY_ONE(w, norms);
+        say(w, ", ");
+        SAY_ONE(w, readers);
+        say(w, "]");
+    }
+    say(w, "]}}");
+}
+/* Plans by such a configuration, or a built-in one. true: *plan is made, in *mem. */
+static bool plan_config(const cq_context *ctx, const cq_model *m, uint64_t seed, cq_rotate_plan *plan, void **mem) {
+    static words w;
+    const char *text = w.text;
+    cq_json j;
+    cq_error err;
+    cq_arena a = cq_arena_over(NULL, 0);
+    w.seed = seed;
+    w.next = w.n = 0;
+    if (seed % 4) make_config(&w);
+    else (void)cq_rotate_builtin(seed / 4 % 2, &text);
+    CHECK(!cq_json_parse(&j, text, strlen(text), &a, &err));
+    void *nodes = get(a.used);
+    a = cq_arena_over(nodes, a.used);
+    CHECK(!cq_json_parse(&j, text, strlen(text), &a, &err));
+    a = cq_arena_over(NULL, 0);
+    cq_status st = cq_rotate_plan_config(plan, ctx, m, &j, 1, &a, &err);
+    if (st) {
+        check_error(st, &err);
+    } else {
+        size_t need = a.used;
+        *mem = get(need);
+        a = cq_arena_over(*mem, need);
+        CHECK(!cq_rotate_plan_config(plan, ctx, m, &j, 1, &a, &err) && a.used == need);
+        for (const cq_rotate_note *n = plan->notes; n; n = n->next)
+            CHECK(strlen(n->module) < sizeof plan->module && *n->what && *n->why);
+        cq_rotate_matrix at;
+        for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &at); i++) CHECK(at.r->n && *at.file && at.name.n);
+    }
+    free(nodes); /* names stay in the text */
+    return !st;
+}
+
+static uint64_t config_seed(const cq_model *m, unsigned how) {
+    uint64_t seed = how;
+    for (size_t i = 0; i < m->config.len; i++) seed = seed * 31 + (unsigned char)m->config.text[i];
+    return seed;
+}
+
 /* rotates, reads all parts, and quantises to int4 */
 static void convert(const cq_context *ctx, cq_model *m, unsigned how) {
     static const cq_parts begin;
@@ -177,7 +278,9 @@ static void convert(const cq_context *ctx, cq_model *m, unsigned how) {
     cq_status st = cq_rotate_plan_auto(&plan, ctx, m, 1, &a, &err);
     CHECK(!st || st == CQ_ERR_UNSUPPORTED);
     if (st) check_error(st, &err);
-    if (!st && (how & 1)) {
+    if ((how & 5) != 5) {
+        if (plan_config(ctx, m, config_seed(m, how), &plan, &mem)) use = &plan;
+    } else if (!st) {
         use = &plan;
         mem = get(a.used);
         a = cq_arena_over(mem, a.used);
@@ -250,6 +353,12 @@ static void use(const char *config, size_t config_len, const char *arch, size_t 
         a = cq_arena_over(mem, need);
         CHECK(!cq_model_bind(m, config, config_len, w, arch_len ? arch : NULL, arch_len, &a, &err));
         generate(&ctx, m, how);
+        for (uint64_t i = 0; i < 4; i++) {
+            cq_rotate_plan plan;
+            void *rotations = NULL;
+            (void)plan_config(&ctx, m, config_seed(m, how + 32) + i, &plan, &rotations);
+            free(rotations);
+        }
         if (how & 16) convert(&ctx, m, how);
     }
     free(m);

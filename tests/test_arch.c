@@ -2037,12 +2037,346 @@ static void test_own(void **state) {
     no_complaints();
 }
 
+/* ---- rotations by configuration ---------------------------------------------------------------------------------- */
+static cq_json json_of(const char *text) {
+    cq_arena a = cq_arena_over(NULL, 0), b;
+    cq_json j;
+    check(cq_json_parse(&j, text, strlen(text), &a, err));
+    b = arena_of(a.used);
+    check(cq_json_parse(&j, text, strlen(text), &b, err));
+    return j;
+}
+/* The plan of a configuration, its size query first; NULL: refused, and *err says why. */
+static cq_rotate_plan *config_plan(const cq_context *ctx, const cq_model *m, const cq_json *j, cq_error *err) {
+    cq_rotate_plan *plan = (cq_rotate_plan *)get(sizeof *plan);
+    cq_arena a = cq_arena_over(NULL, 0), b;
+    cq_status st = cq_rotate_plan_config(plan, ctx, m, j, 1, &a, err);
+    if (st) {
+        check_error(st, err);
+        return NULL;
+    }
+    b = arena_of(a.used - 1);
+    assert_int_equal(cq_rotate_plan_config(plan, ctx, m, j, 1, &b, err), CQ_ERR_MEMORY);
+    b = arena_of(a.used);
+    check(cq_rotate_plan_config(plan, ctx, m, j, 1, &b, err));
+    assert_int_equal(a.used, b.used);
+    return plan;
+}
+static const char *builtin_text(const char *name) {
+    const char *text = NULL, *at;
+    for (size_t i = 0; (at = cq_rotate_builtin(i, &text)) != NULL && strcmp(at, name) != 0; i++) {}
+    assert_non_null(at);
+    return text;
+}
+
+/* What mtq.rotate reads in a configuration: all entries that match a name, [input, output] of the last. */
+static size_t literal_pair(const cq_json *j, const char *name, size_t len, cq_str pair[2]) {
+    size_t found = 0;
+    pair[0].n = pair[1].n = 0;
+    pair[0].p = pair[1].p = NULL;
+    for (uint32_t key = cq_json_child(j, cq_json_find(j, 0, "rotation_config")); key; key = cq_json_next(j, key)) {
+        const char *p = j->text + j->nodes[key].begin, *end = j->text + j->nodes[key].end;
+        bool hit = false;
+        while (p <= end) {
+            size_t n = 0;
+            while (p + n < end && p[n] != '|') n++;
+            hit = hit || cq_glob(p, n, name, len);
+            p += n + 1;
+        }
+        uint32_t side = cq_json_child(j, cq_json_child(j, key));
+        for (size_t i = 0; hit && i < 2; i++, side = cq_json_next(j, side)) {
+            pair[i].n = cq_json_is_null(j, side) ? 0 : j->nodes[side].end - j->nodes[side].begin;
+            pair[i].p = j->text + j->nodes[side].begin;
+        }
+        found += hit;
+    }
+    return found;
+}
+/* Where auto and the built-in configurations differ, and why auto is right. */
+static const struct {
+    const char *model, *module, *input, *output, *why;
+} apart[] = {
+    {"mixtral", "model.layers.*.block_sparse_moe.gate", "r1", "", "the router reads the stream; no pattern names it"},
+};
+static const struct {
+    const char *model, *config;
+    bool same; /* and the same bytes: matrices are of one mode */
+} builtin_rows[] = {{"llama", "transformer_universal", true},
+                    {"qwen2", "transformer_universal", true},
+                    {"mixtral", "transformer_universal", true},
+                    {"nemotron_h", "nemotron_h", false}};
+static void builtin_one(golden *g) {
+    cq_context ctx = plain();
+    cq_rotate_plan plan, *config;
+    cq_parts cursor;
+    cq_part part;
+    cq_error err;
+    size_t r = 0, seen = 0, modules = 0;
+    while (r < COUNT(builtin_rows) && strcmp(g->name, builtin_rows[r].model)) r++;
+    if (r == COUNT(builtin_rows)) return;
+    assert_true(runs(g));
+    cq_json j = json_of(builtin_text(builtin_rows[r].config));
+    assert_true(plan_of(&ctx, g->model.m, &plan));
+    config = config_plan(&ctx, g->model.m, &j, &err);
+    assert_non_null(config);
+    memset(&cursor, 0, sizeof cursor);
+    while (cq_model_part(g->model.m, &plan, &cursor, &part)) {
+        cq_str has[2], also[2], literal[2];
+        size_t len = part.name_len - 7, i = 0; /* without .weight */
+        if (!part.matrix) continue;
+        modules++;
+        cq_part_rotation(&plan, g->model.m, &part, &has[0], &has[1]);
+        cq_part_rotation(config, g->model.m, &part, &also[0], &also[1]);
+        if (literal_pair(&j, part.name, len, literal) > 1) complain("%s: %s is named twice\n", g->name, part.name);
+        while (i < COUNT(apart) && (strcmp(apart[i].model, g->name) ||
+                                    !cq_glob(apart[i].module, strlen(apart[i].module), part.name, len)))
+            i++;
+        for (size_t k = 0; k < 2; k++) {
+            const char *right = i < COUNT(apart) ? (k ? apart[i].output : apart[i].input) : literal[k].p;
+            size_t n = i < COUNT(apart) ? strlen(right) : literal[k].n;
+            if (has[k].n != n || (n && memcmp(has[k].p, right, n)))
+                complain("%s: %s, side %d: auto has '%.*s'\n", g->name, part.name, (int)k, (int)has[k].n, has[k].p);
+            if (also[k].n != has[k].n || (has[k].n && memcmp(also[k].p, has[k].p, has[k].n)))
+                complain("%s: %s, side %d: completed to '%.*s'\n", g->name, part.name, (int)k, (int)also[k].n,
+                         also[k].p);
+        }
+        if (i < COUNT(apart) && literal[0].n) complain("%s: %s is named after all\n", g->name, part.name);
+        seen += i < COUNT(apart);
+        if (!builtin_rows[r].same) continue;
+        float *a = (float *)get(2 * part.rows * part.cols * sizeof *a), *b = a + part.rows * part.cols;
+        check(cq_part_read(&ctx, g->model.m, &plan, &part, 0, part.rows, a, err));
+        check(cq_part_read(&ctx, g->model.m, config, &part, 0, part.rows, b, err));
+        if (memcmp(a, b, part.rows * part.cols * sizeof *a)) complain("%s: %s has other bytes\n", g->name, part.name);
+    }
+    if ((seen != 0) != !strcmp(g->name, "mixtral")) complain("%s: %d exceptions\n", g->name, (int)seen);
+    if (modules < 10) complain("%s: %d modules\n", g->name, (int)modules);
+    ran++;
+}
+/* Catches: auto that leaves out what the reference turns, or turns what it rightly leaves; a configuration that is
+   completed to something else than auto; other seeds. */
+static void test_config_builtin(void **state) {
+    (void)state;
+    ran = 0;
+    each_golden(builtin_one, 1);
+    if (!getenv("CQUANT_TEST_MODEL")) assert_int_equal(ran, COUNT(builtin_rows));
+    no_complaints();
+}
+
+/* Configurations, as JSON with ' for ": refused with an error that holds `want`, or exact with notes that hold it. */
+#define MATRICES                                                                                                       \
+    "'rotation_matrices': {'r1': {'dim': 'hidden_size', 'mode': 'hadamard', 'per_layer': false},"                     \
+    " 'r2': {'dim': 'head_dim', 'mode': 'hadamard', 'per_layer': true}, 'q': {'dim': 8, 'mode': 'orthogonal'},"        \
+    " 'b': {'dim': 16, 'mode': 'base_hadamard', 'per_layer': '*self_attn'}, 'w': {'dim': 6, 'per_layer': false}}, "
+#define ENTRIES(text) "{" MATRICES "'rotation_config': {" text "}}"
+#define NORMS(text) "{'norm_fuse_config': {" text "}}"
+static const struct {
+    const char *model, *config, *want;
+    cq_status status;
+} config_rows[] = {
+    /* grammar */
+    {"llama", "[]", "should be an object", CQ_ERR_FORMAT},
+    {"llama", "{}", "turns nothing", CQ_ERR_UNSUPPORTED},
+    {"llama", "{'x': 1}", "no other key: x", CQ_ERR_FORMAT},
+    {"llama", "{'use_float64': 1}", "true or false: use_float64", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_config': []}", "should be an object: rotation_config", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': 1}}", "an object with dim", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {}}}", "should have a dim", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a/b': {'dim': 1}}}", "without blanks and /", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {'dim': 0}}}", "between 1 and 2^24: 0", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {'dim': 1e15}}}", "between 1 and 2^24: 1e15", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {'dim': 1.5}}}", "a number, or the name of a key", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {'dim': 'hidden'}}}", "hidden; such keys are", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {'dim': 'model_type'}}}", "hidden_size", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {'dim': 8, 'mode': 'random'}}}", "or orthogonal: random", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {'dim': 8, 'per_layer': 1}}}", "or a pattern of modules: 1", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'a': {'dim': 8, 'seed': 1}}}", "no other key: seed", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*q_proj': ['r1']"), "[input, output]", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*q_proj': ['r1', null, null]"), "[input, output]", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*q_proj': 'r1'"), "[input, output]", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*q_proj': ['r3', null]"), "'r3' in the entry '*q_proj'; defined are 'r1' 'r2'", CQ_ERR_FORMAT},
+    {"llama", NORMS("'x': []"), "no other key: x", CQ_ERR_FORMAT},
+    {"llama", NORMS("'lm_head_fuse': {}"), "should be a list", CQ_ERR_FORMAT},
+    {"llama", NORMS("'decoder_layer_fuse': [['input_layernorm']]"), "[norm, [readers]]", CQ_ERR_FORMAT},
+    {"llama", NORMS("'decoder_layer_fuse': [['input_layernorm', [1]]]"), "should be their names", CQ_ERR_FORMAT},
+    /* what cannot be */
+    {"llama", ENTRIES("'*q_proj': ['r1', 'r2']"), "layers.0.self_attn.q_proj' in the entry '*q_proj': its output",
+     CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*down_proj': ['r1', 'r1']"), "its input should be null", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*lm_head': ['r1', 'r1']"), "its output should be null", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*q_proj|*k_proj': ['r1', null], '*layers.0*q_proj': ['r1', null]"),
+     "matches '*q_proj|*k_proj' and '*layers.0*q_proj'", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*q_proj': ['r1', null], '*layers.0*q_proj': null"), "two entries", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*qproj': ['r1', null]"), "'*qproj'; near are model.layers.*.self_attn.q_proj", CQ_ERR_MISSING},
+    {"llama", ENTRIES("'*q_proj': ['r2', null]"), "per_layer of 'r2' should be false", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*q_proj': ['w', null]"), "its input has 64 channels, and the dim of 'w' is 6", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*o_proj': ['w', null]"), "its input has 16 channels a head", CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*q_proj': ['r1', null], '*o_proj': [null, 'q']"), "the entry '*q_proj' turns the same stream",
+     CQ_ERR_FORMAT},
+    {"llama", ENTRIES("'*v_proj': [null, 'r2'], '*o_proj': ['q', null]"), "turns the other end by 'r2'", CQ_ERR_FORMAT},
+    {"llama", "{'rotation_matrices': {'b': {'dim': 16, 'per_layer': '*v_proj'}}, 'rotation_config': {"
+              "'*v_proj': [null, 'b'], '*o_proj': ['b', null]}}", "such as *self_attn", CQ_ERR_FORMAT},
+    {"gemma2", ENTRIES("'*q_proj': ['r1', null]"), "in the way stands a norm after a block", CQ_ERR_UNSUPPORTED},
+    {"gemma2", NORMS("'lm_head_fuse': [['model.norm', 'lm_head']]"), "a norm after a block", CQ_ERR_UNSUPPORTED},
+    {"gemma2", NORMS("'decoder_layer_fuse': [['post_attention_layernorm', ['mlp.up_proj']]]"), "behind a block",
+     CQ_ERR_UNSUPPORTED},
+    {"qwen3_next", ENTRIES("'*o_proj': ['r2', null]"), "a gate of single values", CQ_ERR_UNSUPPORTED},
+    {"mixtral", ENTRIES("'*block_sparse_moe.gate': ['r1', 'q']"), "its outputs are weights of experts", CQ_ERR_FORMAT},
+    {"deepseek_v3", ENTRIES("'*q_a_proj': ['r1', 'r1']"), "its output should be null", CQ_ERR_FORMAT},
+    {"deepseek_v3", ENTRIES("'*q_b_proj': ['r1', null]"), "its input is the latent", CQ_ERR_FORMAT},
+    {"llama", NORMS("'decoder_layer_fuse': [['input_layernorm', ['mlp.up_proj']]]"),
+     "but it reads 'post_attention_layernorm'", CQ_ERR_FORMAT},
+    {"llama", NORMS("'decoder_layer_fuse': [['ln', ['mlp.up_proj']]]"),
+     "'ln'; what reads the stream has 'input_layernorm'", CQ_ERR_MISSING},
+    {"llama", NORMS("'decoder_layer_fuse': [['input_layernorm', ['attn.q']]]"), "near are", CQ_ERR_MISSING},
+    {"llama", NORMS("'lm_head_fuse': [['norm', 'lm_head']]"), "is 'model.norm'", CQ_ERR_MISSING},
+    /* what is right, and what was added to it */
+    {"llama", ENTRIES("'*q_proj': ['r1', null]"), "+model.layers.*.self_attn.o_proj: [null, r1]", CQ_OK},
+    {"llama", ENTRIES("'*q_proj': ['q', null], '*v_proj': ['q', 'q']"), "+model.layers.*.self_attn.o_proj: [q, q]",
+     CQ_OK},
+    {"llama", ENTRIES("'*v_proj': [null, 'r2']"), "+model.layers.*.self_attn.o_proj: [r2, null]", CQ_OK},
+    {"llama", ENTRIES("'*o_proj': ['b', null]"), "+model.layers.*.self_attn.v_proj: [null, b]", CQ_OK},
+    {"llama", ENTRIES("'*o_proj': ['q', null]"), "-'r1'", CQ_OK},
+    {"llama", "{'use_float64': false, 'norm_fuse_config': {'decoder_layer_fuse': [['input_layernorm', "
+              "['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj']]]}}",
+     "+model.layers.*.mlp.up_proj: the gain of post_attention_layernorm", CQ_OK},
+    {"gpt2", NORMS("'lm_head_fuse': [['transformer.ln_f', ['lm_head']]]"), "+: what writes the stream is centred",
+     CQ_OK},
+    {"gpt2", ENTRIES("'*c_fc': ['r1', null]"), "-'hidden_size' is 64", CQ_OK},
+    {"gpt2__scaled_layers", ENTRIES("'*mlp.c_proj': [null, 'q']"), "+lm_head: a tensor of its own", CQ_OK},
+    {"gemma", ENTRIES("'*embed_tokens': ['r1', null]"), "-: norms that hold w of 1 + w", CQ_OK},
+    {"gemma2", ENTRIES("'*v_proj': [null, 'r2']"), "+model.layers.*.self_attn.o_proj: [r2, null]", CQ_OK},
+    {"phi3", ENTRIES("'*v_proj': ['r1', 'r2']"), "-model.layers.*.self_attn.qkv_proj: at its output r2", CQ_OK},
+    {"qwen2", ENTRIES("'*v_proj': ['r1', 'r2']"), "-: biases", CQ_OK},
+    {"qwen2_moe", ENTRIES("'*lm_head': ['r1', null]"), "+model.layers.*.mlp.shared_expert_gate: [r1, null]", CQ_OK},
+    {"gpt_oss", ENTRIES("'*down_proj': [null, 'r1']"), "+model.layers.*.mlp.experts.gate_up_proj.*: [r1, null]", CQ_OK},
+    {"deepseek_v3", ENTRIES("'*o_proj': ['q', 'r1']"), "+model.layers.*.self_attn.kv_b_proj: [null, q]", CQ_OK},
+    {"llava__qwen2", ENTRIES("'*q_proj': ['r1', null]"), "+", CQ_OK},
+};
+static char *quotes(const char *text) {
+    char *t = (char *)copy_of(text, strlen(text) + 1);
+    for (char *c = t; *c; c++)
+        if (*c == '\'') *c = '"';
+    return t;
+}
+static char *no_quotes(const char *text) { /* errors have them around some names */
+    char *t = (char *)copy_of(text, strlen(text) + 1), *to = t;
+    for (const char *c = text; *c; c++)
+        if (*c != '\'') *to++ = *c;
+    *to = 0;
+    return t;
+}
+static void config_one(golden *g) {
+    cq_context ctx = plain();
+    bool ready = false;
+    for (size_t i = 0; i < COUNT(config_rows); i++) {
+        cq_error err;
+        char text[1200];
+        model turned;
+        size_t elements;
+        bool swapped, found = false;
+        if (strcmp(config_rows[i].model, g->name)) continue;
+        if (!ready) assert_true(runs(g));
+        ready = true;
+        ran++;
+        cq_json j = json_of(quotes(config_rows[i].config));
+        memset(&err, 0, sizeof err);
+        cq_rotate_plan *plan = config_plan(&ctx, g->model.m, &j, &err);
+        if (!plan) {
+            snprintf(text, sizeof text, "%s: %.*s", err.what, (int)err.name_len, err.name);
+            if (err.status != config_rows[i].status || !strstr(no_quotes(text), no_quotes(config_rows[i].want)))
+                complain("%s: %s: status %d: %s\n", g->name, config_rows[i].config, (int)err.status, text);
+            continue;
+        }
+        if (config_rows[i].status) {
+            complain("%s: %s: is not refused\n", g->name, config_rows[i].config);
+            continue;
+        }
+        for (const cq_rotate_note *n = plan->notes; n; n = n->next) {
+            snprintf(text, sizeof text, "%c%s%s%s", n->completed ? '+' : '-', n->module,
+                     *n->module || !strchr(n->what, '\'') ? ": " : "", n->what);
+            found = found || !strncmp(text, config_rows[i].want, strlen(config_rows[i].want));
+        }
+        if (!found) complain("%s: %s: no note '%s'\n", g->name, config_rows[i].config, config_rows[i].want);
+        assert_int_equal(plan->use_float64, !strstr(config_rows[i].config, "false, 'norm"));
+        if (!export_model(&ctx, g, plan, NULL, &turned, &elements, &swapped)) continue;
+        float *want = run(&ctx, g->model.m, g, 0, 0, false), *got = run(&ctx, turned.m, g, 0, 0, false);
+        double far = distance(got, want, g->n * turned.m->vocab) / g->std;
+        if (!(far <= 2e-4)) complain("%s: %s: logits off by %.2g std\n", g->name, config_rows[i].config, far);
+    }
+}
+/* Catches: a configuration that is done although it is wrong, an error that does not say where and what would be right,
+   a side, a norm or a matrix that is not added, and is then missing in the logits. */
+static void test_config(void **state) {
+    (void)state;
+    ran = 0;
+    each_golden(config_one, 1);
+    if (!getenv("CQUANT_TEST_MODEL")) assert_int_equal(ran, COUNT(config_rows));
+    no_complaints();
+}
+
+/* matrices out of a plan and into another one */
+static void import_one(golden *g) {
+    cq_context ctx = plain();
+    cq_rotate_plan plan;
+    cq_rotate_matrix at;
+    const double *matrix[16];
+    double *damaged;
+    model turned;
+    size_t count = 0, elements;
+    bool swapped;
+    cq_error err;
+    cq_arena a = cq_arena_over(NULL, 0), b;
+    if (strcmp(g->name, "gpt2") && strcmp(g->name, "llama")) return;
+    assert_true(runs(g) && plan_of(&ctx, g->model.m, &plan));
+    for (; cq_rotate_plan_matrix(&plan, g->model.m, count, &at); count++) {
+        char name[32];
+        double *x = (double *)get(at.r->n * at.r->n * sizeof *x);
+        assert_true(count < COUNT(matrix));
+        cq_rotation_matrix(at.r, x);
+        matrix[count] = x;
+        snprintf(name, sizeof name, count ? "r2.%d" : "r1", (int)count - 1);
+        assert_string_equal(at.file, name);
+    }
+    assert_int_equal(count, 1 + g->model.m->layers);
+    check(cq_rotate_plan_import(&plan, &ctx, g->model.m, NULL, &a, err));
+    b = arena_of(a.used);
+    damaged = (double *)copy_of(matrix[1], plan.r2[0].n * plan.r2[0].n * sizeof *damaged);
+    for (int k = 0; k < 3; k++) { /* not orthogonal, though of length 1; hardly; not a number */
+        const double *good = matrix[1];
+        damaged[3] = k == 0 ? -damaged[3] : k == 1 ? good[3] + 2e-5 : (double)NAN;
+        matrix[1] = damaged;
+        cq_arena c = b;
+        cq_rotate_plan other = plan;
+        assert_int_equal(cq_rotate_plan_import(&other, &ctx, g->model.m, matrix, &c, &err), CQ_ERR_RANGE);
+        assert_int_equal(err.name_len, 4);
+        assert_memory_equal(err.name, "r2.0", 4);
+        matrix[1] = good;
+    }
+    check(cq_rotate_plan_import(&plan, &ctx, g->model.m, matrix, &b, err));
+    assert_int_equal(a.used, b.used);
+    assert_int_equal(plan.r2[0].mode, CQ_ROTATE_DENSE);
+    if (!export_model(&ctx, g, &plan, NULL, &turned, &elements, &swapped)) return;
+    float *want = run(&ctx, g->model.m, g, 0, 0, false), *got = run(&ctx, turned.m, g, 0, 0, false);
+    double far = distance(got, want, g->n * turned.m->vocab) / g->std;
+    if (!(far <= 1e-5)) complain("%s: imported: logits off by %.2g std\n", g->name, far);
+    ran++;
+}
+/* Catches: matrices that get lost on the way out or in, or in another place; one that is no rotation. */
+static void test_config_import(void **state) {
+    (void)state;
+    ran = 0;
+    each_golden(import_one, 1);
+    if (!getenv("CQUANT_TEST_MODEL")) assert_int_equal(ran, 2);
+    no_complaints();
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_teardown(f, free_all)
     const struct CMUnitTest tests[] = {
         TEST(test_forward), TEST(test_parts), TEST(test_rotation), TEST(test_quantize),
         TEST(test_groups), TEST(test_parse), TEST(test_like), TEST(test_expressions), TEST(test_lent),
-        TEST(test_damage), TEST(test_damage_bound), TEST(test_own),
+        TEST(test_damage), TEST(test_damage_bound), TEST(test_own), TEST(test_config_builtin), TEST(test_config),
+        TEST(test_config_import),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
