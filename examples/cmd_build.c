@@ -1102,92 +1102,188 @@ static void begin_provenance(text *s, const cq_quantize_desc *desc, const char *
                             rotate ? "\"" : "", (unsigned long long)tool.seed, desc->samples, desc->seq_len));
 }
 
+/* One run of `quantize`, as often as it is tried. */
+typedef struct quantize_run {
+    tool_model *t;
+    const cq_context *ctx;
+    cq_quantize_desc desc;
+    const char *rotate, *policy_path;
+    bool hf;
+    quantize_job job;
+    size_t arena_bytes;
+} quantize_run;
+
+/* Writes the model, and returns its bytes. */
+static uint64_t quantize_to(quantize_run *q, const char *target) {
+    tool_model *t = q->t;
+    cq_quantize_desc *desc = &q->desc;
+    quantize_job *job = &q->job;
+    cq_error err;
+    tool_dir *dir = q->hf ? tool_dir_create(target) : NULL;
+    parts p = parts_of(t, desc->plan, q->hf);
+    memset(job, 0, sizeof *job);
+    job->kept = tool_alloc(p.count, sizeof *job->kept);
+    job->starved = tool_alloc(p.count, sizeof *job->starved);
+    plan_formats(&p, desc, job->kept);
+    for (size_t r = 0; desc->policy && r < desc->policy->count; r++)
+        if ((r = cq_policy_unmatched(desc->policy, r)) < desc->policy->count)
+            tool_note("%s: pattern %.*s matches no module", q->policy_path, (int)desc->policy->rules[r].pattern_len,
+                      desc->policy->rules[r].pattern);
+
+    cq_arena dry = cq_arena_over(NULL, 0);
+    tool_model_check(t, cq_quantize_model(q->ctx, &t->m, desc, &dry, &err), &err);
+    q->arena_bytes = dry.used;
+    if (!desc->rtn)
+        tool_note("%zu calibration tokens, %.1f MB of memory", desc->samples * desc->seq_len, (double)dry.used / 1e6);
+    cq_arena arena = tool_arena(dry.used);
+
+    char *config = config_text(t);
+    if (t->m.tied && desc->plan && desc->plan->r1[0].on) config = config_untied(config, t);
+    if (q->hf) config = config_dtype(config, t, "\"float32\"");
+    job->t = t;
+    job->ctx = q->ctx;
+    job->plan = desc->plan;
+    job->p = &p;
+    job->mark = tool_seconds();
+    begin_provenance(&job->provenance, desc, q->rotate);
+    job->w = q->hf ? write_safetensors(tool_dir_file(dir, "model.safetensors"), &p, t)
+                   : write_cq(target, &p, t, config, strlen(config));
+    desc->emit = emit_module;
+    desc->progress = show_progress;
+    desc->user = job;
+    json_open("modules", '[');
+    tool_model_check(t, cq_quantize_model(q->ctx, &t->m, desc, &arena, &err), &err);
+    json_close();
+    for (size_t i = 0; i < p.count; i++)
+        if (!p.written[i] && p.part[i].kind == CQ_PART_LINEAR && !job->kept[i])
+            tool_fail(t->path, "'%s' was not quantised", p.part[i].name);
+        else if (!p.written[i]) write_part(job->w, i, q->ctx, t, desc->plan);
+    report_kept(job);
+    text_add(&job->provenance, tool_format("]}"));
+    uint64_t bytes = finish(job->w, job->provenance.p);
+    if (q->hf) {
+        write_text(dir, "config.json", config);
+        copy_companions(dir, t);
+        tool_dir_close(dir);
+    }
+    free(arena.base);
+    free(config);
+    return bytes;
+}
+
+/* KL divergence of a quantised model from the model itself, over at most JUDGES of the calibration windows. */
+#define JUDGES 16
+static double divergence(const quantize_run *q, const tool_model *quantised, const int32_t *ids, size_t samples,
+                         size_t seq_len) {
+    const cq_model *m = &q->t->m;
+    size_t judges = samples < JUDGES ? samples : JUDGES;
+    uint32_t *at = tool_alloc(seq_len, sizeof *at);
+    cq_session_desc desc;
+    tool_gauge g;
+    memset(&desc, 0, sizeof desc);
+    desc.max_tokens = seq_len;
+    tool_gauge_open(&g, q->ctx, quantised, q->t, &desc);
+    for (size_t j = 0; j < judges; j++) {
+        const int32_t *window = ids + (j * samples / judges) * seq_len;
+        size_t rows = 0;
+        for (size_t p = 0; p < seq_len; p++) /* rows that predict a masked token, or the next one */
+            if (!m->arch.diffusion || window[p] == m->mask_id)
+                at[rows++] = (uint32_t)(p && m->arch.diffusion && m->arch.shift ? p - 1 : p);
+        tool_gauge_add(&g, window, seq_len, at, window, rows);
+    }
+    double kl = g.rows ? g.kl / (double)g.rows : 0;
+    tool_gauge_close(&g);
+    free(at);
+    return kl;
+}
+
+/* --tries N: the rotations of N seeds, each quantised as asked and compared with the model itself. The seed of the best
+   one becomes that of the run. */
+static void try_rotations(quantize_run *q, const char *target, size_t tries) {
+    uint64_t first = tool.seed, best = first;
+    double least = INFINITY;
+    char *file = tool_format("%s.try", target);
+    size_t samples = q->desc.samples, seq_len = q->desc.seq_len;
+    const int32_t *ids = q->desc.ids;
+    cq_rotate_plan plan;
+    const cq_rotate_plan *final = q->desc.plan;
+    if (q->desc.rtn) ids = calibration_ids(q->t, &samples, &seq_len);
+    json_open("tries", '[');
+    for (size_t i = 0; i < tries; i++) {
+        tool_model quantised;
+        tool_mute(true);
+        tool.seed = first + i;
+        rotation_plan(&plan, q->ctx, q->t, q->rotate);
+        q->desc.plan = &plan;
+        quantize_to(q, file);
+        tool_model_open_like(&quantised, file, q->t);
+        remove(file); /* it stays mapped */
+        tool_mute(false);
+        double kl = divergence(q, &quantised, ids, samples, seq_len);
+        json_open(NULL, '{');
+        json_int("seed", (int64_t)tool.seed);
+        json_real("kl", kl);
+        json_close();
+        tool_say("rotation of seed %llu: KL %.6f nats on calibration text\n", (unsigned long long)tool.seed, kl);
+        if (kl < least) {
+            least = kl;
+            best = tool.seed;
+        }
+    }
+    json_close();
+    q->desc.plan = final;
+    tool.seed = best;
+    free(file);
+}
+
 static void run_quantize(void) {
     tool_model t;
     cq_context ctx;
     cq_rotate_plan plan;
-    cq_quantize_desc desc;
-    cq_error err;
-    quantize_job job;
+    quantize_run q;
     double start = tool_seconds();
-    const char *target = tool_need("o"), *format = tool_text("format", "cq"), *rotate = tool_text("rotate", NULL);
-    const char *policy_path = tool_text("config", NULL);
-    bool hf = !strcmp(format, "hf");
-    memset(&desc, 0, sizeof desc);
-    memset(&job, 0, sizeof job);
-    tool_gptq_options(&desc.gptq, &desc.rtn);
-    check_quantize(&desc, target, format, hf);
+    const char *target = tool_need("o"), *format = tool_text("format", "cq");
+    size_t tries = tool_size("tries", 1);
+    memset(&q, 0, sizeof q);
+    cq_quantize_desc *desc = &q.desc;
+    q.rotate = tool_text("rotate", NULL);
+    q.policy_path = tool_text("config", NULL);
+    q.hf = !strcmp(format, "hf");
+    q.t = &t;
+    q.ctx = &ctx;
+    tool_gptq_options(&desc->gptq, &desc->rtn);
+    check_quantize(desc, target, format, q.hf);
+    if (tool_has("matrices") && !q.rotate) tool_usage("--matrices needs --rotate");
+    if (tries > 1 && (!q.rotate || q.hf)) tool_usage("--tries needs --rotate, and writes .cq files");
+    if (tries > 1 && tool_has("matrices")) tool_usage("--tries draws matrices, and --matrices gives them");
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
-    if (!desc.rtn) desc.ids = calibration_ids(&t, &desc.samples, &desc.seq_len);
-    if (!desc.rtn && t.m.two_streams) {
-        tool_prompt text = tool_prompt_read(&t, desc.samples, "text-embeds", true);
-        desc.text = text.text;
-        desc.text_rows = text.rows;
-        desc.boxes = text.box;
+    if (tries > 1 && t.m.two_streams) tool_fail(t.path, "--tries does not know how to judge models of two streams");
+    if (!desc->rtn) desc->ids = calibration_ids(&t, &desc->samples, &desc->seq_len);
+    if (!desc->rtn && t.m.two_streams) {
+        tool_prompt text = tool_prompt_read(&t, desc->samples, "text-embeds", true);
+        desc->text = text.text;
+        desc->text_rows = text.rows;
+        desc->boxes = text.box;
     }
-    if (tool_has("matrices") && !rotate) tool_usage("--matrices needs --rotate");
-    if (rotate) {
-        rotation_plan(&plan, &ctx, &t, rotate);
-        desc.plan = &plan;
+    if (q.policy_path) desc->policy = read_policy(q.policy_path);
+    if (tries > 1) try_rotations(&q, target, tries);
+    if (q.rotate) {
+        rotation_plan(&plan, &ctx, &t, q.rotate);
+        desc->plan = &plan;
     }
-    if (policy_path) desc.policy = read_policy(policy_path);
-    tool_dir *dir = hf ? tool_dir_create(target) : NULL;
-
-    parts p = parts_of(&t, desc.plan, hf);
-    job.kept = tool_alloc(p.count, sizeof *job.kept);
-    job.starved = tool_alloc(p.count, sizeof *job.starved);
-    plan_formats(&p, &desc, job.kept);
-    for (size_t r = 0; desc.policy && r < desc.policy->count; r++)
-        if ((r = cq_policy_unmatched(desc.policy, r)) < desc.policy->count)
-            tool_note("%s: pattern %.*s matches no module", policy_path, (int)desc.policy->rules[r].pattern_len,
-                      desc.policy->rules[r].pattern);
-
-    cq_arena dry = cq_arena_over(NULL, 0);
-    tool_model_check(&t, cq_quantize_model(&ctx, &t.m, &desc, &dry, &err), &err);
-    if (!desc.rtn)
-        tool_note("%zu calibration tokens, %.1f MB of memory", desc.samples * desc.seq_len, (double)dry.used / 1e6);
-    cq_arena arena = tool_arena(dry.used);
-
-    char *config = config_text(&t);
-    if (t.m.tied && desc.plan && desc.plan->r1[0].on) config = config_untied(config, &t);
-    if (hf) config = config_dtype(config, &t, "\"float32\"");
-    job.t = &t;
-    job.ctx = &ctx;
-    job.plan = desc.plan;
-    job.p = &p;
-    job.mark = tool_seconds();
-    begin_provenance(&job.provenance, &desc, rotate);
-    job.w = hf ? write_safetensors(tool_dir_file(dir, "model.safetensors"), &p, &t)
-               : write_cq(target, &p, &t, config, strlen(config));
-    desc.emit = emit_module;
-    desc.progress = show_progress;
-    desc.user = &job;
-    json_open("modules", '[');
-    tool_model_check(&t, cq_quantize_model(&ctx, &t.m, &desc, &arena, &err), &err);
-    json_close();
-    for (size_t i = 0; i < p.count; i++)
-        if (!p.written[i] && p.part[i].kind == CQ_PART_LINEAR && !job.kept[i])
-            tool_fail(t.path, "'%s' was not quantised", p.part[i].name);
-        else if (!p.written[i]) write_part(job.w, i, &ctx, &t, desc.plan);
-    report_kept(&job);
-    text_add(&job.provenance, tool_format("]}"));
-    uint64_t bytes = finish(job.w, job.provenance.p);
-    if (hf) {
-        write_text(dir, "config.json", config);
-        copy_companions(dir, &t);
-        tool_dir_close(dir);
-    }
-    if (desc.plan) report_rotations(desc.plan, &t.m);
-    json_int("samples", (int64_t)desc.samples);
-    json_int("seq_len", (int64_t)desc.seq_len);
+    uint64_t bytes = quantize_to(&q, target);
+    if (desc->plan) report_rotations(desc->plan, &t.m);
+    json_int("seed", (int64_t)tool.seed);
+    json_int("samples", (int64_t)desc->samples);
+    json_int("seq_len", (int64_t)desc->seq_len);
     json_real("seconds", tool_seconds() - start);
-    json_int("arena_bytes", (int64_t)dry.used);
+    json_int("arena_bytes", (int64_t)q.arena_bytes);
     json_int("peak_bytes", (int64_t)tool_peak_bytes());
     json_int("bytes_in", (int64_t)input_bytes(&t));
     json_int("bytes_out", (int64_t)bytes);
-    if (!desc.rtn && job.calibrated) tool_say("mean loss %.3e\n", job.loss / (double)job.calibrated);
-    tool_say("%s: %zu modules, %.2f MB from %.2f MB, %.1f s, peak memory %.0f MB\n", target, job.modules,
+    if (!desc->rtn && q.job.calibrated) tool_say("mean loss %.3e\n", q.job.loss / (double)q.job.calibrated);
+    tool_say("%s: %zu modules, %.2f MB from %.2f MB, %.1f s, peak memory %.0f MB\n", target, q.job.modules,
              (double)bytes / 1e6, (double)input_bytes(&t) / 1e6, tool_seconds() - start,
              (double)tool_peak_bytes() / 1e6);
 }
@@ -1292,6 +1388,7 @@ static const tool_option quantize_options[] = {
     {"config", "FILE", 0, 0, "mixed precision: {\"default\": {...}, \"overrides\": [{\"pattern\": ..., ...}]}"},
     {"rotate", "CONFIG", 0, 0, "rotate first, as `rotate --config` does"},
     {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"},
+    {"tries", "N", 1, 1000, "quantise with the rotations of N seeds, keep the one nearest to the model (1)"},
     {"format", "cq|gptq|gguf|hf", 0, 0, "of the output (cq); hf: dequantised, float32"},
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};

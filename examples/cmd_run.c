@@ -7,13 +7,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Rows of logits in memory at once: about 16 MB, and at least one. */
-static size_t logit_tile(const tool_model *t, size_t rows) {
-    size_t tile = ((size_t)4 << 20) / t->m.vocab;
-    tile = tile < 1 ? 1 : tile;
-    return tile < rows ? tile : rows;
-}
-
 static bool int8_activations(void) { return !strcmp(tool_text("act", "fp32"), "int8"); }
 
 /* ===================================================================================================================
@@ -119,7 +112,7 @@ static void run_logits(void) {
     desc.max_rows = prefill > text.slots ? prefill : text.slots;
     desc.int8 = int8_activations();
     desc.upstream_cache = tool_has("upstream-cache");
-    size_t arena_bytes = tool_session(&s, &ctx, &t, &desc, &base), tile = logit_tile(&t, prefill);
+    size_t arena_bytes = tool_session(&s, &ctx, &t, &desc, &base), tile = tool_logit_tile(&t, prefill);
     size_t shape[3] = {batch, n, t.m.vocab};
     float *y = (float *)tool_alloc(tile * t.m.vocab, sizeof *y);
     uint32_t *rows = (uint32_t *)tool_alloc(tile, sizeof *rows);
@@ -171,53 +164,6 @@ const tool_command cmd_logits = {
 /* ===================================================================================================================
    [EVAL]
    ================================================================================================================== */
-/* One row of logits, largest value, log of the sum of exp, and where the largest is (the lowest index). */
-typedef struct row_stats {
-    double max, log_sum;
-    size_t best;
-} row_stats;
-static row_stats row_measure(const float *y, size_t vocab) {
-    row_stats r = {(double)y[0], 0.0, 0};
-    double sum = 0.0;
-    for (size_t i = 1; i < vocab; i++)
-        if ((double)y[i] > r.max) {
-            r.max = (double)y[i];
-            r.best = i;
-        }
-    for (size_t i = 0; i < vocab; i++) sum += exp((double)y[i] - r.max);
-    r.log_sum = r.max + log(sum);
-    return r;
-}
-
-/* sum p (log p - log q), p of the reference */
-static double row_kl(const float *p, const row_stats *ps, const float *q, const row_stats *qs, size_t vocab) {
-    double kl = 0.0;
-    for (size_t i = 0; i < vocab; i++) {
-        double lp = (double)p[i] - ps->log_sum, lq = (double)q[i] - qs->log_sum, w = exp(lp);
-        if (w > 0.0) kl += w * (lp - lq);
-    }
-    return kl;
-}
-
-/* The row of eval is cut into tasks by predicted token, so that the sums do not depend on the number of threads. */
-typedef struct eval_job {
-    const float *y, *ref; /* (n, vocab) */
-    const int32_t *target;
-    size_t vocab;
-    double *nll, *kl;
-    uint8_t *same;
-} eval_job;
-static void eval_row(void *arg, size_t i) {
-    const eval_job *j = (const eval_job *)arg;
-    const float *y = j->y + i * j->vocab, *ref = j->ref ? j->ref + i * j->vocab : NULL;
-    row_stats q = row_measure(y, j->vocab);
-    j->nll[i] = q.log_sum - (double)y[j->target[i]];
-    if (!ref) return;
-    row_stats p = row_measure(ref, j->vocab);
-    j->kl[i] = row_kl(ref, &p, y, &q, j->vocab);
-    j->same[i] = p.best == q.best;
-}
-
 /* masked[p] for the positions of one window, drawn from the seed; the first is never masked. */
 static void draw_mask(uint8_t *masked, size_t n, size_t window, double ratio) {
     for (size_t p = 0; p < n; p++) {
@@ -229,10 +175,8 @@ static void draw_mask(uint8_t *masked, size_t n, size_t window, double ratio) {
 static void run_eval(void) {
     tool_model t, ref;
     cq_context ctx;
-    cq_session s, rs;
     cq_session_desc desc;
-    cq_error err;
-    void *base, *ref_base = NULL;
+    tool_gauge g;
     size_t rows = 0, cols = 0, dims = 1;
     const char *text_path = tool_text("text", NULL), *ids_path = tool_text("ids", NULL),
                *ref_path = tool_text("reference", NULL);
@@ -279,19 +223,12 @@ static void run_eval(void) {
     memset(&desc, 0, sizeof desc);
     desc.max_tokens = window;
     desc.int8 = int8_activations();
-    tool_session(&s, &ctx, &t, &desc, &base);
-    if (ref_path) tool_session(&rs, &ctx, &ref, &desc, &ref_base);
-    size_t tile = logit_tile(&t, window), predicted = 0;
-    float *y = (float *)tool_alloc(tile * t.m.vocab, sizeof *y);
-    float *z = ref_path ? (float *)tool_alloc(tile * t.m.vocab, sizeof *z) : NULL;
+    tool_gauge_open(&g, &ctx, &t, ref_path ? &ref : NULL, &desc);
     uint32_t *at = (uint32_t *)tool_alloc(window, sizeof *at); /* rows that predict, and what they should */
     int32_t *target = (int32_t *)tool_alloc(window, sizeof *target),
             *input = (int32_t *)tool_alloc(window, sizeof *input);
     uint8_t *masked = (uint8_t *)tool_alloc(window, 1);
-    double *each_nll = (double *)tool_alloc(tile, sizeof *each_nll),
-           *each_kl = (double *)tool_alloc(tile, sizeof *each_kl);
-    uint8_t *each_same = (uint8_t *)tool_alloc(tile, 1);
-    double nll = 0.0, kl = 0.0, same = 0.0, ratio = tool_real("ratio", 0.3), start = tool_seconds();
+    double ratio = tool_real("ratio", 0.3), start = tool_seconds();
     for (size_t w = 0; w < windows; w++) {
         const int32_t *truth = ids + w * window;
         size_t n = count - w * window < window ? count - w * window : window, m = 0;
@@ -308,47 +245,27 @@ static void run_eval(void) {
             at[m] = (uint32_t)(p && (!diffusion || t.m.arch.shift) ? p - 1 : p);
             target[m++] = truth[p];
         }
-        if (!m) continue;
-        cq_input in;
-        memset(&in, 0, sizeof in);
-        in.ids = input;
-        in.n = n;
-        tool_model_check(&t, cq_forward(&s, &in, &err), &err);
-        if (ref_path) tool_model_check(&ref, cq_forward(&rs, &in, &err), &err);
-        for (size_t r = 0; r < m; r += tile) {
-            size_t part = m - r < tile ? m - r : tile;
-            eval_job job = {y, z, target + r, t.m.vocab, each_nll, each_kl, each_same};
-            cq_logits(&s, at + r, part, y);
-            if (ref_path) cq_logits(&rs, at + r, part, z);
-            cq_parallel_for(&ctx, part, eval_row, &job);
-            for (size_t i = 0; i < part; i++) {
-                nll += each_nll[i];
-                kl += each_kl[i];
-                same += each_same[i];
-            }
-        }
-        predicted += m;
+        tool_gauge_add(&g, input, n, at, target, m);
     }
-    if (!predicted) tool_fail(pattern_path ? pattern_path : source, "no token is masked; at least one must be");
-    double seconds = tool_seconds() - start, tokens = (double)predicted;
-    json_int("tokens", (int64_t)predicted);
-    json_real("nll", nll / tokens);
-    json_real("perplexity", exp(nll / tokens));
+    if (!g.rows) tool_fail(pattern_path ? pattern_path : source, "no token is masked; at least one must be");
+    double seconds = tool_seconds() - start, tokens = (double)g.rows;
+    json_int("tokens", (int64_t)g.rows);
+    json_real("nll", g.nll / tokens);
+    json_real("perplexity", exp(g.nll / tokens));
     json_real("seconds", seconds);
     json_int("windows", (int64_t)windows);
     json_int("window", (int64_t)window);
     tool_say("%-12s %zu in %zu windows of %zu\n%-12s %.5f nats\n%-12s %.4f\n", diffusion ? "masked" : "tokens",
-             predicted, windows, window, "nll", nll / tokens, "perplexity", exp(nll / tokens));
+             g.rows, windows, window, "nll", g.nll / tokens, "perplexity", exp(g.nll / tokens));
     if (ref_path) {
-        json_real("kl", kl / tokens);
-        json_real("top1", same / tokens);
-        tool_say("%-12s %.6f nats from %s\n%-12s %.2f%%\n", "kl", kl / tokens, ref_path, "same top 1",
-                 100.0 * same / tokens);
+        json_real("kl", g.kl / tokens);
+        json_real("top1", g.same / tokens);
+        tool_say("%-12s %.6f nats from %s\n%-12s %.2f%%\n", "kl", g.kl / tokens, ref_path, "same top 1",
+                 100.0 * g.same / tokens);
     }
     tool_say("%-12s %.2f\n", "seconds", seconds);
     json_int("peak_bytes", (int64_t)tool_peak_bytes());
-    free(base);
-    free(ref_base);
+    tool_gauge_close(&g);
 }
 
 static const tool_option eval_options[] = {

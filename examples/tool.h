@@ -145,6 +145,8 @@ void json_null(const char *key);
 void json_ids(const char *key, const int32_t *ids, size_t n);
 /* For people, on stdout: printed only without --json. */
 void tool_say(const char *format, ...) TOOL_PRINTF(1, 2);
+/* While on, nothing is said, neither for people nor in JSON: work on trial. At the same depth of JSON on and off. */
+void tool_mute(bool on);
 /* A remark on stderr, not with --quiet. */
 void tool_note(const char *format, ...) TOOL_PRINTF(1, 2);
 
@@ -202,6 +204,27 @@ int32_t *tool_ids(const tool_model *t, const char *path, size_t *rows, size_t *c
 int32_t *tool_encode(tool_model *t, const char *path /* for errors */, const char *text, size_t len, size_t *n);
 char *tool_decode(const cq_tokenizer *tok, const int32_t *ids, size_t n, size_t *len); /* zero-terminated too */
 int32_t tool_mask_id(const tool_model *t); /* fails if the model has none */
+
+/* Rows of logits in memory at once: about 16 MB, and at least one. */
+size_t tool_logit_tile(const tool_model *t, size_t rows);
+
+/* Sums over predicted tokens: -log of their probability; KL divergence from a reference (NULL: none) and whether both
+   think the same token likeliest. */
+typedef struct tool_gauge {
+    const cq_context *ctx;
+    const tool_model *t, *ref;
+    cq_session s, rs;
+    void *base, *ref_base;
+    size_t tile, rows; /* rows: tokens predicted so far */
+    float *y, *z;      /* (tile, vocab) logits */
+    double *each[3];   /* (tile) */
+    double nll, kl, same;
+} tool_gauge;
+void tool_gauge_open(tool_gauge *g, const cq_context *ctx, const tool_model *t, const tool_model *ref,
+                     const cq_session_desc *desc /* of both */);
+/* One window: row at[i] predicts target[i], i < m. */
+void tool_gauge_add(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t *at, const int32_t *target, size_t m);
+void tool_gauge_close(tool_gauge *g);
 
 /* How many consecutive windows n ids give, counting a shorter last one; at most `limit` (0: all). */
 size_t tool_windows(size_t n, size_t window, size_t limit);

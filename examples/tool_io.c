@@ -696,8 +696,28 @@ void json_ids(const char *key, const int32_t *ids, size_t n) {
     json_close();
 }
 
+/* What is said while muted is thrown away. */
+static struct {
+    bool on, quiet, first;
+    size_t size;
+} muted;
+void tool_mute(bool on) {
+    size_t outer = json.depth - 1;
+    if (on) {
+        muted.quiet = tool.quiet;
+        muted.size = json.size;
+        muted.first = json.first[outer];
+        tool.quiet = true;
+    } else {
+        tool.quiet = muted.quiet;
+        json.size = muted.size;
+        json.first[outer] = muted.first;
+    }
+    muted.on = on;
+}
+
 void tool_say(const char *format, ...) {
-    if (tool.json) return;
+    if (tool.json || muted.on) return;
     va_list args;
     va_start(args, format);
     vprintf(format, args);

@@ -3,6 +3,7 @@
    Nothing is copied: config.json, shards and .cq files are mapped, and all that cquant makes are views of them. */
 #include "tool.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -285,7 +286,14 @@ const cq_tokenizer *tool_model_tokenizer(tool_model *t, bool need) {
         }
         size_t bound = cq_tokenizer_build_bound(&files);
         cq_arena arena = tool_arena(bound == SIZE_MAX ? 1 << 16 : bound); /* not JSON: build says where */
-        if (cq_tokenizer_build(&blob, &t->blob_bytes, &files, &arena, &err) != CQ_OK)
+        cq_status st = cq_tokenizer_build(&blob, &t->blob_bytes, &files, &arena, &err);
+        if (st == CQ_ERR_UNSUPPORTED && !need) { /* of another kind: all else about the model is known */
+            tool_note("%s: %s%s%.*s; what is written has no tokenizer", path, err.what, err.name_len ? ": " : "",
+                      (int)err.name_len, err.name ? err.name : "");
+            free(arena.base);
+            return NULL;
+        }
+        if (st != CQ_OK)
             tool_fail_error(!strncmp(err.what, "merges", 6) ? tool_join(t->path, "merges.txt") : path, &err);
     }
     tool_check(cq_tokenizer_open(&t->tok, blob, t->blob_bytes, &err), path, &err);
@@ -399,4 +407,105 @@ void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, siz
     tool_check(
         cq_tensor_init(t, format, part->matrix ? CQ_PANELS : CQ_ROWS, part->rows, part->cols, group_size, false, &err),
         NULL, &err);
+}
+
+size_t tool_logit_tile(const tool_model *t, size_t rows) {
+    size_t tile = ((size_t)4 << 20) / t->m.vocab;
+    tile = tile < 1 ? 1 : tile;
+    return tile < rows ? tile : rows;
+}
+
+/* ===================================================================================================================
+   [GAUGE]  what a model makes of given text, beside another model
+   ================================================================================================================== */
+/* One row of logits, largest value, log of the sum of exp, and where the largest is (the lowest index). */
+typedef struct row_stats {
+    double max, log_sum;
+    size_t best;
+} row_stats;
+static row_stats row_measure(const float *y, size_t vocab) {
+    row_stats r = {(double)y[0], 0.0, 0};
+    double sum = 0.0;
+    for (size_t i = 1; i < vocab; i++)
+        if ((double)y[i] > r.max) {
+            r.max = (double)y[i];
+            r.best = i;
+        }
+    for (size_t i = 0; i < vocab; i++) sum += exp((double)y[i] - r.max);
+    r.log_sum = r.max + log(sum);
+    return r;
+}
+
+/* sum p (log p - log q), p of the reference */
+static double row_kl(const float *p, const row_stats *ps, const float *q, const row_stats *qs, size_t vocab) {
+    double kl = 0.0;
+    for (size_t i = 0; i < vocab; i++) {
+        double lp = (double)p[i] - ps->log_sum, lq = (double)q[i] - qs->log_sum, w = exp(lp);
+        if (w > 0.0) kl += w * (lp - lq);
+    }
+    return kl;
+}
+
+/* One task a predicted token, so that the sums do not depend on the number of threads. */
+typedef struct gauge_job {
+    const tool_gauge *g;
+    const int32_t *target;
+} gauge_job;
+static void gauge_row(void *arg, size_t i) {
+    const gauge_job *j = (const gauge_job *)arg;
+    const tool_gauge *g = j->g;
+    size_t vocab = g->t->m.vocab;
+    const float *y = g->y + i * vocab, *ref = g->ref ? g->z + i * vocab : NULL;
+    row_stats q = row_measure(y, vocab);
+    g->each[0][i] = q.log_sum - (double)y[j->target[i]];
+    if (!ref) return;
+    row_stats p = row_measure(ref, vocab);
+    g->each[1][i] = row_kl(ref, &p, y, &q, vocab);
+    g->each[2][i] = p.best == q.best;
+}
+
+void tool_gauge_open(tool_gauge *g, const cq_context *ctx, const tool_model *t, const tool_model *ref,
+                     const cq_session_desc *desc) {
+    memset(g, 0, sizeof *g);
+    g->ctx = ctx;
+    g->t = t;
+    g->ref = ref;
+    tool_session(&g->s, ctx, t, desc, &g->base);
+    if (ref) tool_session(&g->rs, ctx, ref, desc, &g->ref_base);
+    g->tile = tool_logit_tile(t, desc->max_tokens);
+    g->y = tool_alloc(g->tile * t->m.vocab, sizeof *g->y);
+    if (ref) g->z = tool_alloc(g->tile * t->m.vocab, sizeof *g->z);
+    for (size_t k = 0; k < 3; k++) g->each[k] = tool_alloc(g->tile, sizeof *g->each[k]);
+}
+
+void tool_gauge_add(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t *at, const int32_t *target, size_t m) {
+    cq_input in;
+    cq_error err;
+    if (!m) return;
+    memset(&in, 0, sizeof in);
+    in.ids = ids;
+    in.n = n;
+    tool_model_check(g->t, cq_forward(&g->s, &in, &err), &err);
+    if (g->ref) tool_model_check(g->ref, cq_forward(&g->rs, &in, &err), &err);
+    for (size_t r = 0; r < m; r += g->tile) {
+        size_t part = m - r < g->tile ? m - r : g->tile;
+        gauge_job job = {g, target + r};
+        cq_logits(&g->s, at + r, part, g->y);
+        if (g->ref) cq_logits(&g->rs, at + r, part, g->z);
+        cq_parallel_for(g->ctx, part, gauge_row, &job);
+        for (size_t i = 0; i < part; i++) {
+            g->nll += g->each[0][i];
+            g->kl += g->each[1][i];
+            g->same += g->each[2][i];
+        }
+    }
+    g->rows += m;
+}
+
+void tool_gauge_close(tool_gauge *g) {
+    free(g->base);
+    free(g->ref_base);
+    free(g->y);
+    free(g->z);
+    for (size_t k = 0; k < 3; k++) free(g->each[k]);
 }

@@ -695,6 +695,19 @@ match="is not orthogonal: x R R^T differs" fails "a matrix that is no rotation" 
 poke mats/r2.1.npy 134 248 127
 match="is not orthogonal" fails "a matrix with what is no number" rotate d -o r4 --matrices mats
 rm -rf r r1 r3 mats t.npy x.npy y.npy q.cq c.yaml c.json
+
+{ npy "$(header '<i4' '2, 16')"; for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32; do byte $i 0 0 0; done; } >c.npy
+if "$tool" quantize d -o t.cq --method rtn --group-size 32 --rotate auto --tries 4 --calib-ids c.npy --json --quiet >.out 2>.err; then
+    json "quantize --tries json" tries seed modules rotations
+    best=$(sed 's/.*"tries": \[\([^]]*\)\].*/\1/' .out | tr '{' '\n' | sed -n 's/.*"seed": \([0-9]*\), "kl": \([-+.0-9e]*\).*/\2 \1/p' | sort -g | sed -n '1s/.* //p')
+    grep -q "\"seed\": $best, \"samples\"" .out && ok "the best seed is taken" || bad "the best seed is taken" "$best of $(cat .out)"
+    runs "quantize with that seed" quantize d -o b.cq --method rtn --group-size 32 --rotate auto --seed "$best"
+    same "and it is the same file" t.cq b.cq
+    [ ! -e t.cq.try ] && ok "nothing else is left" || bad "nothing else is left" "$(ls)"
+else
+    bad "quantize --tries" "$(cat .err)"
+fi
+match=--rotate usage "--tries without --rotate" quantize d -o t.cq --method rtn --group-size 32 --tries 2
 ids 1 2 3 100000 5 6 7 8 >x.npy
 match=100000 fails "calibration ids outside of the vocabulary" quantize d -o q.cq --calib-ids x.npy --seq-len 8
 rm -f x.npy
@@ -853,6 +866,11 @@ if [ -f "$kjv/tokenizer.json" ]; then
         head -c $n "$kjv/tokenizer.json" >broken/tokenizer.json
         match=tokenizer.json fails "tokenizer.json cut to $n bytes" tokenize broken --text t.txt
     done
+    printf '{"version": "1.0", "model": {"type": "Unigram", "vocab": []}}' >broken/tokenizer.json
+    match=Unigram fails "a tokenizer of another kind" tokenize broken --text t.txt
+    "$tool" export broken -o nt.cq --dtype int8 >.out 2>.err && grep -q 'Unigram.*no tokenizer' .err &&
+        ok "export without the tokenizer says so" || bad "export without the tokenizer says so" "$(cat .err)"
+    match="no tokenizer" fails "a .cq without its tokenizer" generate nt.cq --prompt hello
     rm broken/tokenizer.json
     runs "tokenize by vocab.json and merges.txt" tokenize broken --text t.txt --json
     rm broken/merges.txt
