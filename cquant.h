@@ -230,12 +230,14 @@ CQUANT_DEF cq_grid cq_tensor_grid(const cq_tensor *t, size_t row, size_t group);
 CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w, const unsigned char *bias,
                           const float *x, size_t ldx, size_t n, bool add);
 
-/* Activations quantised to int8, one symmetric scale per row (token): x = q * scale, |q| <= 127. */
+/* Activations quantised to int8, one symmetric scale per row (token): x = q * scale, |q| <= 127. With fewer bits, to
+   study what they would cost, |q| <= 2^(bits - 1) - 1, one code still a byte. */
 typedef struct cq_acts {
     int8_t *q;     /* (n, stride), zero-padded */
     int32_t *sum;  /* (n, stride / 32): sum of q over each block of 32 */
     float *scale;  /* (n) */
     size_t n, cols, stride; /* stride: cols rounded up to 32 */
+    unsigned bits; /* of a code, 2 to 8; cq_acts_alloc says 8 */
 } cq_acts;
 CQUANT_DEF void cq_acts_alloc(cq_acts *a, cq_arena *arena, size_t n, size_t cols);
 CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float *x, size_t ldx, size_t n, size_t cols);
@@ -1199,26 +1201,29 @@ static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const i
     }
 }
 
-static float cq__quantize_c(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
+static float cq__quantize_to(float top, int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
     float m = 0.0f;
     for (size_t i = 0; i < n; i++) {
         float a = cq__float(cq__bits(x[i]) & 0x7fffffffu);
         m = a > m ? a : m;
     }
-    float inverse = m > 0.0f ? 127.0f / m : 0.0f;
+    float inverse = m > 0.0f ? top / m : 0.0f;
     if (!(inverse < CQ__INFINITY)) inverse = 0.0f; /* m is denormal: as good as zero */
     for (size_t b = 0; b < stride; b += CQ__BLOCK) {
         int32_t s = 0;
         for (size_t i = b; i < b + CQ__BLOCK; i++) {
             float v = i < n ? x[i] * inverse : 0.0f;
-            v = v > -127.0f ? v : -127.0f; /* NaN and infinities in x give some code, never undefined behaviour */
-            v = v < 127.0f ? v : 127.0f;
+            v = v > -top ? v : -top; /* NaN and infinities in x give some code, never undefined behaviour */
+            v = v < top ? v : top;
             q[i] = (int8_t)(int32_t)cq__round_even(v);
             s += q[i];
         }
         sum[b / CQ__BLOCK] = s;
     }
-    return inverse > 0.0f ? m / 127.0f : 0.0f;
+    return inverse > 0.0f ? m / top : 0.0f;
+}
+static float cq__quantize_c(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
+    return cq__quantize_to(127.0f, q, sum, x, n, stride);
 }
 
 /* Eight lanes, combined as a tree: what a vector register of 8 floats does, and what any other width can do too. */
@@ -1397,6 +1402,7 @@ CQUANT_DEF void cq_acts_alloc(cq_acts *a, cq_arena *arena, size_t n, size_t cols
     a->n = n;
     a->cols = cols;
     a->stride = stride;
+    a->bits = 8;
     a->q = (int8_t *)cq_alloc(arena, total, 1);
     a->sum = (int32_t *)cq_alloc(arena, total / CQ__BLOCK, sizeof(int32_t));
     a->scale = (float *)cq_alloc(arena, n, sizeof(float));
@@ -1408,17 +1414,24 @@ typedef struct cq__acts_job {
     const float *x;
     size_t ldx;
 } cq__acts_job;
+static void cq__acts_row(const cq_context *ctx, cq_acts *a, const float *x, size_t j) {
+    int8_t *q = a->q + j * a->stride;
+    int32_t *sum = a->sum + j * (a->stride / CQ__BLOCK);
+    a->scale[j] = a->bits < 8 ? cq__quantize_to((float)((1 << (a->bits - 1)) - 1), q, sum, x, a->cols, a->stride)
+                              : ctx->k->quantize(q, sum, x, a->cols, a->stride);
+}
 static void cq__acts_task(void *arg, size_t j) {
     const cq__acts_job *job = (const cq__acts_job *)arg;
-    cq_acts *a = job->a;
-    a->scale[j] = job->ctx->k->quantize(a->q + j * a->stride, a->sum + j * (a->stride / CQ__BLOCK),
-                                        job->x + j * job->ldx, a->cols, a->stride);
+    cq__acts_row(job->ctx, job->a, job->x + j * job->ldx, j);
 }
 /* cols may be smaller than what the buffers were made for: rows are then laid out for cols */
-CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float *x, size_t ldx, size_t n, size_t cols) {
-    cq__acts_job job;
+static void cq__acts_shape(cq_acts *a, size_t cols) {
     a->cols = cols;
     a->stride = (cols + CQ__BLOCK - 1) / CQ__BLOCK * CQ__BLOCK;
+}
+CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float *x, size_t ldx, size_t n, size_t cols) {
+    cq__acts_job job;
+    cq__acts_shape(a, cols);
     job.ctx = ctx;
     job.a = a;
     job.x = x;

@@ -561,6 +561,9 @@ typedef struct cq_block {
     bool norm_first;
     float dt_min, dt_max, mults[5];
     size_t state, state_size;     /* where its state begins, and how many floats it has */
+    /* online rotations, in the model's list; NULL: none. Attention: queries and keys of each head, r3. MLP and experts:
+       what `down` reads, r4. A smaller matrix repeats along the vector */
+    const cq_hadamard *online;
 } cq_block;
 
 typedef struct cq_rope { /* one table of angles; blocks that agree share it */
@@ -574,6 +577,7 @@ typedef struct cq_rope { /* one table of angles; blocks that agree share it */
     float theta, factor;         /* dynamic; factor 0: not */
 } cq_rope;
 #define CQ_MAX_ROPES 4
+#define CQ_MAX_ONLINE CQ_MAX_BLOCKS /* a block of a description has at most one */
 
 typedef struct cq_model { /* points into itself: do not copy or move it once it is bound */
     cq_arch arch;
@@ -586,6 +590,8 @@ typedef struct cq_model { /* points into itself: do not copy or move it once it 
     bool tied, recurrent;        /* the head is the embedding; some block has a state instead of a cache */
     cq_rope rope[CQ_MAX_ROPES];
     size_t ropes;
+    cq_hadamard online[CQ_MAX_ONLINE]; /* of the orders that blocks have; one for all blocks of one order */
+    size_t onlines;
     cq_tensor embed;             /* (vocab, width): width is hidden unless embed_in */
     const cq_named *embed_stored;
     cq_tensor position;          /* learned positions (n, hidden); rows = 0: none */
@@ -624,7 +630,8 @@ typedef struct cq_model { /* points into itself: do not copy or move it once it 
    keys without a value. Dry run: an arena with base NULL cannot bind (values are needed); use cq_model_bound. */
 CQUANT_DEF cq_status cq_model_bind(cq_model *m, const char *config, size_t config_len, const cq_weights *weights,
                                    const char *arch_text, size_t arch_len, cq_arena *arena, cq_error *err);
-CQUANT_DEF size_t cq_model_bound(size_t config_len, const cq_weights *weights); /* arena bytes that suffice */
+CQUANT_DEF size_t cq_model_bound(size_t config_len, const cq_weights *weights, const char *arch_text,
+                                 size_t arch_len); /* arena bytes that suffice */
 /* Keys of config.json that other descriptions ask for, and this one does not, with a value that says something: perhaps
    what it stands for is missing here. The index-th of them; false past the last. */
 CQUANT_DEF bool cq_model_unasked(const cq_model *m, size_t index, cq_str *key);
@@ -657,7 +664,10 @@ typedef struct cq_session_desc {
     size_t max_tokens; /* cache slots; required */
     size_t max_rows;   /* rows of one forward pass; 0: max_tokens */
     size_t tile;       /* rows computed together; 0: 64 */
-    bool int8;         /* activations of integer linears in int8, per token; else fp32 */
+    unsigned act_bits; /* activations of integer linears, per token: 8: int8; 0: fp32. 2 to 7: codes of so many bits in
+                          int8, to study what they would cost: nothing is saved */
+    unsigned kv_bits;  /* 0: keys and values as they are. 2 to 8, to study as well: rounded to so many bits, one
+                          symmetric scale for each token and head, and stored as fp32 */
     bool upstream_cache; /* DualStreamRoformer: decoding sees only the first key of single layers, as published */
 } cq_session_desc;
 
@@ -684,7 +694,8 @@ typedef struct cq_session {
     float *route;         /* experts: scores (tile, experts), chosen weights (tile, top_k) and numbers, gathered rows */
     float *work;          /* recurrent blocks */
     float *side;          /* (max_rows + 1, layers * side_width): the side rows of each layer, and one to read into */
-    size_t proj_dim, score_dim, row_dim;
+    float *online;        /* scratch of online rotations: online_dim floats for each task, or NULL */
+    size_t proj_dim, score_dim, row_dim, online_dim;
     cq_acts acts;         /* the input of the current group in int8 */
     bool acts_ready;
 } cq_session;
@@ -770,12 +781,17 @@ typedef struct cq_rotate_note { /* what a configuration leaves open, and how it 
 } cq_rotate_note;
 typedef struct cq_rotate_plan {
     cq_rotate_stream r1[2]; /* of the model; of the text of two streams */
-    cq_rotation *r2;        /* (block_count): between the values of attention and o; r2[b].n = 0: none */
+    cq_rotation *r2;        /* (block_count): between the values of attention and o; r2[b].n = 0: none; NULL: no R2 */
     cq_rotate_values *values; /* (block_count) */
     size_t r2_count;        /* blocks that have one */
     bool use_float64;       /* as a configuration has it; true otherwise */
     const cq_rotate_note *notes; /* of a configuration; NULL: none */
     void *scratch;
+    /* What the runtime is to do, see cq_rotate_plan_online */
+    cq_rotation online[CQ_MAX_ONLINE];
+    size_t onlines;
+    uint8_t online_at[CQ_MAX_BLOCKS]; /* by block of the description: 1 + index in online; 0: none */
+    void *online_scratch;
     char text[512], module[256]; /* storage for the name in an error, and while notes are made */
 } cq_rotate_plan;
 
@@ -815,6 +831,19 @@ CQUANT_DEF bool cq_rotate_plan_matrix(const cq_rotate_plan *plan, const cq_model
 #define CQ_ORTHOGONALITY_LIMIT 1e-5
 CQUANT_DEF cq_status cq_rotate_plan_import(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m,
                                            const double *const *matrix, cq_arena *arena, cq_error *err);
+/* Adds online rotations, which the runtime multiplies with, to a plan, or to an empty one (all zero): r3, between the
+   queries and keys of each head, which are turned after rope, and r4, between what an MLP or expert computes and its
+   `down`. Both are Hadamard matrices without signs, block-diagonal where the width is a multiple of their order. 0:
+   none; CQ_ONLINE_WIDEST: the largest order that can be built and divides the widths; else the order. Of r3 there is
+   one for the model, of r4 one for each block of the description. Only .cq files can say so: cq_rotate_print.
+   With arena->base NULL: the size query. CQ_ERR_UNSUPPORTED: there is nothing to turn, no such matrix, or the model has
+   online rotations already. */
+#define CQ_ONLINE_WIDEST SIZE_MAX
+CQUANT_DEF cq_status cq_rotate_plan_online(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, size_t r3,
+                                           size_t r4, cq_arena *arena, cq_error *err);
+/* The description of what a plan makes of a model, online rotations included: what .cq files hold. plan may be NULL:
+   cq_arch_print. Writes at most size bytes; returns the length. */
+CQUANT_DEF size_t cq_rotate_print(const cq_model *m, const cq_rotate_plan *plan, char *out, size_t size);
 
 typedef enum cq_part_kind {
     CQ_PART_EMBED, CQ_PART_HEAD,             /* matrices (vocab, width); rows are independent */
@@ -4680,10 +4709,12 @@ CQUANT_DEF cq_status cq_tokenizer_build(const unsigned char **blob, size_t *blob
           alibi= alibi_scale=
           q_norm= k_norm= v_norm= qk_norm= 'head' | 'full' | 'heads' (each its own)  qk_late (after rope)  qk_if=
           gate=LINEAR | q_gate (beside each q)  gate_act=  gate_head (one value a head)  sub_norm= (before o)
+          r3=N (also mla)   q and k of each head, after all this, times the Hadamard matrix of order N (a number)
    mla    q= | q_a= q_a_norm= q_b=, kv_a= kv_a_norm= kv_b= o=  q_rank= kv_rank= nope= rope_dim= v_dim= q_scale=
           kv_scale=
    mlp    gate= up= down= | gate_up= down= | up= down= | gate= side down= (up: the layer's row of the statement side)
           inter= act= limit= gate_scale= sub_norm= act_p= act_n=
+          r4=N (also moe)   what down reads (each expert's too), after all this, times the Hadamard matrix of order N
    moe    router= experts= top_k= inter= act= limit=   score= 'softmax' | 'sigmoid' | 'topk_softmax' | 'sparsemixer'
           choice_bias=NAME[+EXPR] groups= top_groups= group_score= 'max' | 'top2' renorm= routed_scale= score_in jitter=
           e_gate= e_up= e_down= | e_gate_up= e_down=, e_pairs (gate and up take turns)   e_in= e_out= latent=
@@ -7384,6 +7415,8 @@ typedef enum cq__word_type { CQ__FLAG, CQ__EXPR, CQ__NORM, CQ__LINEAR, CQ__PARAM
     X(ALIBI_SCALE, "alibi_scale", CQ__ATTN, EXPR, 0)                                                                   \
     X(K_SCALE, "k_scale", CQ__ATTN, EXPR, 0)                                                                           \
     X(TEMPER, "temper", CQ__ATTNS, EXPR, 0)                                                                            \
+    X(R3, "r3", CQ__ATTNS, EXPR, 0)                                                                                    \
+    X(R4, "r4", CQ__MLP | CQ__MOE, EXPR, 0)                                                                            \
     X(INTER, "inter", CQ__MLP | CQ__MOE, EXPR, 0)                                                                      \
     X(ACT, "act", CQ__MLP | CQ__MOE | CQ__KIND(CQ__HEAD), EXPR, 0)                                                     \
     X(GATE_SCALE, "gate_scale", CQ__MLP, EXPR, 0)                                                                      \
@@ -8004,18 +8037,23 @@ static void cq__print_line(cq__printer *p, cq_str line) {
         cq__print(p, v);
     }
 }
-static void cq__print_words(cq__printer *p, const cq_arch *arch, size_t block) {
+static void cq__print_words(cq__printer *p, const cq_arch *arch, size_t block, const cq_rotation *online) {
+    char number[24];
     for (size_t i = 0; i < arch->words; i++) {
         const cq__word_row *row = &cq__word_table[arch->word[i].key];
         if (arch->word[i].block != block) continue;
+        if (online && (arch->word[i].key == CQ__W_R3 || arch->word[i].key == CQ__W_R4)) continue; /* it was 0 */
         cq__print(p, cq__lit(" "));
         cq__print(p, cq__lit(row->text));
         if (row->type == CQ__FLAG) continue;
         cq__print(p, cq__lit("="));
         cq__print(p, arch->word[i].value);
     }
+    if (!online) return;
+    cq__print(p, cq__lit(arch->block[block].kind <= CQ_BLOCK_MLA ? " r3=" : " r4="));
+    cq__print(p, cq__str(number, cq__append_number(number, sizeof number, 0, online->n)));
 }
-static void cq__print_blocks(cq__printer *p, const cq_arch *arch, size_t list) {
+static void cq__print_blocks(cq__printer *p, const cq_arch *arch, const cq_rotate_plan *plan, size_t list) {
     for (size_t i = 0; i < arch->blocks; i++) {
         const cq_block_desc *d = &arch->block[i];
         if (d->list != list) continue;
@@ -8024,11 +8062,11 @@ static void cq__print_blocks(cq__printer *p, const cq_arch *arch, size_t list) {
         cq__print(p, d->label);
         cq__print(p, cq__lit(" "));
         cq__print(p, d->prefix);
-        cq__print_words(p, arch, i);
+        cq__print_words(p, arch, i, plan && plan->online_at[i] ? &plan->online[plan->online_at[i] - 1] : NULL);
         cq__print(p, cq__lit("\n"));
     }
 }
-CQUANT_DEF size_t cq_arch_print(const cq_arch *arch, char *out, size_t size) {
+static size_t cq__arch_print(const cq_arch *arch, const cq_rotate_plan *plan, char *out, size_t size) {
     cq__printer p;
     p.out = out;
     p.size = size;
@@ -8045,7 +8083,8 @@ CQUANT_DEF size_t cq_arch_print(const cq_arch *arch, char *out, size_t size) {
         for (size_t k = known; k < n; k++) {
             cq__print(&p, cq__lit(s->name));
             cq__print_line(&p, v[k]);
-            if (s->kind >= 0) cq__print_words(&p, arch, (size_t)CQ_MAX_BLOCKS + (size_t)(s->kind - CQ__EMBED) + k);
+            if (s->kind >= 0)
+                cq__print_words(&p, arch, (size_t)CQ_MAX_BLOCKS + (size_t)(s->kind - CQ__EMBED) + k, NULL);
             cq__print(&p, cq__lit("\n"));
         }
     }
@@ -8062,10 +8101,16 @@ CQUANT_DEF size_t cq_arch_print(const cq_arch *arch, char *out, size_t size) {
         if (arch->list[i].expr.n) cq__print(&p, cq__lit(" count="));
         cq__print(&p, arch->list[i].expr);
         cq__print(&p, cq__lit("\n"));
-        cq__print_blocks(&p, arch, i);
+        cq__print_blocks(&p, arch, plan, i);
     }
     if (arch->diffusion) cq__print(&p, cq__lit(arch->shift ? "diffusion shift\n" : "diffusion\n"));
     return p.at;
+}
+CQUANT_DEF size_t cq_arch_print(const cq_arch *arch, char *out, size_t size) {
+    return cq__arch_print(arch, NULL, out, size);
+}
+CQUANT_DEF size_t cq_rotate_print(const cq_model *m, const cq_rotate_plan *plan, char *out, size_t size) {
+    return cq__arch_print(&m->arch, plan, out, size);
 }
 
 CQUANT_DEF bool cq_arch_linear(const cq_arch *arch, size_t block, size_t group, size_t index, char *out, size_t size) {
@@ -9834,6 +9879,46 @@ static void cq__norm_dims(const cq_model *m, const cq_block *b, size_t place, si
 }
 
 /* ---- blocks ---- */
+/* The number at the front of a text; returns its digits. Numbers beyond a billion are no order of anything. */
+static size_t cq__order(const char *p, size_t len, size_t *out) {
+    size_t i = 0;
+    *out = 0;
+    for (; i < len && i < 9 && p[i] >= '0' && p[i] <= '9'; i++) *out = *out * 10 + (size_t)(p[i] - '0');
+    return i;
+}
+/* r3, r4: numbers, not expressions, so that cq_model_bound can count their matrices. It turns vectors of `width`, and
+   of `other` (0: none). */
+static cq_status cq__bind_online(cq__binder *b, cq_block *block, cq__word_id id, size_t width, size_t other) {
+    cq_str v = cq__find_word(&b->m->arch, block->desc, id);
+    cq_model *m = b->m;
+    size_t n = 0, i = 0;
+    cq_status st;
+    if (v.n && cq__order(v.p, v.n, &n) != v.n)
+        return cq_fail_at(b->err, CQ_ERR_FORMAT, "the order of an online rotation should be a number below a billion",
+                          v.p, v.n, UINT64_MAX, INT64_MIN);
+    if (!n) return CQ_OK;
+    if (width % n || other % n)
+        return cq_fail_at(b->err, CQ_ERR_RANGE, "the order of an online rotation should divide the width of what it "
+                          "turns", v.p, v.n, UINT64_MAX, (int64_t)(width % n ? width : other));
+    while (i < m->onlines && m->online[i].n != n) i++;
+    if (i == m->onlines) {
+        CQ__TRY(cq_hadamard_init(&m->online[i], n, b->arena, b->err));
+        m->onlines++;
+    }
+    block->online = &m->online[i];
+    return CQ_OK;
+}
+static cq_status cq__bind_r3(cq__binder *b, cq_block *block) {
+    const cq_block *first = b->m->blocks, *o = block; /* o: whose keys it reads, if not only its own */
+    cq_status st;
+    CQ__TRY(cq__bind_online(b, block, CQ__W_R3, block->head_dim, 0));
+    if (block->lender) o = first + (block->lender - 1);
+    else if (block > first && block[-1].kind <= CQ_BLOCK_MLA && block[-1].cache_k == block->cache_k) o = block - 1;
+    if (o->online == block->online) return CQ_OK;
+    return cq_fail_at(b->err, CQ_ERR_FORMAT, "blocks that share their keys should have the same r3", "r3", 2,
+                      UINT64_MAX, (int64_t)block->layer);
+}
+
 static cq_status cq__bind_numbers(cq__binder *b, cq_block *block) {
     const cq_arch *a = &b->m->arch;
     cq_status st;
@@ -9844,14 +9929,19 @@ static cq_status cq__bind_numbers(cq__binder *b, cq_block *block) {
     block->text = cq__flag(a, block->desc, CQ__W_TEXT);
     switch (block->kind) {
     case CQ_BLOCK_ATTENTION:
-    case CQ_BLOCK_MLA: return cq__numbers_attention(b, block);
+    case CQ_BLOCK_MLA:
+        CQ__TRY(cq__numbers_attention(b, block));
+        return cq__bind_r3(b, block);
     case CQ_BLOCK_MLP:
         block->gate_scale = 1.0f;
         CQ__TRY(cq__real(b, block, CQ__W_GATE_SCALE, &block->gate_scale));
         CQ__TRY(cq__number(b, block, CQ__W_INTER, "INTER", CQ__MOST, &block->inter));
+        CQ__TRY(cq__bind_online(b, block, CQ__W_R4, block->inter, 0));
         block->side = cq__flag(a, block->desc, CQ__W_SIDE_ROW);
         return cq__activation_of(b, block);
-    case CQ_BLOCK_MOE: return cq__numbers_experts(b, block);
+    case CQ_BLOCK_MOE:
+        CQ__TRY(cq__numbers_experts(b, block));
+        return cq__bind_online(b, block, CQ__W_R4, block->inter, block->s_inter);
     default: return cq__numbers_recurrent(b, block);
     }
 }
@@ -10324,15 +10414,29 @@ CQUANT_DEF cq_status cq_model_fold_codebook(cq_model *m, const cq_context *ctx, 
     return CQ_OK;
 }
 
-CQUANT_DEF size_t cq_model_bound(size_t config_len, const cq_weights *weights) {
-    size_t bytes = 0, vectors = 0;
+/* bytes of the matrices that words r3=N and r4=N of a description ask for */
+static size_t cq__online_bound(const char *text, size_t len) {
+    size_t bytes = 0, n;
+    cq_hadamard h;
+    for (size_t i = 1; text && i + 3 < len; i++) {
+        cq_arena dry = cq_arena_over(NULL, 0);
+        if (!cq__blank(text[i - 1]) || (!cq__equal(text + i, "r3=", 3) && !cq__equal(text + i, "r4=", 3)) ||
+            !cq__order(text + i + 3, len - i - 3, &n) || cq_hadamard_init(&h, n, &dry, NULL))
+            continue;
+        if (!cq__add(bytes, dry.used + 2 * CQ_ALIGN, &bytes)) return SIZE_MAX / 2; /* more than there is: no model */
+    }
+    return bytes;
+}
+
+CQUANT_DEF size_t cq_model_bound(size_t config_len, const cq_weights *weights, const char *arch_text, size_t arch_len) {
+    size_t bytes = cq__online_bound(arch_text, arch_len), vectors = 0;
     for (size_t i = 0; i < weights->count; i++) { /* norms, biases and small parameters may be converted */
         const cq_named *n = &weights->list[i];
         if (n->ndim == 1 || n->t.cols <= 256) vectors += n->t.rows * n->t.cols * 4 + 2 * CQ_ALIGN;
     }
     /* every node of JSON takes at least one byte of text; a block has at least one tensor */
-    bytes = config_len * (sizeof(cq_json_node) + sizeof(uint32_t)) +
-            weights->count * (1 + sizeof(cq_block) + 4 * CQ_ALIGN) + cq__linear_bound(weights) * sizeof(cq_linear);
+    bytes += config_len * (sizeof(cq_json_node) + sizeof(uint32_t)) +
+             weights->count * (1 + sizeof(cq_block) + 4 * CQ_ALIGN) + cq__linear_bound(weights) * sizeof(cq_linear);
     return bytes + vectors + 4096 * 4 * 2 * (CQ_MAX_ROPES + 1) + 64 * CQ_ALIGN;
 }
 
@@ -10493,10 +10597,20 @@ static size_t cq__work_dim(const cq_block *b) {
     return b->kind < CQ_BLOCK_MAMBA ? 0 : 2 * b->inner + b->heads * (b->head_dim + b->v_dim);
 }
 
+/* Scratch of online rotations: `elements` floats for each task that may run at once. */
+static void cq__online_alloc(cq_session *s, size_t elements, cq_arena *arena) {
+    s->online_dim = elements;
+    s->online = NULL;
+    if (elements)
+        s->online = (float *)cq_alloc(arena, s->ctx->parallel.run ? cq__min(CQ__SLOTS, s->desc.tile) : 1,
+                                      elements * sizeof(float));
+}
+
 static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const cq_model *m,
                                     const cq_session_desc *desc, size_t cache_dims, size_t state_dims, cq_arena *hot,
                                     cq_arena *cold, cq_error *err) {
-    size_t q = 0, mixed = 0, gate = 0, head = 0, cache, experts = 0, latent = 0, top = 0, work = 0, widest = m->hidden;
+    size_t q = 0, mixed = 0, gate = 0, head = 0, cache, experts = 0, latent = 0, top = 0, work = 0, widest = m->hidden,
+           online = 0;
     bool held = false, apart = false, late = false;
     cq__fill(s, 0, sizeof *s);
     s->ctx = ctx;
@@ -10507,6 +10621,10 @@ static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const 
     if (!s->desc.tile) s->desc.tile = 64;
     if (s->desc.max_rows > desc->max_tokens)
         return cq_fail(err, CQ_ERR_ARG, "a session cannot run more rows at once than it has cache slots");
+    if (desc->act_bits == 1 || desc->act_bits > 8 || desc->kv_bits == 1 || desc->kv_bits > 8)
+        return cq_fail_at(err, CQ_ERR_ARG, "activations, keys and values have 2 to 8 bits, or 0: as they are", NULL, 0,
+                          UINT64_MAX, (int64_t)(desc->act_bits > 8 || desc->act_bits == 1 ? desc->act_bits
+                                                                                          : desc->kv_bits));
     s->desc.tile = cq__min(s->desc.tile, s->desc.max_rows);
     for (size_t i = 0; i < m->block_count; i++) {
         const cq_block *b = &m->blocks[i];
@@ -10553,7 +10671,12 @@ static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const 
     if (m->side.rows)
         s->side = (float *)cq__alloc_2d(hot, s->desc.max_rows + 1, m->side.cols, sizeof(float));
     if (work) s->work = (float *)cq_alloc(hot, s->desc.tile, work * sizeof(float));
-    if (desc->int8) cq_acts_alloc(&s->acts, hot, s->desc.tile, widest);
+    for (size_t i = 0; i < m->onlines; i++) online = cq__larger(online, cq_hadamard_scratch(&m->online[i]));
+    cq__online_alloc(s, online, hot);
+    if (desc->act_bits) {
+        cq_acts_alloc(&s->acts, hot, s->desc.tile, widest);
+        s->acts.bits = desc->act_bits;
+    }
     if (hot->failed || cold->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the session");
     return CQ_OK;
 }
@@ -10566,13 +10689,71 @@ CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const
    their quantised activations: whoever fills x anew sets acts_ready to false. */
 static void cq__linear(cq_session *s, const cq_linear *l, float *y, size_t ldy, const float *x, size_t ldx, size_t n,
                        bool add) {
-    if (!s->desc.int8 || !cq_format_is_int(l->w.format)) {
+    if (!s->desc.act_bits || !cq_format_is_int(l->w.format)) {
         cq_matmul(s->ctx, y, ldy, &l->w, l->bias, x, ldx, n, add);
         return;
     }
     if (!s->acts_ready) cq_quantize_acts(s->ctx, &s->acts, x, ldx, n, l->w.cols);
     s->acts_ready = true;
     cq_matmul_q8(s->ctx, y, ldy, &l->w, l->bias, &s->acts, n, add);
+}
+
+/* ---- online rotations ----
+   The rows that `down` is to read, turned by R4 in place; its weights hold the other half, W R4 [LESSON 8]. Where they
+   are quantised next this is one pass: a row is turned without the factor 1/sqrt(n) and quantised while it is in the
+   cache, and the factor goes into its scale. */
+typedef struct cq__online_job {
+    cq_session *s;
+    const cq_hadamard *h;
+    float *x;
+    size_t ldx, rows, cols, slots;
+    bool quantize;
+} cq__online_job;
+static void cq__online_task(void *arg, size_t slot) {
+    const cq__online_job *job = (const cq__online_job *)arg;
+    const cq_hadamard *h = job->h;
+    cq_session *s = job->s;
+    float *scratch = s->online ? s->online + slot * s->online_dim : NULL;
+    for (size_t r = slot; r < job->rows; r += job->slots) {
+        float *x = job->x + r * job->ldx;
+        for (size_t k = 0; k < job->cols; k += h->n) cq__transform_f32(h, x + k, 1, scratch, false);
+        if (job->quantize) {
+            cq__acts_row(s->ctx, &s->acts, x, r);
+            s->acts.scale[r] = s->acts.scale[r] * h->scale_f32;
+        } else {
+            s->ctx->k->scale(x, x, NULL, h->scale_f32, job->cols);
+        }
+    }
+}
+/* tap: somebody looks at the rows, so they are what they stand for. s->acts_ready says whether they are quantised. */
+static void cq__turn_online(cq_session *s, const cq_hadamard *h, const cq_linear *l, float *x, size_t ldx, size_t n,
+                            const cq_tap *tap) {
+    cq__online_job job;
+    s->acts_ready = false;
+    if (!h) return;
+    job.s = s;
+    job.h = h;
+    job.x = x;
+    job.ldx = ldx;
+    job.rows = n;
+    job.cols = l->w.cols;
+    job.slots = s->ctx->parallel.run ? cq__min(CQ__SLOTS, n) : 1;
+    job.quantize = s->desc.act_bits && cq_format_is_int(l->w.format) && !tap;
+    if (job.quantize) cq__acts_shape(&s->acts, job.cols);
+    cq_parallel_for(s->ctx, job.slots, cq__online_task, &job);
+    s->acts_ready = job.quantize;
+}
+
+/* x (n) rounded to codes of so many bits with one scale, and back */
+static void cq__round_to_bits(float *x, size_t n, unsigned bits) {
+    float top = (float)((1 << (bits - 1)) - 1), most = 0.0f, inverse;
+    for (size_t i = 0; i < n; i++) {
+        float a = x[i] < 0.0f ? -x[i] : x[i];
+        most = a > most ? a : most;
+    }
+    inverse = most > 0.0f ? top / most : 0.0f;
+    if (!(inverse < CQ__INFINITY)) return; /* nothing but zeros and denormals, or no numbers */
+    for (size_t i = 0; i < n; i++) x[i] = cq__round_even(x[i] * inverse) * (most / top);
 }
 
 /* One row through a norm; y may be x. LayerNorm is RMSNorm of what is left without the mean. */
@@ -10621,14 +10802,13 @@ static void cq__join(cq_session *s, const cq_block *b, float *y, size_t r0, size
         if (b->norm[CQ_NORM_AFTER].on) cq__norm_row(s->ctx, &b->norm[CQ_NORM_AFTER], x, x, hidden);
     }
 }
-/* The last linear of a block, and its way to the stream. */
+/* The last linear of a block, and its way to the stream. s->acts_ready says whether x is quantised already. */
 static void cq__output(cq_session *s, const cq_block *b, cq_role role, const float *x, size_t ldx, size_t r0,
                        size_t n) {
     const cq_linear *l = cq_block_linear(b, role, 0);
     size_t hidden = s->m->hidden;
     bool plain = !b->norm[CQ_NORM_POST].on && !b->norm[CQ_NORM_AFTER].on && !(b->keep < 0.0f || b->keep > 0.0f) &&
                  !(b->scale < 1.0f || b->scale > 1.0f);
-    s->acts_ready = false;
     cq__linear(s, l, plain ? s->x + r0 * hidden : s->y, hidden, x, ldx, n, plain);
     if (!plain) cq__join(s, b, s->y, r0, n);
 }
@@ -10820,7 +11000,7 @@ static void cq__head_copy(const cq_block *b, const float *proj, cq__part_of_head
     cq__copy(out, proj + cq__proj_at(b, role) + column, n * sizeof(float));
 }
 
-/* What is done to queries (or keys) of a row between projection and scores: norms, clamp, rope. */
+/* What is done to queries (or keys) of a row between projection and scores: norms, clamp, rope, R3. */
 static void cq__finish_heads(cq_session *s, const cq_block *b, float *x, size_t heads, size_t place, size_t row,
                              float scale) {
     size_t d = b->head_dim;
@@ -10841,6 +11021,7 @@ static void cq__finish_heads(cq_session *s, const cq_block *b, float *x, size_t 
                 cq__rope(x + b->rope_at, s->angles[b->rope] + row * b->rope_dim, b->rope_dim, b->rope_style);
         }
         for (size_t i = 0; (scale < 1.0f || scale > 1.0f) && i < d; i++) x[i] = x[i] * scale;
+        for (size_t i = 0; b->online && i < d; i += b->online->n) cq_hadamard_f32(b->online, x + i, s->online, false);
     }
 }
 
@@ -10935,6 +11116,10 @@ static void cq__run_attention(cq_session *s, const cq_block *b, const cq_input *
             if (!b->lender) cq__finish_heads(s, b, s->row, b->kv_heads, CQ_NORM_K, r, b->k_scale);
             for (size_t h = 0; !b->lender && h < b->kv_heads; h++) { /* else they are there already */
                 size_t slot = h * s->desc.max_tokens + in->slot + r;
+                if (s->desc.kv_bits) {
+                    cq__round_to_bits(s->row + h * d, d, s->desc.kv_bits);
+                    cq__round_to_bits(s->row + b->kv_heads * d + h * vd, vd, s->desc.kv_bits);
+                }
                 cq__copy(s->cache + b->cache_k * s->desc.max_tokens + slot * d, s->row + h * d, d * sizeof(float));
                 cq__copy(s->cache + b->cache_v * s->desc.max_tokens + slot * vd, s->row + b->kv_heads * d + h * vd,
                          vd * sizeof(float));
@@ -10964,6 +11149,7 @@ static void cq__run_attention(cq_session *s, const cq_block *b, const cq_input *
         for (size_t r = 0; b->norm[CQ_NORM_SUB].on && r < n; r++)
             cq__norm_row(s->ctx, &b->norm[CQ_NORM_SUB], a + r * mixed, a + r * mixed, mixed);
         cq__tap_call(tap, b, last, CQ_ALL, a, mixed, n, r0, NULL);
+        s->acts_ready = false;
         if (!cq__stops(tap, b, last)) cq__output(s, b, CQ_ROLE_O, a, mixed, r0, n);
     }
 }
@@ -11063,6 +11249,7 @@ static void cq__run_mlp(cq_session *s, const cq_block *b, const cq_input *in, co
         ld = cq__gate_up(s, b, CQ_ROLE_GATE, CQ_ROLE_UP, CQ_ROLE_GATE_UP, 0, b->inter, false, s->xn, hidden, n);
         for (size_t r = 0; b->norm[CQ_NORM_SUB].on && r < n; r++)
             cq__norm_row(s->ctx, &b->norm[CQ_NORM_SUB], s->proj + r * ld, s->proj + r * ld, b->inter);
+        cq__turn_online(s, b->online, cq_block_linear(b, CQ_ROLE_DOWN, 0), s->proj, ld, n, tap);
         cq__tap_call(tap, b, 1, CQ_ALL, s->proj, ld, n, r0, NULL);
         if (!cq__stops(tap, b, 1)) cq__output(s, b, CQ_ROLE_DOWN, s->proj, ld, r0, n);
     }
@@ -11164,10 +11351,11 @@ static void cq__run_shared(cq_session *s, const cq_block *b, const cq_tap *tap, 
     if (cq__stops(tap, b, 0)) return;
     ld = cq__gate_up(s, b, CQ_ROLE_SHARED_GATE, CQ_ROLE_SHARED_UP, CQ_ROLE_SHARED_GATE_UP, 0, b->s_inter, false, s->xn,
                      hidden, n);
+    const cq_linear *down = cq_block_linear(b, CQ_ROLE_SHARED_DOWN, 0);
+    cq__turn_online(s, b->online, down, s->proj, ld, n, tap);
     cq__tap_call(tap, b, 1, CQ_SHARED, s->proj, ld, n, r0, share);
     if (cq__stops(tap, b, 1)) return;
-    s->acts_ready = false;
-    cq__linear(s, cq_block_linear(b, CQ_ROLE_SHARED_DOWN, 0), y, hidden, s->proj, ld, n, false);
+    cq__linear(s, down, y, hidden, s->proj, ld, n, false);
     for (size_t i = 0; share && i < n * hidden; i++) y[i] = y[i] * share[i / hidden];
 }
 
@@ -11240,10 +11428,11 @@ static void cq__run_experts(cq_session *s, const cq_block *b, const cq_input *in
             s->acts_ready = false;
             ld = cq__gate_up(s, b, CQ_ROLE_EXPERT_GATE, CQ_ROLE_EXPERT_UP, CQ_ROLE_EXPERT_GATE_UP, e, b->inter,
                              b->pairs, gathered, wide, rows);
+            const cq_linear *down = cq_block_linear(b, CQ_ROLE_EXPERT_DOWN, e);
+            cq__turn_online(s, b->online, down, s->proj, ld, rows, tap);
             cq__tap_call(tap, b, 1, e, s->proj, ld, rows, r0, own);
             if (cq__stops(tap, b, 1)) continue;
-            s->acts_ready = false;
-            cq__linear(s, cq_block_linear(b, CQ_ROLE_EXPERT_DOWN, e), out, wide, s->proj, ld, rows, false);
+            cq__linear(s, down, out, wide, s->proj, ld, rows, false);
             for (size_t r = 0; r < rows; r++)
                 cq_axpy(s->ctx, y + row[r] * wide, b->score_in ? 1.0f : own[r], out + r * wide, wide);
         }
@@ -11474,6 +11663,7 @@ static void cq__run_recurrent(cq_session *s, const cq_block *b, const cq_input *
         }
         if (!on) continue;
         cq__tap_call(tap, b, last, CQ_ALL, y, ldw, n, r0, NULL);
+        s->acts_ready = false;
         if (!cq__stops(tap, b, last)) cq__output(s, b, CQ_ROLE_OUT, y, ldw, r0, n);
     }
 }
@@ -12281,6 +12471,17 @@ CQUANT_DEF cq_status cq_generate_guided(cq_session *cond, cq_session *uncond, fl
    dimensions taken away: the norms would do that anyway), the stream's mean is always 0; and it stays 0 if R1 maps the
    vector of ones to itself. So R1 is followed by the reflection that brings the image of that vector back to it. The
    bias c of a LayerNorm stays where it is: its readers, folded and rotated, want R1^T (c / g).
+
+   Two places are out of R1's and R2's reach, because what stands before them is not linear: the input of `down`, after
+   activation and gate, which has the largest outliers of all, and queries and keys after rope. There the runtime turns
+   the vectors itself ("online"):
+
+       R4   down(h) = W h = (W R4) (R4^T h)      the stored weight is W R4: so the file must say it, r4=N
+       R3   q . k = (R3^T q) . (R3^T k)          nothing stored changes; the keys in the cache are turned: r3=N
+
+   Both are Hadamard matrices without signs: n log n additions, no memory but for cores. Neither changes a logit; what
+   they change is how well 4-bit activations (R4) and a low-bit cache (R3) keep what they round. A directory of Hugging
+   Face has no place for such a word, so only .cq files have online rotations.
    ================================================================================================================== */
 /* R1 of the stream that this block is in (NULL: the ends of the model); NULL: it is not rotated. */
 static const cq_rotate_stream *cq__r1(const cq_rotate_plan *plan, const cq_block *b) {
@@ -12288,7 +12489,11 @@ static const cq_rotate_stream *cq__r1(const cq_rotate_plan *plan, const cq_block
     return s && s->on ? s : NULL;
 }
 static bool cq__r2(const cq_rotate_plan *plan, const cq_model *m, const cq_block *b) {
-    return plan && b && plan->r2[b - m->blocks].n;
+    return plan && plan->r2 && b && plan->r2[b - m->blocks].n;
+}
+/* The online rotation of this block: R3 of attention, R4 of the others; NULL: none */
+static const cq_rotation *cq__online(const cq_rotate_plan *plan, const cq_block *b) {
+    return plan && b && plan->online_at[b->desc] ? &plan->online[plan->online_at[b->desc] - 1] : NULL;
 }
 
 /* Why the stream of this model cannot be rotated exactly; NULL: it can. *centred: its norms are LayerNorms. */
@@ -12432,6 +12637,82 @@ CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context 
         return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this model has no exact rotation; in the way stands", r1->why,
                           cq__strlen(r1->why), UINT64_MAX, INT64_MIN);
     return cq__plan_end(plan, ctx, m, most, arena, err);
+}
+
+static bool cq__hadamard_exists(size_t n) {
+    cq_hadamard h;
+    cq_arena dry = cq_arena_over(NULL, 0);
+    return cq_hadamard_init(&h, n, &dry, NULL) == CQ_OK;
+}
+/* n -> plan->online_at of a block of the description; blocks of one order share a matrix */
+static cq_status cq__plan_order(cq_rotate_plan *plan, const cq_model *m, size_t desc, size_t width, size_t wish,
+                                cq_arena *arena, cq_error *err) {
+    const cq_str *prefix = &m->arch.block[desc].prefix;
+    size_t n = wish, i = 0, k = 1;
+    cq_status st;
+    if (wish == CQ_ONLINE_WIDEST) {
+        for (n = width; n > 1 && (width % k || !cq__hadamard_exists(n)); n = width / k) k++;
+        if (n < 2)
+            return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "no Hadamard matrix above order 1 divides the width that an "
+                              "online rotation would turn", prefix->p, prefix->n, UINT64_MAX, (int64_t)width);
+    } else if (width % n || !cq__hadamard_exists(n)) {
+        return cq_fail_at(err, CQ_ERR_UNSUPPORTED,
+                          width % n ? "the order of an online rotation should divide the width of what it turns"
+                                    : "no Hadamard matrix of the order of this online rotation can be built",
+                          prefix->p, prefix->n, UINT64_MAX, (int64_t)(width % n ? width : n));
+    }
+    while (i < plan->onlines && plan->online[i].n != n) i++;
+    if (i == plan->onlines) {
+        if ((st = cq_rotation_init(&plan->online[i], CQ_ROTATE_BASE_HADAMARD, n, 0, 0, arena, err)) != CQ_OK) return st;
+        plan->onlines++;
+    }
+    plan->online_at[desc] = (uint8_t)(i + 1);
+    return CQ_OK;
+}
+
+static size_t cq__gcd(size_t a, size_t b) {
+    while (b) {
+        size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+CQUANT_DEF cq_status cq_rotate_plan_online(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, size_t r3,
+                                           size_t r4, cq_arena *arena, cq_error *err) {
+    size_t most = 0, head = 0, scratch;
+    bool any[2] = {false, false};
+    cq_status st;
+    plan->onlines = 0;
+    cq__fill(plan->online_at, 0, sizeof plan->online_at);
+    for (size_t i = 0; i < m->block_count; i++) { /* blocks may read each other's keys: one R3 for all */
+        if (m->blocks[i].online)
+            return cq_fail(err, CQ_ERR_UNSUPPORTED, "this model has online rotations already, and its weights are made "
+                           "for them; rotate the checkpoint instead");
+        if (m->blocks[i].kind <= CQ_BLOCK_MLA) head = cq__gcd(head, m->blocks[i].head_dim);
+    }
+    for (size_t d = 0; d < m->arch.blocks; d++) {
+        bool attention = m->arch.block[d].kind <= CQ_BLOCK_MLA;
+        size_t width = 0;
+        for (size_t i = 0; i < m->block_count; i++) {
+            const cq_block *b = &m->blocks[i];
+            if (b->desc != d || b->kind > CQ_BLOCK_MOE) continue;
+            width = attention ? head : cq__gcd(width, cq__gcd(b->inter, b->s_inter));
+        }
+        if (!width || !(attention ? r3 : r4)) continue;
+        if ((st = cq__plan_order(plan, m, d, width, attention ? r3 : r4, arena, err)) != CQ_OK) return st;
+        any[attention] = true;
+    }
+    if ((r3 && !any[1]) || (r4 && !any[0]))
+        return cq_fail(err, CQ_ERR_UNSUPPORTED, r3 && !any[1] ? "there is no attention whose keys R3 could turn"
+                                                              : "there is no MLP whose activations R4 could turn");
+    for (size_t i = 0; i < plan->onlines; i++) {
+        scratch = cq_rotation_scratch(ctx, &plan->online[i]);
+        most = cq__larger(most, scratch);
+    }
+    plan->online_scratch = cq_alloc(arena, most, 1);
+    return arena->failed ? cq_fail(err, CQ_ERR_MEMORY, "arena too small for the rotations") : CQ_OK;
 }
 
 /* ---- the list of parts ---- */
@@ -12659,6 +12940,9 @@ static cq_status cq__read_linear(const cq_context *ctx, const cq_model *m, const
             for (size_t k = 0; k < cols; k++) out[r * cols + k] = out[r * cols + k] * cq__gain_at(pre, k);
         st = cq__turn_rows(ctx, r1, out, rows, cols, plan->scratch);
     }
+    if (!st && !bias && b->kind > CQ_BLOCK_MLA && cq__online(plan, b) &&
+        cq__role_group(b->kind, part->linear->role) == 1) /* down, of experts too */
+        st = cq_rotate_rows_f32(ctx, cq__online(plan, b), out, rows, cols, cols, plan->online_scratch);
     if (!st && !bias && cq__r2(plan, m, b) && role->values_in)
         st = cq_rotate_rows_f32(ctx, &plan->r2[b - m->blocks], out, rows, cols, cols, plan->scratch);
     if (!st && cq__r2(plan, m, b) && role->values_out)
@@ -14219,6 +14503,7 @@ static cq_status cq__unit_copy(cq__quantize_run *q, cq__stand_in **slots) {
             b->state = state;
             state += b->state_size;
             if (cq__r1(plan, source)) b->norm[CQ_NORM_PRE].gain = NULL; /* folded into the readers */
+            if (cq__online(plan, source)) b->online = &cq__online(plan, source)->h;
         }
         if (cq__r1(plan, source) && source->norm[CQ_NORM_PRE].bias) {
             float *v = (float *)cq_alloc(q->arena, q->m->hidden, sizeof(float));
@@ -14354,6 +14639,12 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
             return cq_fail(err, CQ_ERR_RANGE, "too many calibration tokens");
         sd.max_rows = cq__larger(desc->seq_len, q.text_rows);
         if ((st = cq__session_layout(&q.s, ctx, m, &sd, cache, state, arena, arena, err)) != CQ_OK) return st;
+        if (desc->plan && desc->plan->onlines) { /* then the model has none of its own */
+            size_t elements = 0;
+            for (size_t i = 0; i < desc->plan->onlines; i++)
+                elements = cq__larger(elements, cq_hadamard_scratch(&desc->plan->online[i].h));
+            cq__online_alloc(&q.s, elements, arena);
+        }
         q.x = (float *)cq_alloc(arena, tokens, m->hidden * sizeof(float));
         q.lent_dims = cq__lent(m, m->block_count);
         if (q.lent_dims) q.lent = (float *)cq__alloc_2d(arena, tokens, q.lent_dims, sizeof(float));

@@ -114,6 +114,10 @@ static void add_other(parts *p, const tool_model *t, size_t *first, const cq_nam
 
 static parts parts_of(const tool_model *t, const cq_rotate_plan *plan, bool hf) {
     const cq_model *m = &t->m;
+    for (size_t b = 0; hf && b < m->block_count; b++)
+        if (m->blocks[b].online)
+            tool_fail(t->path, "has online rotations, which a Hugging Face directory cannot hold; give the checkpoint "
+                               "that it was made from");
     parts p;
     cq_parts cursor;
     cq_part one;
@@ -200,12 +204,13 @@ static void plan_file(writer *w) {
     tool_check(cq_file_plan(&w->layout, w->p->named, w->p->tensors, w->section_bytes, &w->arena, &err), w->path, &err);
 }
 
-static writer *write_cq(const char *path, parts *p, tool_model *t, const char *config, size_t config_len) {
+static writer *write_cq(const char *path, parts *p, tool_model *t, const cq_rotate_plan *plan, const char *config,
+                        size_t config_len) {
     writer *w = tool_alloc(1, sizeof *w);
     bool text = tool_model_tokenizer(t, false) != NULL;
-    size_t n = cq_arch_print(&t->m.arch, NULL, 0); /* the file is read without the table of descriptions as well */
+    size_t n = cq_rotate_print(&t->m, plan, NULL, 0); /* the file is read without the table of descriptions as well */
     char *description = tool_alloc(n, 1);
-    cq_arch_print(&t->m.arch, description, n);
+    cq_rotate_print(&t->m, plan, description, n);
     w->cq = true;
     w->path = path;
     w->p = p;
@@ -623,6 +628,21 @@ static tool_dir *save_matrices(const cq_rotate_plan *plan, const cq_model *m) {
     return dir;
 }
 
+/* --rotate and --online, together or alone; NULL: neither is given. */
+static const cq_rotate_plan *plan_options(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t) {
+    const char *rotate = tool_text("rotate", NULL), *online = tool_text("online", NULL);
+    memset(plan, 0, sizeof *plan);
+    if (rotate) rotation_plan(plan, ctx, t, rotate);
+    if (online && !tool_online(plan, ctx, t, online))
+        tool_usage("--online %s: should be " TOOL_ONLINE_HELP, online);
+    return rotate || online ? plan : NULL;
+}
+static void refuse_online(const char *target) {
+    if (tool_has("online"))
+        tool_fail(target, "a Hugging Face directory cannot hold online rotations (--online), which the runtime must "
+                          "multiply with; only .cq files can: quantize --format cq, or export");
+}
+
 static const char *mode_name(const cq_rotation *r) {
     return r->mode == CQ_ROTATE_HADAMARD     ? "hadamard"
            : r->mode == CQ_ROTATE_ORTHOGONAL ? "orthogonal"
@@ -673,9 +693,10 @@ static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
     cq_rotate_matrix at;
     json_open("rotations", '[');
     for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &at); i++) report_rotation(plan, m, i, &at);
+    tool_report_online(m, plan);
     json_close();
     if (r1->on && r1->r.n == 1) tool_say("the norms are folded\n");
-    if (!r1->on || r1->r.n == 1) {
+    if ((!r1->on && r1->why) || (r1->on && r1->r.n == 1)) {
         json_null("r1");
         json_text("why", r1->why);
         tool_say("no rotation of the residual stream: %s\n", r1->why);
@@ -750,6 +771,7 @@ static void run_rotate(void) {
     cq_rotate_plan plan;
     double start = tool_seconds(), deviation = 0, error = 0;
     const char *target = tool_need("o"), *dtype = tool_text("dtype", NULL);
+    refuse_online(target);
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
     tool_dir *dir = tool_dir_create(target);
@@ -1085,6 +1107,7 @@ static void report_kept(const quantize_job *job) {
 static void check_quantize(const cq_quantize_desc *desc, const char *target, const char *format, bool hf) {
     if (!hf && strcmp(format, "cq") != 0)
         tool_fail(target, "the format %s is not in this version; it writes cq and hf", format);
+    if (hf) refuse_online(target);
     if (!hf && desc->gptq.order == CQ_GPTQ_ACT_GROUPS)
         tool_fail(target, "--act-order permutes groups, which .cq files do not hold; leave it out (columns are still "
                           "processed in that order), or use --format hf");
@@ -1092,14 +1115,22 @@ static void check_quantize(const cq_quantize_desc *desc, const char *target, con
         tool_fail(target, "--group-size %zu; .cq files need a multiple of 32, or -1", desc->gptq.group_size);
 }
 
-static void begin_provenance(text *s, const cq_quantize_desc *desc, const char *rotate) {
+/* "rotate":"auto","online":null */
+static char *rotations_text(void) {
+    const char *rotate = tool_text("rotate", NULL), *online = tool_text("online", NULL);
+    return tool_format("\"rotate\":%s%s%s,\"online\":%s%s%s", rotate ? "\"" : "", rotate ? rotate : "null",
+                       rotate ? "\"" : "", online ? "\"" : "", online ? online : "null", online ? "\"" : "");
+}
+static void begin_provenance(text *s, const cq_quantize_desc *desc) {
+    char *rotations = rotations_text();
     text_add(s, tool_format("{\"cquant\":\"%s\",\"method\":\"%s\",\"bits\":%u,\"group_size\":%lld,\"sym\":%s,"
-                            "\"rotate\":%s%s%s,\"seed\":%llu,"
+                            "%s,\"seed\":%llu,"
                             "\"samples\":%zu,\"seq_len\":%zu,\"modules\":[",
                             CQUANT_VERSION, desc->rtn ? "rtn" : "gptq", desc->gptq.bits ? desc->gptq.bits : 4,
                             desc->gptq.group_size ? (long long)desc->gptq.group_size : -1,
-                            desc->gptq.asym ? "false" : "true", rotate ? "\"" : "", rotate ? rotate : "null",
-                            rotate ? "\"" : "", (unsigned long long)tool.seed, desc->samples, desc->seq_len));
+                            desc->gptq.asym ? "false" : "true", rotations, (unsigned long long)tool.seed,
+                            desc->samples, desc->seq_len));
+    free(rotations);
 }
 
 /* One run of `quantize`, as often as it is tried. */
@@ -1107,7 +1138,7 @@ typedef struct quantize_run {
     tool_model *t;
     const cq_context *ctx;
     cq_quantize_desc desc;
-    const char *rotate, *policy_path;
+    const char *policy_path;
     bool hf;
     quantize_job job;
     size_t arena_bytes;
@@ -1145,9 +1176,9 @@ static uint64_t quantize_to(quantize_run *q, const char *target) {
     job->plan = desc->plan;
     job->p = &p;
     job->mark = tool_seconds();
-    begin_provenance(&job->provenance, desc, q->rotate);
+    begin_provenance(&job->provenance, desc);
     job->w = q->hf ? write_safetensors(tool_dir_file(dir, "model.safetensors"), &p, t)
-                   : write_cq(target, &p, t, config, strlen(config));
+                   : write_cq(target, &p, t, desc->plan, config, strlen(config));
     desc->emit = emit_module;
     desc->progress = show_progress;
     desc->user = job;
@@ -1182,6 +1213,7 @@ static double divergence(const quantize_run *q, const tool_model *quantised, con
     tool_gauge g;
     memset(&desc, 0, sizeof desc);
     desc.max_tokens = seq_len;
+    desc.act_bits = (unsigned)tool_size("act-bits", 0);
     tool_gauge_open(&g, q->ctx, quantised, q->t, &desc);
     for (size_t j = 0; j < judges; j++) {
         const int32_t *window = ids + (j * samples / judges) * seq_len;
@@ -1206,15 +1238,13 @@ static void try_rotations(quantize_run *q, const char *target, size_t tries) {
     size_t samples = q->desc.samples, seq_len = q->desc.seq_len;
     const int32_t *ids = q->desc.ids;
     cq_rotate_plan plan;
-    const cq_rotate_plan *final = q->desc.plan;
     if (q->desc.rtn) ids = calibration_ids(q->t, &samples, &seq_len);
     json_open("tries", '[');
     for (size_t i = 0; i < tries; i++) {
         tool_model quantised;
         tool_mute(true);
         tool.seed = first + i;
-        rotation_plan(&plan, q->ctx, q->t, q->rotate);
-        q->desc.plan = &plan;
+        q->desc.plan = plan_options(&plan, q->ctx, q->t);
         quantize_to(q, file);
         tool_model_open_like(&quantised, file, q->t);
         remove(file); /* it stays mapped */
@@ -1231,7 +1261,6 @@ static void try_rotations(quantize_run *q, const char *target, size_t tries) {
         }
     }
     json_close();
-    q->desc.plan = final;
     tool.seed = best;
     free(file);
 }
@@ -1246,15 +1275,14 @@ static void run_quantize(void) {
     size_t tries = tool_size("tries", 1);
     memset(&q, 0, sizeof q);
     cq_quantize_desc *desc = &q.desc;
-    q.rotate = tool_text("rotate", NULL);
     q.policy_path = tool_text("config", NULL);
     q.hf = !strcmp(format, "hf");
     q.t = &t;
     q.ctx = &ctx;
     tool_gptq_options(&desc->gptq, &desc->rtn);
     check_quantize(desc, target, format, q.hf);
-    if (tool_has("matrices") && !q.rotate) tool_usage("--matrices needs --rotate");
-    if (tries > 1 && (!q.rotate || q.hf)) tool_usage("--tries needs --rotate, and writes .cq files");
+    if (tool_has("matrices") && !tool_has("rotate")) tool_usage("--matrices needs --rotate");
+    if (tries > 1 && (!tool_has("rotate") || q.hf)) tool_usage("--tries needs --rotate, and writes .cq files");
     if (tries > 1 && tool_has("matrices")) tool_usage("--tries draws matrices, and --matrices gives them");
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
@@ -1268,10 +1296,7 @@ static void run_quantize(void) {
     }
     if (q.policy_path) desc->policy = read_policy(q.policy_path);
     if (tries > 1) try_rotations(&q, target, tries);
-    if (q.rotate) {
-        rotation_plan(&plan, &ctx, &t, q.rotate);
-        desc->plan = &plan;
-    }
+    desc->plan = plan_options(&plan, &ctx, &t);
     uint64_t bytes = quantize_to(&q, target);
     if (desc->plan) report_rotations(desc->plan, &t.m);
     json_int("seed", (int64_t)tool.seed);
@@ -1310,7 +1335,11 @@ static void write_c_array(const char *target, const unsigned char *data, size_t 
 }
 
 static uint64_t export_file(const char *file, tool_model *t, const cq_context *ctx, const char *dtype, size_t group) {
-    parts p = parts_of(t, NULL, false);
+    cq_rotate_plan space;
+    const cq_rotate_plan *plan = plan_options(&space, ctx, t);
+    parts p = parts_of(t, plan, false);
+    char *config = config_text(t);
+    if (t->m.tied && plan && plan->r1[0].on) config = config_untied(config, t);
     cq_format format = !strcmp(dtype, "fp16")   ? CQ_F16
                        : !strcmp(dtype, "bf16") ? CQ_BF16
                        : !strcmp(dtype, "int8") ? CQ_INT8
@@ -1320,12 +1349,15 @@ static uint64_t export_file(const char *file, tool_model *t, const cq_context *c
         tool_export_tensor(&to, &p.part[i], format, group);
         store_as(&p, i, to.format, to.layout, to.group_size, to.asym);
     }
-    writer *w = write_cq(file, &p, t, (const char *)t->config.data, t->config.size);
+    writer *w = write_cq(file, &p, t, plan, config, strlen(config));
     for (size_t i = 0; i < p.count; i++) {
-        write_part(w, i, ctx, t, NULL);
+        write_part(w, i, ctx, t, plan);
         tool_progress("exporting", i + 1, p.count);
     }
-    return finish(w, tool_format("{\"cquant\":\"%s\",\"method\":\"rtn\",\"dtype\":\"%s\"}", CQUANT_VERSION, dtype));
+    if (plan) report_rotations(plan, &t->m);
+    char *rotations = rotations_text();
+    return finish(w, tool_format("{\"cquant\":\"%s\",\"method\":\"rtn\",\"dtype\":\"%s\",%s,\"seed\":%llu}",
+                                 CQUANT_VERSION, dtype, rotations, (unsigned long long)tool.seed));
 }
 
 static void run_export(void) {
@@ -1356,7 +1388,7 @@ static void run_export(void) {
     cq_session_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.max_tokens = seq_len;
-    desc.int8 = !dtype || !strncmp(dtype, "int", 3);
+    desc.act_bits = !dtype || !strncmp(dtype, "int", 3) ? 8 : 0;
     size_t arena = tool_session_bytes(&ctx, &t, &desc);
     json_int("bytes", (int64_t)bytes);
     json_int("arena_bytes", (int64_t)arena);
@@ -1372,6 +1404,7 @@ static const tool_option rotate_options[] = {
     {"save-matrices", "DIR", 0, 0, "write the matrices, as --matrices reads them"},
     {"dtype", "fp32|fp16|bf16", 0, 0, "of the tensors written (as stored)"},
     {"verify", NULL, 0, 0, "run both models and compare their logits"},
+    {"online", "r3,r4", 0, 0, "refused: only .cq files can hold online rotations (quantize, export)"},
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};
 const tool_command cmd_rotate = {"rotate", "MODEL", "fold the norms and rotate the residual stream and the heads", 1, 1,
@@ -1388,7 +1421,9 @@ static const tool_option quantize_options[] = {
     {"config", "FILE", 0, 0, "mixed precision: {\"default\": {...}, \"overrides\": [{\"pattern\": ..., ...}]}"},
     {"rotate", "CONFIG", 0, 0, "rotate first, as `rotate --config` does"},
     {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"},
+    TOOL_ONLINE_OPTION,
     {"tries", "N", 1, 1000, "quantise with the rotations of N seeds, keep the one nearest to the model (1)"},
+    {"act-bits", "N", 2, 8, "of the activations with which --tries compares (float)"},
     {"format", "cq|gptq|gguf|hf", 0, 0, "of the output (cq); hf: dequantised, float32"},
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};
@@ -1400,6 +1435,9 @@ static const tool_option export_options[] = {
     {"dtype", "fp16|bf16|int8|int4", 0, 0, "of the matrices; int4: embedding and head in int8"},
     {"group-size", "N", 32, 65536, "columns that share a scale (64)"},
     {"seq-len", "N", 1, 1 << 30, "tokens of the session whose memory is reported (2048, or what the model has)"},
+    {"rotate", "CONFIG", 0, 0, "rotate first, as `rotate --config` does"},
+    {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"},
+    TOOL_ONLINE_OPTION,
     {"c-array", NULL, 0, 0, "write C source instead, for firmware"},
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};

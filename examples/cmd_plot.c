@@ -842,8 +842,9 @@ typedef struct compared {
     bool has_loss;
 } compared;
 
-/* How a .cq file was made: was the model rotated first (and by which seed), and what GPTQ reported of each linear. */
-static bool read_provenance(const tool_model *q, const modules *all, compared *c, uint64_t *seed) {
+/* How a .cq file was made: was the model rotated first (and by which seed, and what online), and what GPTQ reported of
+   each linear. */
+static bool read_provenance(const tool_model *q, const modules *all, compared *c, uint64_t *seed, char **online) {
     cq_bytes b = q->file.section[CQ_SECTION_PROVENANCE];
     cq_arena arena = cq_arena_over(NULL, 0);
     cq_json j;
@@ -857,6 +858,10 @@ static bool read_provenance(const tool_model *q, const modules *all, compared *c
     uint32_t rotate = cq_json_find(&j, 0, "rotate"), list = cq_json_find(&j, 0, "modules");
     uint32_t method = cq_json_find(&j, 0, "method");
     rotated = rotate && cq_json_kind(&j, rotate) == CQ_JSON_STRING;
+    uint32_t turned = cq_json_find(&j, 0, "online");
+    if (turned && cq_json_kind(&j, turned) == CQ_JSON_STRING)
+        *online = tool_format("%.*s", (int)(j.nodes[turned].end - j.nodes[turned].begin),
+                              j.text + j.nodes[turned].begin);
     *seed = cq_json_int(&j, cq_json_find(&j, 0, "seed"), &number) ? (uint64_t)number : 0;
     bool gptq = method && cq_json_string_eq(&j, method, "gptq"); /* without calibration a loss means something else */
     if (!list || cq_json_kind(&j, list) != CQ_JSON_ARRAY || !gptq) list = 0;
@@ -897,7 +902,10 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
         c->rtn = numbers(all->count);
         tool_model_open(&q, path);
         modules its = modules_of(&q.m);
-        bool rotated = read_provenance(&q, all, c, &seed) && make_plan(&plan, ctx, t, seed);
+        char *online = NULL;
+        bool rotated = read_provenance(&q, all, c, &seed, &online) && make_plan(&plan, ctx, t, seed);
+        if (!rotated) memset(&plan, 0, sizeof plan);
+        if (online && !tool_online(&plan, ctx, t, online)) tool_fail(path, "says online rotations '%s'", online);
         for (size_t i = 0; i < all->count; i++) {
             const cq_part *a = &all->part[i];
             const cq_part *b = i < its.count ? &its.part[i] : NULL; /* the same architecture, the same order */
@@ -905,7 +913,7 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
             if (b->rows != a->rows || b->cols != a->cols)
                 tool_fail(path, "%s is (%zu, %zu), and must be (%zu, %zu) as in %s", a->name, b->rows, b->cols, a->rows,
                           a->cols, t->path);
-            float *w = read_part(ctx, t, rotated ? &plan : NULL, a), *v = read_part(ctx, &q, NULL, b);
+            float *w = read_part(ctx, t, rotated || online ? &plan : NULL, a), *v = read_part(ctx, &q, NULL, b);
             double error = 0, all_of = 0;
             for (size_t e = 0; e < a->rows * a->cols; e++) {
                 double d = (double)w[e] - (double)v[e];
@@ -918,6 +926,7 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
             tool_progress("errors", k * all->count + i + 1, n * all->count);
         }
         losses += c->has_loss;
+        free(online);
         free(its.part);
         free(its.column);
     }

@@ -7,7 +7,16 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static bool int8_activations(void) { return !strcmp(tool_text("act", "fp32"), "int8"); }
+/* What --act, --act-bits and --kv-bits say of a session. */
+static void rounding_options(cq_session_desc *desc) {
+    desc->act_bits = !strcmp(tool_text("act", "fp32"), "int8") ? 8 : 0;
+    desc->act_bits = (unsigned)tool_size("act-bits", desc->act_bits);
+    desc->kv_bits = (unsigned)tool_size("kv-bits", 0);
+}
+#define ROUNDING_OPTIONS                                                                                               \
+    {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},                                        \
+    {"act-bits", "N", 2, 8, "the same in codes of N bits; below 8 it is simulated, and saves nothing (8 with int8)"},  \
+    {"kv-bits", "N", 2, 8, "keys and values rounded to N bits; simulated too (not)"}
 
 /* ===================================================================================================================
    [LOGITS]
@@ -110,7 +119,7 @@ static void run_logits(void) {
     memset(&desc, 0, sizeof desc);
     desc.max_tokens = n + text.slots;
     desc.max_rows = prefill > text.slots ? prefill : text.slots;
-    desc.int8 = int8_activations();
+    rounding_options(&desc);
     desc.upstream_cache = tool_has("upstream-cache");
     size_t arena_bytes = tool_session(&s, &ctx, &t, &desc, &base), tile = tool_logit_tile(&t, prefill);
     size_t shape[3] = {batch, n, t.m.vocab};
@@ -153,7 +162,7 @@ static const tool_option logits_options[] = {
     {"prefill", "N", 1, 1 << 30, "first N tokens see each other only, the rest follow one by one (all)"},
     TOOL_PROMPT_OPTIONS,
     {"upstream-cache", NULL, 0, 0, "two streams: decode as published, single layers seeing their first key only"},
-    {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},
+    ROUNDING_OPTIONS,
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL},
 };
@@ -222,7 +231,7 @@ static void run_eval(void) {
 
     memset(&desc, 0, sizeof desc);
     desc.max_tokens = window;
-    desc.int8 = int8_activations();
+    rounding_options(&desc);
     tool_gauge_open(&g, &ctx, &t, ref_path ? &ref : NULL, &desc);
     uint32_t *at = (uint32_t *)tool_alloc(window, sizeof *at); /* rows that predict, and what they should */
     int32_t *target = (int32_t *)tool_alloc(window, sizeof *target),
@@ -276,7 +285,7 @@ static const tool_option eval_options[] = {
     {"mask-pattern", "P.npy", 0, 0, "diffusion: uint8 [windows, window], 1 = masked"},
     {"ratio", "X", 0, 1, "diffusion, without a pattern: part of the tokens that is masked (0.3)"},
     {"reference", "MODEL2", 0, 0, "adds the KL divergence from this model and the agreement of the likeliest token"},
-    {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},
+    ROUNDING_OPTIONS,
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL},
 };
@@ -437,7 +446,7 @@ static void generate_guided(const tool_model *t, const cq_context *ctx) {
         memset(&desc, 0, sizeof desc);
         desc.max_tokens = n + text[k].slots;
         desc.max_rows = text[k].slots;
-        desc.int8 = int8_activations();
+        rounding_options(&desc);
         desc.upstream_cache = tool_has("upstream-cache");
         arena_bytes += tool_session(&s[k], ctx, t, &desc, &base[k]);
         tool_prompt_forward(&s[k], t, &text[k], 0);
@@ -509,7 +518,7 @@ static void run_generate(void) {
     memset(&sum, 0, sizeof sum);
     desc.max_tokens = n;
     desc.max_rows = diffusion ? n : prompt < 512 ? prompt : 512;
-    desc.int8 = int8_activations();
+    rounding_options(&desc);
     size_t arena_bytes = tool_session(&s, &ctx, &t, &desc, &base), scratch_bytes = 0, made = 0;
     const cq_tokenizer *tok = tool_model_tokenizer(&t, false);
     int32_t *ids = (int32_t *)tool_alloc(rows * n, sizeof *ids);
@@ -641,7 +650,7 @@ static const tool_option generate_options[] = {
     {"guidance", "X", -1e6, 1e6, "two streams: (1 + g) prompt - g empty prompt, g falling from X to 0 (3)"},
     {"upstream-cache", NULL, 0, 0, "two streams: decode as published, single layers seeing their first key only"},
     {"show", "N", 1, 1 << 30, "diffusion: print the text after every N steps (on a terminal it is always shown)"},
-    {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},
+    ROUNDING_OPTIONS,
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL},
 };

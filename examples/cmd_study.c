@@ -409,6 +409,7 @@ static void inspect_rotations(const tool_model *t, const cq_context *ctx) {
             if (has_values(m, k) && m->blocks[k].v_dim == m->blocks[i].v_dim) *(k < i ? &before : &blocks) += 1;
         if (blocks && !before) inspect_rotation("r2", m->blocks[i].v_dim, blocks);
     }
+    tool_report_online(m, NULL); /* those it has already */
     json_close();
     for (size_t i = 0; i < m->block_count; i++) {
         const char *why = new_obstacle(m, i);

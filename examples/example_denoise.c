@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     cq_tokenizer tok;
     cq_session session;
     cq_generator gen;
-    cq_session_desc sd = {MAX_TOKENS, 0, 0, true, false}; /* int8 activations */
+    cq_session_desc sd = {MAX_TOKENS, 0, 0, 8, 0, false}; /* int8 activations */
     cq_generate_desc gd = {CQ_ALG_ENTROPY, NEW_TOKENS, 0, 0.8f, 0.9f, 0, 0, CQ_CACHE_NONE, 0, 0, 1 /* seed */, NULL};
     cq_error e;
     int32_t ids[MAX_TOKENS];

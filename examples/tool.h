@@ -221,10 +221,18 @@ typedef struct tool_gauge {
     double nll, kl, same;
 } tool_gauge;
 void tool_gauge_open(tool_gauge *g, const cq_context *ctx, const tool_model *t, const tool_model *ref,
-                     const cq_session_desc *desc /* of both */);
+                     const cq_session_desc *desc /* the reference is not rounded */);
 /* One window: row at[i] predicts target[i], i < m. */
 void tool_gauge_add(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t *at, const int32_t *target, size_t m);
 void tool_gauge_close(tool_gauge *g);
+/* What --online says ("r4", "r3,r4:32"), added to a plan, or to an empty one. Memory stays until the tool ends. false:
+   it is no such text. */
+bool tool_online(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *text);
+#define TOOL_ONLINE_HELP "r3, r4, or r3,r4; each may have an order: r4:32"
+#define TOOL_ONLINE_OPTION                                                                                             \
+    {"online", "r3,r4", 0, 0, "Hadamard rotations at run time, r4 before down, r3 of queries and keys; r4:N of order N"}
+/* Entries of "rotations" for those of a plan (may be NULL), and those that the model has already. */
+void tool_report_online(const cq_model *m, const cq_rotate_plan *plan);
 
 /* How many consecutive windows n ids give, counting a shorter last one; at most `limit` (0: all). */
 size_t tool_windows(size_t n, size_t window, size_t limit);

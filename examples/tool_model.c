@@ -228,7 +228,8 @@ void tool_model_open_like(tool_model *t, const char *path, const tool_model *lik
     if (like && like->arch.size) t->arch = like->arch;
     if (t->is_file) tool_check(cq_file_check(&t->file, &err), path, &err);
     else read_weights(t);
-    cq_arena arena = tool_arena(cq_model_bound(t->config.size, &t->weights));
+    cq_arena arena = tool_arena(cq_model_bound(t->config.size, &t->weights, (const char *)t->arch.data,
+                                                t->arch.size));
     tool_model_check(t, cq_model_bind(&t->m, (const char *)t->config.data, t->config.size, &t->weights,
                                       t->arch.size ? (const char *)t->arch.data : NULL, t->arch.size, &arena, &err),
                      &err);
@@ -239,6 +240,68 @@ void tool_model_open_like(tool_model *t, const char *path, const tool_model *lik
                   (int)t->m.arch.name.n, t->m.arch.name.p, (int)key.n, key.p);
 }
 void tool_model_open(tool_model *t, const char *path) { tool_model_open_like(t, path, NULL); }
+
+/* ===================================================================================================================
+   [ONLINE ROTATIONS]
+   ================================================================================================================== */
+/* r3 or r4, with :N or without, up to a comma or the end; moves on behind it */
+static bool read_order(const char **text, size_t order[2]) {
+    const char *p = *text;
+    if (p[0] != 'r' || (p[1] != '3' && p[1] != '4')) return false;
+    size_t *n = &order[p[1] - '3'];
+    if (*n) return false; /* twice */
+    *n = CQ_ONLINE_WIDEST;
+    p += 2;
+    if (*p == ':') {
+        size_t digits = strspn(p + 1, "0123456789");
+        *n = (size_t)strtoul(p + 1, NULL, 10);
+        if (!digits || digits > 9 || *n < 2) return false;
+        p += 1 + digits;
+    }
+    *text = p;
+    return *p == 0 || *p == ',';
+}
+
+bool tool_online(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *text) {
+    size_t order[2] = {0, 0};
+    cq_arena arena = cq_arena_over(NULL, 0);
+    cq_error err;
+    for (const char *p = text;; p++) {
+        if (!read_order(&p, order)) return false;
+        if (!*p) break;
+    }
+    if (cq_rotate_plan_online(plan, ctx, &t->m, order[0], order[1], &arena, &err)) tool_fail_error(t->path, &err);
+    arena = tool_arena(arena.used);
+    if (cq_rotate_plan_online(plan, ctx, &t->m, order[0], order[1], &arena, &err)) tool_fail_error(t->path, &err);
+    return true;
+}
+
+static size_t online_order(const cq_block *b, const cq_rotate_plan *plan) {
+    if (plan && plan->online_at[b->desc]) return plan->online[plan->online_at[b->desc] - 1].n;
+    return b->online ? b->online->n : 0;
+}
+void tool_report_online(const cq_model *m, const cq_rotate_plan *plan) {
+    for (int r4 = 0; r4 < 2; r4++)
+        for (size_t i = 0; i < m->block_count; i++) {
+            size_t n = online_order(&m->blocks[i], plan), same = 0, k;
+            for (k = 0; k < m->block_count; k++) {
+                if (online_order(&m->blocks[k], plan) != n || (m->blocks[k].kind > CQ_BLOCK_MLA) != r4) continue;
+                if (k < i) break; /* named already */
+                same++;
+            }
+            if (!n || (m->blocks[i].kind > CQ_BLOCK_MLA) != r4 || k < m->block_count) continue;
+            json_open(NULL, '{');
+            json_text("name", r4 ? "r4" : "r3");
+            json_int("dim", (int64_t)n);
+            json_text("mode", "base_hadamard");
+            json_bool("per_layer", false);
+            json_bool("online", true);
+            json_int("blocks", (int64_t)same);
+            json_close();
+            tool_say("rotation %s: base_hadamard of order %zu, online, in %zu blocks (%s)\n", r4 ? "r4" : "r3", n, same,
+                     r4 ? "what down reads" : "queries and keys");
+        }
+}
 
 /* ===================================================================================================================
    [TOKENIZER]
@@ -466,12 +529,14 @@ static void gauge_row(void *arg, size_t i) {
 
 void tool_gauge_open(tool_gauge *g, const cq_context *ctx, const tool_model *t, const tool_model *ref,
                      const cq_session_desc *desc) {
+    cq_session_desc unrounded = *desc;
     memset(g, 0, sizeof *g);
     g->ctx = ctx;
     g->t = t;
     g->ref = ref;
     tool_session(&g->s, ctx, t, desc, &g->base);
-    if (ref) tool_session(&g->rs, ctx, ref, desc, &g->ref_base);
+    unrounded.act_bits = unrounded.kv_bits = 0; /* the reference is what it is */
+    if (ref) tool_session(&g->rs, ctx, ref, &unrounded, &g->ref_base);
     g->tile = tool_logit_tile(t, desc->max_tokens);
     g->y = tool_alloc(g->tile * t->m.vocab, sizeof *g->y);
     if (ref) g->z = tool_alloc(g->tile * t->m.vocab, sizeof *g->z);

@@ -12,7 +12,7 @@ static union {
     unsigned char bytes[1 << 24];
 } flash, ram;
 
-static int run(const char *name, size_t size, const char *isa, bool int8) {
+static int run(const char *name, size_t size, const char *isa, unsigned act_bits) {
     cq_arena arena = cq_arena_over(ram.bytes, sizeof ram.bytes);
     cq_context_desc cd = {isa, {NULL, NULL}};
     cq_session_desc sd = {0};
@@ -25,10 +25,9 @@ static int run(const char *name, size_t size, const char *isa, bool int8) {
     int32_t ids[TOKENS];
     uint64_t h = 14695981039346656037ull;
     sd.max_tokens = TOKENS;
-    sd.int8 = int8;
+    sd.act_bits = act_bits;
     if (cq_init(&ctx, &cd, &e) || cq_file_open(&file, flash.bytes, size, &arena, &e) || cq_file_check(&file, &e) ||
-        cq_model_bind(&model, (const char *)file.section[CQ_SECTION_CONFIG].data, file.section[CQ_SECTION_CONFIG].size,
-                      &file.weights, NULL, 0, &arena, &e) ||
+        cq_model_open(&model, &file, &arena, &e) ||
         cq_session_init(&session, &ctx, &model, &sd, &arena, &arena, &e)) {
         printf("%s: %s\n", name, e.what);
         return 1;
@@ -41,7 +40,7 @@ static int run(const char *name, size_t size, const char *isa, bool int8) {
     cq_logits(&session, NULL, TOKENS, logits);
     for (size_t i = 0; i < TOKENS * model.vocab; i++) h = (h ^ cq__bits(logits[i])) * 1099511628211ull;
     free(logits);
-    printf("%016llx %s %s %s\n", (unsigned long long)h, name, int8 ? "int8" : "fp32", isa);
+    printf("%016llx %s %s %s\n", (unsigned long long)h, name, act_bits ? "int8" : "fp32", isa);
     return 0;
 }
 
@@ -52,7 +51,7 @@ int main(int argc, char **argv) {
         size_t size = f ? fread(flash.bytes, 1, sizeof flash.bytes, f) : 0;
         if (f) fclose(f);
         for (int act = 0; act < 2; act++)
-            for (size_t t = 0; cq_isa_available(t); t++) bad |= run(argv[i], size, cq_isa_available(t), act != 0);
+            for (size_t t = 0; cq_isa_available(t); t++) bad |= run(argv[i], size, cq_isa_available(t), act ? 8 : 0);
     }
     return bad;
 }

@@ -591,6 +591,54 @@ if "$tool" export d -o f.cq --dtype int8 --quiet >.out 2>.err; then
     rm -f f.cq g.cq
 fi
 
+# ---- online rotations ----
+for online in r3 r4 r3,r4 r4:4,r3:4; do
+    runs "export --online $online" export d -o f.cq --dtype int8 --group-size 32 --online $online --force --json
+    json "export --online $online json" rotations bytes arena_bytes
+    "$tool" inspect f.cq --json >.first
+    case $online in r4*) dim=4 ;; esac
+    case $online in r3*) dim=12 ;; esac
+    [ "$online" = r4 ] && dim=72
+    grep -q "{\"name\": \"${online%%[:,]*}\", \"dim\": $dim, \"mode\": \"base_hadamard\", [^}]*\"online\": true" .first &&
+        ok "inspect shows $online" || bad "inspect shows $online" "$(sed 's/.*"rotations"//' .first | head -c 300)"
+    "$tool" logits f.cq --ids i.npy -o x.npy --act int8 --isa scalar --threads 1 --quiet >.out
+    "$tool" logits f.cq --ids i.npy -o y.npy --act int8 --threads 3 --quiet >.out
+    same "logits turned by $online, scalar and all threads" x.npy y.npy
+done
+for rotate in "" "--rotate auto"; do
+    # shellcheck disable=SC2086
+    runs "quantize ${rotate:+$rotate }--online" quantize d -o q.cq --calib-ids i.npy --seq-len 4 --group-size 32 $rotate \
+        --online r3,r4 --json
+    grep -q '"name": "r3", .*"name": "r4", ' .out && ok "both are reported" || bad "both are reported" "$(tail -c 600 .out)"
+    # shellcheck disable=SC2086
+    "$tool" quantize d -o q2.cq --calib-ids i.npy --seq-len 4 --group-size 32 $rotate --online r3,r4 --threads 1 --quiet >.out
+    same "quantize ${rotate:+$rotate }--online, one thread" q.cq q2.cq
+done
+grep -q -a '"rotate":"auto","online":"r3,r4"' q.cq && ok "the file says how it was made" || bad "the file says how it was made" "it does not"
+runs "a model with online rotations, quantised" quantize q.cq -o q2.cq --method rtn --bits 8 --group-size 32
+"$tool" inspect q2.cq --json | grep -q '"name": "r4", "dim": 72' && ok "it keeps them" || bad "it keeps them" "it does not"
+runs "plot of a file with online rotations" plot d q.cq -o p --force
+match="already" fails "online rotations twice" export q.cq -o q2.cq --dtype int8 --online r4
+match="cannot hold" fails "online rotations into a directory" rotate q.cq -o h
+match="only .cq files" fails "rotate --online" rotate d -o h --online r4
+match="only .cq files" fails "quantize --format hf --online" quantize d -o h --method rtn --format hf --group-size 32 --online r4
+match="'mlp', found 72" fails "an order that does not divide" export d -o q2.cq --dtype int8 --online r4:16
+for wrong in r5 r4: r4:1 r4,r4 r4,,r3 r4:x 4 r3:12x ,; do
+    match="r4:32" usage "--online $wrong" export d -o q2.cq --dtype int8 --online $wrong
+done
+for option in act-bits kv-bits; do
+    usage "--$option 1" eval d --ids i.npy --$option 1
+    usage "--$option 9" eval q.cq --ids i.npy --$option 9
+    "$tool" logits q.cq --ids i.npy -o x.npy --quiet >.out
+    runs "--$option 3" logits q.cq --ids i.npy -o y.npy --$option 3
+    cmp -s x.npy y.npy && bad "--$option 3 rounds" "it is as before" || ok "--$option 3 rounds"
+done
+"$tool" logits q.cq --ids i.npy -o x.npy --act int8 --quiet >.out
+"$tool" logits q.cq --ids i.npy -o y.npy --act-bits 8 --quiet >.out
+same "--act-bits 8 is --act int8" x.npy y.npy
+runs "generate with few bits" generate q.cq --ids i.npy --max-new-tokens 4 --steps 4 --act-bits 4 --kv-bits 4 --json
+rm -rf f.cq q.cq q2.cq p
+
 # ---- commands that write models ----
 if "$tool" rotate d -o r --seed 2 --json --quiet >.out 2>.err; then
     json "rotate json" rotations seconds

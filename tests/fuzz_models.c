@@ -31,6 +31,7 @@
    HOW_MORE: the data go on with numbers from here, as far as the header asks for. */
 #define HOW_MORE 32u
 #define HOW_INT8 1u
+#define HOW_ONLINE 64u /* online rotations, and a cache of few bits */
 #define HOW_ALL 31u
 #define INPUT_HEAD 7u
 #define PART_MAX 60000u /* of config, description and header, each */
@@ -79,7 +80,8 @@ static void generate(const cq_context *ctx, const cq_model *m, unsigned how) {
     d.max_tokens = 8;
     d.max_rows = how & 4 ? 0 : 8;
     d.tile = how & 4 ? 3 : 0;
-    d.int8 = (how & 1) != 0;
+    d.act_bits = how & HOW_INT8 ? (how & HOW_ONLINE ? 4 : 8) : 0;
+    d.kv_bits = how & HOW_ONLINE ? 3 : 0;
     CHECK(!cq_session_init(&s, ctx, m, &d, &a, &a, &err));
     size_t need = a.used;
     void *mem = get(need);
@@ -273,7 +275,7 @@ static void convert(const cq_context *ctx, cq_model *m, unsigned how) {
     cq_error err;
     int32_t ids[4] = {0, 0, 0, 0};
     emitted modules;
-    void *mem = NULL;
+    void *mem = NULL, *turned = NULL;
     cq_arena a = cq_arena_over(NULL, 0);
     cq_status st = cq_rotate_plan_auto(&plan, ctx, m, 1, &a, &err);
     CHECK(!st || st == CQ_ERR_UNSUPPORTED);
@@ -285,6 +287,25 @@ static void convert(const cq_context *ctx, cq_model *m, unsigned how) {
         mem = get(a.used);
         a = cq_arena_over(mem, a.used);
         CHECK(!cq_rotate_plan_auto(&plan, ctx, m, 1, &a, &err));
+    }
+    if (how & HOW_ONLINE) {
+        size_t r3 = how & 2 ? CQ_ONLINE_WIDEST : 0, r4 = how & 4 ? 2 : CQ_ONLINE_WIDEST;
+        if (!use) memset(&plan, 0, sizeof plan);
+        a = cq_arena_over(NULL, 0);
+        st = cq_rotate_plan_online(&plan, ctx, m, r3, r4, &a, &err);
+        CHECK(!st || st == CQ_ERR_UNSUPPORTED);
+        if (st) {
+            check_error(st, &err);
+            plan.onlines = 0;
+            memset(plan.online_at, 0, sizeof plan.online_at);
+        } else {
+            use = &plan;
+            turned = get(a.used);
+            a = cq_arena_over(turned, a.used);
+            CHECK(!cq_rotate_plan_online(&plan, ctx, m, r3, r4, &a, &err));
+            char text[1];
+            CHECK(cq_rotate_print(m, use, text, 1) > 1);
+        }
     }
     while (cq_model_part(m, use, &cursor, &part)) {
         CHECK(part.name_len < sizeof part.name && !part.name[part.name_len]);
@@ -325,6 +346,7 @@ static void convert(const cq_context *ctx, cq_model *m, unsigned how) {
     if (st) check_error(st, &err);
     free(text);
     free(box);
+    free(turned);
     free(mem);
 }
 
@@ -334,7 +356,7 @@ static void use(const char *config, size_t config_len, const char *arch, size_t 
     cq_context_desc cd;
     cq_context ctx;
     cq_error err;
-    size_t need = cq_model_bound(config_len, w);
+    size_t need = cq_model_bound(config_len, w, arch, arch_len);
     void *mem = get(need);
     cq_model *m = (cq_model *)get(sizeof *m);
     cq_arena a = cq_arena_over(mem, need);
@@ -634,7 +656,9 @@ static void seed_make(const seed_row *row, input *in) {
         row->own ? "mine" : row->arch, HIDDEN, LAYERS, HEADS, KV, HEAD_DIM, INTER, VOCAB, row->tied ? "true" : "false",
         row->more);
     set(in, 0, text, (size_t)n);
-    set(in, 1, arch.text.p, row->own ? arch.text.n : 0);
+    n = snprintf(text, sizeof text, "%.*s%s", (int)arch.text.n, arch.text.p, "attn = r3=4\nmlp = r4=2\n");
+    CHECK(n > 0 && (size_t)n < sizeof text);
+    set(in, 1, text, row->own ? (size_t)n : 0);
     add("model.embed_tokens.weight", shape, row->format, layout, row->group, row->asym);
     if (!row->tied) add("lm_head.weight", shape, row->format, layout, row->group, row->asym);
     add("model.norm.weight", vector, vectors, CQ_ROWS, 0, false);
@@ -711,7 +735,7 @@ static void seed_pack(input *in, cq_format format, size_t group, bool asym) {
     void *list = get(need = a.used);
     a = cq_arena_over(list, need);
     CHECK(!cq_safetensors_read(file, n, 0, &a, &w, &err));
-    void *mem = get(need = cq_model_bound(in->len[0], &w));
+    void *mem = get(need = cq_model_bound(in->len[0], &w, NULL, 0));
     a = cq_arena_over(mem, need);
     CHECK(!cq_init(&o.ctx, NULL, &err));
     if (cq_model_bind(&o.m, (const char *)in->part[0], in->len[0], &w, NULL, 0, &a, &err)) {
@@ -851,7 +875,8 @@ static void mutate_text(unsigned char *p, size_t *n) {
         "qk_norm='full' ", "qk_norm='heads' ", "layout='group' ", "layout='codegen' ", "own ", "text ", "act='xielu' ",
         "limit=3 ", "top_k=2 ", "experts=3 ", "identity=2 ", "latent=8 ", "groups=2 ", "top_groups=1 ",
         "score='sigmoid' ", "score='sparsemixer' ", "score='topk_softmax' ", "group_score='top2' ", "renorm=true ",
-        "score_in ", "e_pairs ", "gate_head ", "state=3 ", "kernel=1 ", "-q ", "-o ", "-gate ", "-k_norm ", "i", "[i]",
+        "score_in ", "e_pairs ", "gate_head ", "state=3 ", "kernel=1 ", "-q ", "-o ", "-gate ", "-k_norm ",
+        "r3=2 ", "r4=2 ", "r3=0 ", "r4=8 ", "i", "[i]",
         "[0]", "?", ":", "?1:2", "//", "//3", "|", "||", "&&", "==", "<", "(", ")", "^", "^2", "!", "'x'", "*HIDDEN",
         "/2", "/0", "%2", "-", "given(x)", "is(i,1)", "has(layer_types,'x')", "len(layer_types)", "sqrt(", "min(i,2)",
         "int(", "log(0)", "exp(99)", "1e38", "null", "HIDDEN", "INTER", "KV",
@@ -910,7 +935,7 @@ static void mutate_bytes(unsigned char *p, size_t *n, size_t likely) {
 }
 
 static void mutate(input *in) {
-    if (!rnd(4)) in->how = (unsigned char)((in->how & HOW_MORE) | rnd(HOW_ALL + 1));
+    if (!rnd(4)) in->how = (unsigned char)((in->how & HOW_MORE) | rnd(HOW_ALL + 1) | (rnd(2) ? HOW_ONLINE : 0));
     if (in->len[2] && !rnd(16)) { /* another description */
         size_t count = 0;
         while (cq_arch_builtin(count)) count++;

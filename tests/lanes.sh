@@ -12,11 +12,12 @@ mkdir -p $dir
 for dtype in fp16 bf16 int8 int4; do
     "$tool" export tests/golden/dream --dtype $dtype --group-size 32 -o $dir/$dtype.cq --quiet >/dev/null || exit 1
 done
+"$tool" export tests/golden/dream --dtype int8 --group-size 32 --online r3,r4 -o $dir/turned.cq --quiet >/dev/null || exit 1
 for bits in 2 3; do
     "$tool" quantize tests/golden/qwen3 --method rtn --bits $bits --asym --group-size 32 -o $dir/int$bits.cq --quiet \
         >/dev/null || exit 1
 done
-files="$dir/fp16.cq $dir/bf16.cq $dir/int8.cq $dir/int4.cq $dir/int3.cq $dir/int2.cq"
+files="$dir/fp16.cq $dir/bf16.cq $dir/int8.cq $dir/int4.cq $dir/turned.cq $dir/int3.cq $dir/int2.cq"
 lane() { # NAME COMPILER EMULATOR
     set -- "$1" "$2" "${3:-}"
     if ! command -v "${2%% *}" >/dev/null || { [ -n "$3" ] && ! command -v "$3" >/dev/null; }; then

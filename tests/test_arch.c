@@ -360,11 +360,12 @@ static const char *const blocked[] = {
     "qwen4_exp", "recurrent_gemma", "zamba2", "rwkv", "bailing_hybrid", "qwen4_exp_text", "zamba"};
 static const char *const refused[] = {"kimi_linear", "inkling_text", "olmo_hybrid"};
 
-static cq_status bind_model(model *g, cq_error *err) {
-    cq_arena a = arena_of(cq_model_bound(g->config_len, &g->w));
+static cq_status bind_as(model *g, const char *text, size_t n, cq_error *err) { /* text NULL: the built-in one */
+    cq_arena a = arena_of(cq_model_bound(g->config_len, &g->w, text, n));
     g->m = (cq_model *)get(sizeof *g->m);
-    return cq_model_bind(g->m, g->config, g->config_len, &g->w, NULL, 0, &a, err);
+    return cq_model_bind(g->m, g->config, g->config_len, &g->w, text, n, &a, err);
 }
+static cq_status bind_model(model *g, cq_error *err) { return bind_as(g, NULL, 0, err); }
 /* false: one of those that cannot run, or (a complaint) it does not bind. */
 static bool runs(golden *g) {
     cq_error err;
@@ -671,7 +672,10 @@ static bool export_model(const cq_context *ctx, const golden *g, const cq_rotate
             return false;
         }
     out->w = sorted(building, built);
-    if (bind_model(out, &err)) {
+    size_t text_len = plan && plan->onlines ? cq_rotate_print(m, plan, NULL, 0) : 0;
+    char *text = text_len ? (char *)get(text_len) : NULL; /* a plan of online rotations changes the description */
+    if (text) cq_rotate_print(m, plan, text, text_len);
+    if (bind_as(out, text, text_len, &err)) {
         complain("%s: the parts do not bind: %s: %.*s (%lld)\n", g->name, err.what, (int)err.name_len, err.name,
                  (long long)err.got);
         return false;
@@ -821,6 +825,67 @@ static void rotation_one(golden *g) {
     double far = distance(got, want, g->n * turned.m->vocab) / g->std;
     if (verbose()) print_message("%-40s rotated: %.1e\n", g->name, far);
     if (!(far <= 2e-4)) complain("%s: rotated: logits off by %.2g std\n", g->name, far);
+}
+/* The widest online rotations that a model can have, and blocks of 4 or 8; how many of the two kinds: *kinds. */
+static bool plan_online(const cq_context *ctx, const cq_model *m, cq_rotate_plan *plan, bool small, size_t *kinds) {
+    cq_error err;
+    cq_arena a = cq_arena_over(NULL, 0), b;
+    size_t wish[2] = {0, 0};
+    *kinds = 0;
+    memset(plan, 0, sizeof *plan);
+    for (size_t i = 0; i < m->block_count; i++) {
+        const cq_block *block = &m->blocks[i];
+        if (block->kind <= CQ_BLOCK_MOE) wish[block->kind > CQ_BLOCK_MLA] = small ? 4 : CQ_ONLINE_WIDEST;
+    }
+    for (size_t k = 0; k < 2; k++) *kinds += wish[k] != 0;
+    if (!*kinds) return false;
+    memset(&err, 0, sizeof err);
+    if (cq_rotate_plan_online(plan, ctx, m, wish[0], wish[1], &a, &err)) {
+        check_error(err.status, &err);
+        assert_int_equal(err.status, CQ_ERR_UNSUPPORTED);
+        return false;
+    }
+    b = cq_arena_over(get(a.used), a.used - 1);
+    assert_int_equal(cq_rotate_plan_online(plan, ctx, m, wish[0], wish[1], &b, &err), CQ_ERR_MEMORY);
+    b = arena_of(a.used);
+    check(cq_rotate_plan_online(plan, ctx, m, wish[0], wish[1], &b, err));
+    assert_int_equal(a.used, b.used);
+    return true;
+}
+static double farthest;
+static void online_one(golden *g) {
+    cq_context ctx = plain();
+    if (!runs(g)) return;
+    float *want = run(&ctx, g->model.m, g, 0, 0, false);
+    for (int small = 0; want && small < 2; small++) {
+        cq_rotate_plan plan;
+        model turned;
+        size_t elements, kinds;
+        bool swapped;
+        if (!plan_online(&ctx, g->model.m, &plan, small != 0, &kinds)) {
+            if (kinds && !small) complain("%s: no online rotation\n", g->name);
+            continue;
+        }
+        ran += !small;
+        if (!export_model(&ctx, g, &plan, NULL, &turned, &elements, &swapped)) return;
+        float *got = run(&ctx, turned.m, g, 0, 0, false);
+        if (!got) return;
+        double far = distance(got, want, g->n * turned.m->vocab) / g->std;
+        farthest = far > farthest ? far : farthest;
+        if (verbose()) print_message("%-40s online: %.1e\n", g->name, far);
+        if (!(far <= 3e-5)) complain("%s: online rotations: logits off by %.2g std\n", g->name, far);
+        if (!memcmp(got, want, g->n * turned.m->vocab * sizeof *got)) complain("%s: nothing was turned\n", g->name);
+    }
+}
+/* Catches: an input of some `down`, a query or a key that is not turned, or a weight that is not; shared experts, heads
+   and layers of other widths; keys that other blocks read. */
+static void test_online(void **state) {
+    (void)state;
+    ran = 0;
+    farthest = 0;
+    each_golden(online_one, QUICK ? 3 : 1);
+    no_complaints();
+    print_message("%zu models, the farthest off by %.1e std\n", ran, farthest);
 }
 /* Catches: a rotation of what cannot be rotated, or not of what can; an end of it, a bias or a norm forgotten. */
 static void test_rotation(void **state) {
@@ -1050,13 +1115,15 @@ static double quantized(const cq_context *ctx, golden *g, bool rtn, unsigned bit
     free_down_to(mark);
     return c;
 }
-static double least[3];
+static double least[4];
 static void quantize_one(golden *g) {
     /* the choice of experts may change, and models as small as these depend on it */
-    static const char *const what[] = {"8 bits to nearest", "GPTQ, 4 bits", "8 bits to nearest, rotated"};
-    static const double bound[2][3] = {{0.998, 0.95, 0.998}, {0.96, 0.85, 0.96}};
+    static const char *const what[] = {"8 bits to nearest", "GPTQ, 4 bits", "8 bits to nearest, rotated",
+                                       "GPTQ, 4 bits, turned online"};
+    static const double bound[2][4] = {{0.998, 0.95, 0.998, 0.95}, {0.96, 0.85, 0.96, 0.85}};
     cq_context ctx = plain();
-    cq_rotate_plan plan;
+    cq_rotate_plan plan, online;
+    size_t kinds;
     if (!runs(g)) return;
     ran++;
     float *want = run(&ctx, g->model.m, g, 0, 0, false);
@@ -1064,9 +1131,10 @@ static void quantize_one(golden *g) {
     bool any = plan_of(&ctx, g->model.m, &plan), experts = false;
     for (size_t i = 0; i < g->model.m->block_count; i++)
         experts = experts || g->model.m->blocks[i].kind == CQ_BLOCK_MOE;
-    for (size_t k = 0; k < 3; k++) {
+    for (size_t k = 0; k < 4; k++) {
         if (k == 2 && !any) continue;
-        double c = quantized(&ctx, g, k != 1, k == 1 ? 4 : 8, k == 2 ? &plan : NULL, want);
+        if (k == 3 && !plan_online(&ctx, g->model.m, &online, false, &kinds)) continue;
+        double c = quantized(&ctx, g, k % 2 == 0, k % 2 ? 4 : 8, k == 2 ? &plan : k == 3 ? &online : NULL, want);
         if (verbose()) print_message("%-40s %s: %.5f\n", g->name, what[k], c);
         if (!(c > bound[experts][k])) complain("%s: %s: correlation %.5f\n", g->name, what[k], c);
         if (k == 1 && !experts) {
@@ -1540,11 +1608,9 @@ static model tiny(const char *more, size_t layers) {
     return g;
 }
 static cq_status bind_text(model *g, const char *text, cq_error *err) {
-    cq_arena a = arena_of(cq_model_bound(g->config_len, &g->w));
-    g->m = (cq_model *)get(sizeof *g->m);
     memset(err, 0, sizeof *err);
     size_t n = strlen(text);
-    cq_status st = cq_model_bind(g->m, g->config, g->config_len, &g->w, (const char *)copy_of(text, n), n, &a, err);
+    cq_status st = bind_as(g, (const char *)copy_of(text, n), n, err);
     if (st) check_error(st, err);
     return st;
 }
@@ -1806,7 +1872,7 @@ static void damage_one(golden *g) {
             if (rng() % 2) data[at] = "0123456789()[]|/?:!^*-=i.'# \n"[rng() % 29];
             else memmove(data + at, data + from, move < most ? move : most);
         }
-        cq_arena a = arena_of(cq_model_bound(g->model.config_len, &g->model.w));
+        cq_arena a = arena_of(cq_model_bound(g->model.config_len, &g->model.w, data, n));
         cq_model *m = (cq_model *)get(sizeof *m);
         cq_status st = cq_model_bind(m, g->model.config, g->model.config_len, &g->model.w, data, n, &a, &err);
         if (st) {
@@ -2373,7 +2439,7 @@ static void test_config_import(void **state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_teardown(f, free_all)
     const struct CMUnitTest tests[] = {
-        TEST(test_forward), TEST(test_parts), TEST(test_rotation), TEST(test_quantize),
+        TEST(test_forward), TEST(test_parts), TEST(test_rotation), TEST(test_online), TEST(test_quantize),
         TEST(test_groups), TEST(test_parse), TEST(test_like), TEST(test_expressions), TEST(test_lent),
         TEST(test_damage), TEST(test_damage_bound), TEST(test_own), TEST(test_config_builtin), TEST(test_config),
         TEST(test_config_import),

@@ -910,6 +910,35 @@ static void test_q8_largest_group(void **state) {
     free(data), free(codes), free(mem), free(x);
 }
 
+/* catches: codes of fewer bits outside of their range, or that are not the nearest */
+static void test_quantize_acts_bits(void **state) {
+    enum { COLS = 45 };
+    (void)state;
+    FOR_TIERS(ctx)
+    for (unsigned bits = 2; bits <= 8; bits++) {
+        int top = (1 << (bits - 1)) - 1;
+        cq_acts a;
+        cq_arena size = cq_arena_over(NULL, 0);
+        cq_acts_alloc(&a, &size, 1, COLS);
+        assert_int_equal(a.bits, 8);
+        void *mem = must(size.used);
+        cq_arena arena = cq_arena_over(mem, size.used);
+        cq_acts_alloc(&a, &arena, 1, COLS);
+        a.bits = bits;
+        float *x = floats(COLS), most = 0;
+        fill(x, COLS, uniform);
+        for (size_t i = 0; i < COLS; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+        cq_quantize_acts(&ctx, &a, x, COLS, 1, COLS);
+        assert_true(same(a.scale[0], most / (float)top));
+        for (size_t i = 0; i < a.stride; i++) {
+            assert_true(a.q[i] >= -top && a.q[i] <= top);
+            if (i < COLS) assert_true(fabs((double)x[i] / (double)most * top - a.q[i]) <= 0.50002);
+            else assert_int_equal(a.q[i], 0);
+        }
+        free(mem), free(x);
+    }
+}
+
 /* catches: codes outside [-127, 127], wrong rounding, sums that are not those of the codes, padding that is not 0,
    undefined conversions of NaN and infinity; a smaller use of larger buffers */
 static void test_quantize_acts(void **state) {
@@ -1419,7 +1448,7 @@ int main(void) {
         cmocka_unit_test(test_pack_float),   cmocka_unit_test(test_grids),
         cmocka_unit_test(test_rtn),          cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_q8),    cmocka_unit_test(test_q8_largest_group),
-        cmocka_unit_test(test_quantize_acts), cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_quantize_acts), cmocka_unit_test(test_quantize_acts_bits), cmocka_unit_test(test_kernels),
         cmocka_unit_test(test_packed_kernels), cmocka_unit_test(test_lane_order),
         cmocka_unit_test(test_threads),      cmocka_unit_test(test_syrk_gemm),
         cmocka_unit_test(test_empty),        cmocka_unit_test(test_softmax),

@@ -444,6 +444,16 @@ static void net_open(net *t, const char *model, const char *isa, bool reverse) {
         fail_msg("%s: %s", model, err.what);
     t->mark = t->arena.used;
 }
+/* The same weights with another description. */
+static void net_describe(net *t, const char *text) {
+    cq_weights w;
+    cq_error err;
+    t->arena.used = 0;
+    if (cq_safetensors_read(t->weights, t->weights_len, 0, &t->arena, &w, &err) != CQ_OK ||
+        cq_model_bind(&t->m, (const char *)t->config, t->config_len, &w, text, strlen(text), &t->arena, &err) != CQ_OK)
+        fail_msg("%s: %s", text, err.what);
+    t->mark = t->arena.used;
+}
 static void net_close(net *t) {
     free(t->config);
     free(t->weights);
@@ -576,6 +586,31 @@ static void test_costs(void **state) {
     st = net_generate(&t, &d, ids, 12, 12, NULL);
     assert_true(st.forwards == 1 && ids[3] != t.m.mask_id);
     net_close(&t);
+}
+
+/* Catches: keys in a cache that are turned when they enter it, and not the queries of a later pass, or the other way
+   around: R3 changes no weight, so the same text must come. */
+static void test_turned_cache(void **state) {
+    (void)state;
+    for (int mode = 0; mode < 4; mode++) {
+        int32_t ids[2][20];
+        for (int turned = 0; turned < 2; turned++) {
+            net t;
+            cq_generate_desc d = desc_zero();
+            net_open(&t, "dream", NULL, false);
+            if (turned) net_describe(&t, "model Dream\nlike Dream\nattn = r3=12\n");
+            assert_int_equal(t.m.onlines, turned);
+            d.alg = CQ_ALG_ENTROPY;
+            d.steps = 6;
+            d.cache = mode == 0 ? CQ_CACHE_NONE : mode == 1 ? CQ_CACHE_PREFIX : CQ_CACHE_DUAL;
+            d.block_length = 6;
+            d.threshold = mode == 3 ? 0.2f : 0.0f;
+            for (size_t p = 0; p < 20; p++) ids[turned][p] = p < 8 ? (int32_t)(3 * p + 1) : t.m.mask_id;
+            net_generate(&t, &d, ids[turned], 20, 8, NULL);
+            net_close(&t);
+        }
+        assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+    }
 }
 
 /* Catches: a mask that hides keys only. keep[q][k] = m[q] & m[k]: a row of padding sees nothing, and the first token
@@ -885,6 +920,7 @@ int main(void) {
         cmocka_unit_test(test_gumbel_ends),
         cmocka_unit_test(test_goldens),
         cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_turned_cache),
         cmocka_unit_test(test_padding_predicts),
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_cache_corners),

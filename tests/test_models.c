@@ -87,7 +87,7 @@ static void set_config(model *g, const char *text) {
     g->config = (char *)copy_of(text, g->config_len);
 }
 static cq_status bind_with(model *g, const char *arch, size_t arch_len, cq_error *err) {
-    cq_arena a = arena_of(cq_model_bound(g->config_len, &g->w));
+    cq_arena a = arena_of(cq_model_bound(g->config_len, &g->w, arch, arch_len));
     cq_weights *w = (cq_weights *)copy_of(&g->w, sizeof g->w); /* stays, wherever *g goes */
     g->m = (cq_model *)get(sizeof *g->m);
     return cq_model_bind(g->m, g->config, g->config_len, w, arch, arch_len, &a, err);
@@ -197,7 +197,7 @@ static model random_model(size_t layers, size_t hidden, size_t heads, size_t kv,
 typedef struct options { /* 0: the default */
     size_t tile, first, step; /* rows of the first pass, and of each later one */
     size_t max_rows;
-    bool int8;
+    unsigned act_bits, kv_bits;
     const int32_t *positions; /* (batch, n) */
     const uint8_t *keep;      /* (batch, n) */
     const uint8_t *allow;     /* (batch, n, n) */
@@ -230,7 +230,8 @@ static float *run(const cq_context *ctx, const cq_model *m, const int32_t *ids, 
     d.max_tokens = n;
     d.max_rows = o->max_rows;
     d.tile = o->tile;
-    d.int8 = o->int8;
+    d.act_bits = o->act_bits;
+    d.kv_bits = o->kv_bits;
     cq_session s = session_of(ctx, m, &d);
     for (size_t b = 0; b < batch; b++)
         for (size_t slot = 0; slot < n;) {
@@ -337,7 +338,7 @@ static void test_same_bits(void **state) {
             int32_t *ids = golden_ids(goldens[i]);
             options o = usual;
             size_t n = logits_count(g.m);
-            o.int8 = int8 != 0; /* no effect on float weights */
+            o.act_bits = int8 ? 8 : 0; /* no effect on float weights */
             float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
             for (size_t c = 0; context_number(c, &other); c++)
                 same_bits(goldens[i], run(&other, g.m, ids, BATCH, TOKENS, &o), want, n);
@@ -1219,7 +1220,7 @@ static void test_bind_memory(void **state) {
     (void)state;
     for (size_t i = 0; i < COUNT(goldens); i++) {
         model g = load(goldens[i]);
-        cq_arena a = arena_of(cq_model_bound(g.config_len, &g.w));
+        cq_arena a = arena_of(cq_model_bound(g.config_len, &g.w, NULL, 0));
         cq_model m;
         cq_error err;
         check(cq_model_bind(&m, g.config, g.config_len, &g.w, NULL, 0, &a, err));
@@ -1279,6 +1280,24 @@ static cq_rotate_plan *rotate_plan(const cq_context *ctx, const cq_model *m, uin
     assert_int_equal(cq_rotate_plan_auto(plan, ctx, m, seed, &b, &err), CQ_ERR_MEMORY);
     b = arena_of(a.used);
     check(cq_rotate_plan_auto(plan, ctx, m, seed, &b, err));
+    assert_int_equal(a.used, b.used);
+    return plan;
+}
+
+/* ... with online rotations as well; plan NULL: with them alone */
+static cq_rotate_plan *add_online(const cq_context *ctx, const cq_model *m, cq_rotate_plan *plan, size_t r3,
+                                  size_t r4) {
+    cq_arena a = cq_arena_over(NULL, 0), b;
+    cq_error err;
+    if (!plan) {
+        plan = (cq_rotate_plan *)get(sizeof *plan);
+        memset(plan, 0, sizeof *plan);
+    }
+    check(cq_rotate_plan_online(plan, ctx, m, r3, r4, &a, err));
+    b = cq_arena_over(get(a.used), a.used - 1);
+    assert_int_equal(cq_rotate_plan_online(plan, ctx, m, r3, r4, &b, &err), CQ_ERR_MEMORY);
+    b = arena_of(a.used);
+    check(cq_rotate_plan_online(plan, ctx, m, r3, r4, &b, err));
     assert_int_equal(a.used, b.used);
     return plan;
 }
@@ -1371,7 +1390,10 @@ static model read_parts(const cq_context *ctx, const model *g, const cq_rotate_p
     char *config = config_text(g);
     if (plan && plan->r1[0].on) config = with(config, "tie_word_embeddings", "false");
     set_config(&out, config);
-    check(bind_with(&out, NULL, 0, err));
+    n = plan && plan->onlines ? cq_rotate_print(g->m, plan, NULL, 0) : 0;
+    char *text = n ? (char *)get(n) : NULL; /* only then another description than the built-in one */
+    if (text) assert_int_equal(cq_rotate_print(g->m, plan, text, n), n);
+    check(bind_with(&out, text, n, err));
     return out;
 }
 /* Catches: a rotation that is missing on one side of one linear, gains that are folded in twice or not at all, a tied
@@ -1434,8 +1456,8 @@ static void test_rotation(void **state) {
 static model write_cq(const cq_context *ctx, const model *g, const cq_rotate_plan *plan, cq_format format, size_t group,
                       bool asym, const unsigned char *const *packed) {
     cq_named *list = (cq_named *)get((g->w.count + 1) * sizeof *list);
-    const char *text = g->m->arch.text.p;
-    char *config = config_text(g);
+    size_t text_len = cq_rotate_print(g->m, plan, NULL, 0);
+    char *config = config_text(g), *text = (char *)get(text_len);
     uint64_t section[CQ_SECTION_COUNT];
     cq_file_layout l;
     cq_checksum sum;
@@ -1445,7 +1467,8 @@ static model write_cq(const cq_context *ctx, const model *g, const cq_rotate_pla
     if (plan && plan->r1[0].on) config = with(config, "tie_word_embeddings", "false");
     memset(section, 0, sizeof section);
     section[CQ_SECTION_CONFIG] = strlen(config);
-    section[CQ_SECTION_DESCRIPTION] = g->m->arch.text.n;
+    section[CQ_SECTION_DESCRIPTION] = text_len;
+    assert_int_equal(cq_rotate_print(g->m, plan, text, text_len), text_len);
     for (; cq_model_part(g->m, plan, &at, &part); n++) {
         list[n].name = (const char *)copy_of(part.name, part.name_len);
         list[n].name_len = part.name_len;
@@ -1461,7 +1484,7 @@ static model write_cq(const cq_context *ctx, const model *g, const cq_rotate_pla
     check(cq_file_plan(&l, list, n, section, &a, err));
     unsigned char *file = (unsigned char *)get((size_t)l.file_bytes);
     memcpy(file + l.section_offset[CQ_SECTION_CONFIG], config, strlen(config));
-    memcpy(file + l.section_offset[CQ_SECTION_DESCRIPTION], text, g->m->arch.text.n);
+    memcpy(file + l.section_offset[CQ_SECTION_DESCRIPTION], text, text_len);
     at = first_part;
     for (size_t i = 0; cq_model_part(g->m, plan, &at, &part); i++) {
         float *w = (float *)get(part.rows * part.cols * sizeof *w);
@@ -1523,7 +1546,7 @@ static void test_cq_formats(void **state) {
             else close_to(what, got, want, n, row[k].limit);
             model loose = read_parts(&ctx, &packed, NULL); /* the same numbers as floats, in rows */
             same_bits(what, run(&ctx, loose.m, ids, BATCH, TOKENS, &usual), got, n);
-            o.int8 = true;
+            o.act_bits = 8;
             float *q8 = run(&ctx, packed.m, ids, BATCH, TOKENS, &o);
             if (row[k].q8 == 0) same_bits(what, q8, got, n);
             else close_to(what, q8, got, n, row[k].q8);
@@ -1534,6 +1557,183 @@ static void test_cq_formats(void **state) {
             for (size_t c = 0; context_number(c, &other); c++)
                 same_bits(what, run(&other, packed.m, ids, BATCH, TOKENS, &o), q8, n);
         }
+}
+
+/* ---- online rotations -------------------------------------------------------------------------------------------- */
+/* R4 of an MLP in one pass with the quantiser, or the rows first and then quantised, as a tap asks for: where the
+   factor is a power of two, that is the same. */
+static void check_fused(const cq_context *ctx, const model *g, const int32_t *ids, bool same) {
+    cq_session_desc d;
+    cq_input in;
+    float *out[2];
+    memset(&d, 0, sizeof d);
+    memset(&in, 0, sizeof in);
+    d.max_tokens = in.n = TOKENS;
+    d.act_bits = 8;
+    in.ids = ids;
+    for (int tapped = 0; tapped < 2; tapped++) {
+        const cq_block *b = &g->m->blocks[1];
+        seen log;
+        memset(&log, 0, sizeof log);
+        cq_session s = session_of(ctx, g->m, &d);
+        cq_tap tap = tap_of(&log, b, SIZE_MAX);
+        assert_int_equal(b->kind, CQ_BLOCK_MLP);
+        cq_prepare(&s, &in);
+        cq_embed(&s, &in);
+        cq_run_block(&s, b, &in, tapped ? &tap : NULL);
+        out[tapped] = (float *)copy_of(s.x, TOKENS * g->m->hidden * sizeof(float));
+    }
+    if (same) same_bits("fused", out[1], out[0], TOKENS * g->m->hidden);
+    else close_to("fused", out[1], out[0], TOKENS * g->m->hidden, 0.1);
+}
+/* Catches: a rotation on one side only, in one of the paths (float, int8, cached, in tiles, by threads) only; bits that
+   depend on the tier; a description that loses what the weights need. */
+static void test_online(void **state) {
+    static const struct {
+        size_t r3, r4;
+        bool rotate;
+    } row[] = {{0, CQ_ONLINE_WIDEST, false}, {CQ_ONLINE_WIDEST, 0, false}, {CQ_ONLINE_WIDEST, CQ_ONLINE_WIDEST, true},
+               {2, 4, true}};
+    static const size_t steps[] = {1, 5};
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++)
+        for (size_t k = 0; k < COUNT(row); k++) {
+            model g = load(goldens[i]);
+            cq_context ctx = plain(), other;
+            int32_t *ids = golden_ids(goldens[i]);
+            size_t n = logits_count(g.m), head = g.m->blocks[0].head_dim, inter = g.m->blocks[1].inter;
+            float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
+            cq_rotate_plan *plan =
+                add_online(&ctx, g.m, row[k].rotate ? rotate_plan(&ctx, g.m, 3) : NULL, row[k].r3, row[k].r4);
+            model turned = read_parts(&ctx, &g, plan);
+            const cq_hadamard *r3 = turned.m->blocks[0].online, *r4 = turned.m->blocks[1].online;
+            assert_int_equal(r3 ? r3->n : 0, row[k].r3 == CQ_ONLINE_WIDEST ? head : row[k].r3);
+            assert_int_equal(r4 ? r4->n : 0, row[k].r4 == CQ_ONLINE_WIDEST ? inter : row[k].r4);
+            assert_ptr_equal(turned.m->blocks[2].online, r3); /* one matrix for all layers */
+            float *got = run(&ctx, turned.m, ids, BATCH, TOKENS, &usual);
+            close_to(goldens[i], got, want, n, row[k].rotate ? 1e-4 : 1e-5);
+            assert_true(memcmp(got, want, n * sizeof *got));
+            model packed = write_cq(&ctx, &g, plan, CQ_INT8, 0, false, NULL);
+            options o = usual;
+            float *whole = run(&ctx, packed.m, ids, BATCH, TOKENS, &usual);
+            close_to(goldens[i], whole, want, n, 0.3);
+            for (unsigned bits = 2; bits <= 8; bits += 3) {
+                o.act_bits = bits;
+                float *q = run(&ctx, packed.m, ids, BATCH, TOKENS, &o);
+                if (o.act_bits == 8) close_to(goldens[i], q, whole, n, 0.3);
+                for (size_t c = 0; context_number(c, &other); c++) {
+                    same_bits(goldens[i], run(&other, packed.m, ids, BATCH, TOKENS, &o), q, n);
+                    same_bits(goldens[i], run(&other, packed.m, ids, BATCH, TOKENS, &usual), whole, n);
+                }
+                for (o.tile = 1; o.tile < 8; o.tile += 2)
+                    same_bits(goldens[i], run(&ctx, packed.m, ids, BATCH, TOKENS, &o), q, n);
+                o.tile = 0;
+                for (size_t t = 0; t < COUNT(steps) && g.m->blocks[0].causal; t++) { /* keys in the cache are turned */
+                    o.max_rows = o.first = o.step = steps[t];
+                    same_bits(goldens[i], run(&ctx, packed.m, ids, BATCH, TOKENS, &o), q, n);
+                }
+                o.max_rows = o.first = o.step = 0;
+            }
+            check_fused(&ctx, &packed, ids, row[k].r4 == 4 || !row[k].r4);
+        }
+}
+/* Catches: a matrix that is not counted, orders that do not fit, rotations on top of rotations. */
+static void test_online_refuses(void **state) {
+    static const struct {
+        size_t r3, r4;
+        const char *what;
+    } row[] = {{0, 5, "divide"}, {8, 0, "divide"}, {0, 18, "can be built"}, {0, 144, "divide"}};
+    static const struct {
+        const char *text;
+        cq_status status;
+    } words[] = {{"attn = r3=12\nmlp = r4=36", CQ_OK}, {"mlp = r4=0\nattn = r3=0", CQ_OK}, {"mlp = r4=72", CQ_OK},
+                 {"mlp = r4=INTER", CQ_ERR_FORMAT}, {"mlp = r4=36.0", CQ_ERR_FORMAT}, {"mlp = r4=-4", CQ_ERR_FORMAT},
+                 {"mlp = r4=1000000000", CQ_ERR_FORMAT}, {"mlp = r4=5", CQ_ERR_RANGE}, {"attn = r3=24", CQ_ERR_RANGE},
+                 {"mlp = r4=18", CQ_ERR_UNSUPPORTED}, {"attn = r4=4", CQ_ERR_FORMAT}, {"mlp = r3=4", CQ_ERR_FORMAT},
+                 {"mlp = r4=4 r4=4", CQ_ERR_FORMAT}};
+    model g = load("dream"); /* heads of 12, 72 between up and down */
+    cq_context ctx = plain();
+    cq_rotate_plan plan;
+    cq_error err;
+    cq_arena none = cq_arena_over(NULL, 0);
+    char text[300];
+    (void)state;
+    for (size_t i = 0; i < COUNT(row); i++) {
+        memset(&plan, 0, sizeof plan);
+        cq_status st = cq_rotate_plan_online(&plan, &ctx, g.m, row[i].r3, row[i].r4, &none, &err);
+        assert_int_equal(st, CQ_ERR_UNSUPPORTED);
+        check_error(st, &err);
+        assert_non_null(strstr(err.what, row[i].what));
+    }
+    for (size_t i = 0; i < COUNT(words); i++) {
+        model m = g;
+        size_t n = (size_t)snprintf(text, sizeof text, "model Dream\nlike Dream\n%s\n", words[i].text);
+        cq_status st = bind_with(&m, (const char *)copy_of(text, n), n, &err);
+        if (st != words[i].status) fail_msg("%s: %d, %s", words[i].text, st, st ? err.what : "");
+        if (st) check_error(st, &err);
+        if (st || i) continue;
+        memset(&plan, 0, sizeof plan);
+        assert_int_equal(cq_rotate_plan_online(&plan, &ctx, m.m, 0, 4, &none, &err), CQ_ERR_UNSUPPORTED);
+        /* what a file says of it is what it was made from, and as much as there is room for is written */
+        char out[3000], again[3000];
+        n = cq_arch_print(&m.m->arch, out, sizeof out);
+        assert_true(n < sizeof out && n == cq_rotate_print(m.m, NULL, again, sizeof again));
+        assert_memory_equal(out, again, n);
+        check(bind_with(&m, (const char *)copy_of(out, n), n, err));
+        assert_true(m.m->blocks[0].online->n == 12 && m.m->blocks[1].online->n == 36 && m.m->onlines == 2);
+    }
+    cq_session_desc d;
+    cq_session s;
+    memset(&d, 0, sizeof d);
+    d.max_tokens = 4;
+    for (unsigned bits = 1; bits < 11; bits++) {
+        cq_status want = bits == 1 || bits > 8 ? CQ_ERR_ARG : CQ_OK;
+        d.act_bits = bits;
+        assert_int_equal(cq_session_init(&s, &ctx, g.m, &d, &none, &none, &err), want);
+        d.act_bits = 0;
+        d.kv_bits = bits;
+        assert_int_equal(cq_session_init(&s, &ctx, g.m, &d, &none, &none, &err), want);
+        d.kv_bits = 0;
+    }
+}
+/* Catches: keys and values that are not rounded, rounded together, or rounded to other steps than they should be. */
+static void test_kv_bits(void **state) {
+    model g = load("qwen3");
+    cq_context ctx = plain();
+    int32_t *ids = golden_ids("qwen3");
+    float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
+    size_t n = logits_count(g.m);
+    double last = 0;
+    (void)state;
+    for (unsigned bits = 8; bits >= 2; bits -= 2) {
+        options o = usual;
+        o.kv_bits = bits;
+        float *got = run(&ctx, g.m, ids, BATCH, TOKENS, &o);
+        double far = distance(got, want, n);
+        assert_true(far > last);
+        last = far;
+        o.max_rows = o.first = o.step = 3;
+        same_bits("a cache of few bits", run(&ctx, g.m, ids, BATCH, TOKENS, &o), got, n);
+        cq_session_desc d;
+        cq_input in;
+        memset(&d, 0, sizeof d);
+        memset(&in, 0, sizeof in);
+        d.max_tokens = in.n = TOKENS;
+        d.kv_bits = bits;
+        in.ids = ids;
+        cq_session s = session_of(&ctx, g.m, &d);
+        check(cq_forward(&s, &in, err));
+        size_t dim = g.m->blocks[0].head_dim, top = ((size_t)1 << (bits - 1)) - 1;
+        for (size_t v = 0; v < g.m->cache_dims * TOKENS / dim; v++) { /* vectors of one head and token */
+            float *x = s.cache + v * dim, most = 0;
+            for (size_t k = 0; k < dim; k++) most = fabsf(x[k]) > most ? fabsf(x[k]) : most;
+            for (size_t k = 0; k < dim; k++) {
+                double code = (double)x[k] / (double)most * (double)top;
+                assert_true(fabs(code - round(code)) < 1e-4);
+            }
+        }
+    }
+    assert_true(last > 0.1);
 }
 
 /* ---- quantisation ------------------------------------------------------------------------------------------------ */
@@ -1740,6 +1940,7 @@ static void test_quantize(void **state) {
             cq_context ctx = plain();
             job *j = job_of(&ctx, &g, row[k].bits, row[k].group, row[k].asym);
             if (k & 1) j->plan = j->desc.plan = rotate_plan(&ctx, g.m, 8);
+            if (k % 3 == 0) j->plan = j->desc.plan = add_online(&ctx, g.m, k ? rotate_plan(&ctx, g.m, 8) : NULL, 4, 8);
             copy = read_parts(&ctx, &g, j->plan);
             j->replay = &copy;
             check(job_run(j, err));
@@ -1998,6 +2199,7 @@ int main(void) {
         TEST(test_arch_parse), TEST(test_arch_damage), TEST(test_arch_own), TEST(test_bind_config),
         TEST(test_bind_window), TEST(test_bind_rope), TEST(test_rope_long), TEST(test_bind_tensors),
         TEST(test_bind_memory), TEST(test_many_layers), TEST(test_parts), TEST(test_rotation), TEST(test_cq_formats),
+        TEST(test_online), TEST(test_online_refuses), TEST(test_kv_bits),
         TEST(test_quantize), TEST(test_quantize_memory), TEST(test_quantize_same_bits), TEST(test_quantize_rtn),
         TEST(test_quantize_to_file), TEST(test_quantize_policy), TEST(test_quantize_refuses),
     };
