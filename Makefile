@@ -35,9 +35,8 @@ check: all $(TESTS) $(FUZZ)
 bench: $(B)/bench ## speed beside its limits, a table and build/bench.json
 	@$(B)/bench $(B)/bench.json
 
-bench-peers: ## the same work on other engines
-	@echo 'make bench-peers: this version measures no other engines; "make bench" measures cquant beside the limits of this machine'
-	@exit 1
+bench-peers: ## the Hadamard transform beside FFHT (git and a network, the first time); other engines follow
+	@CC="$(CC)" CFLAGS="$(CFLAGS)" sh bench/peers.sh
 
 interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python environment in build/venv)
 	@test -d $(B)/models || { $(B)/venv/bin/python tests/reference/make_models.py $(B)/models.new && mv $(B)/models.new $(B)/models; }

@@ -694,8 +694,8 @@ typedef struct cq_session {
     float *route;         /* experts: scores (tile, experts), chosen weights (tile, top_k) and numbers, gathered rows */
     float *work;          /* recurrent blocks */
     float *side;          /* (max_rows + 1, layers * side_width): the side rows of each layer, and one to read into */
-    float *online;        /* scratch of online rotations: online_dim floats for each task, or NULL */
-    size_t proj_dim, score_dim, row_dim, online_dim;
+    unsigned char *online; /* scratch of online rotations: online_bytes for each task, or NULL */
+    size_t proj_dim, score_dim, row_dim, online_bytes;
     cq_acts acts;         /* the input of the current group in int8 */
     bool acts_ready;
 } cq_session;
@@ -10598,12 +10598,12 @@ static size_t cq__work_dim(const cq_block *b) {
 }
 
 /* Scratch of online rotations: `elements` floats for each task that may run at once. */
-static void cq__online_alloc(cq_session *s, size_t elements, cq_arena *arena) {
-    s->online_dim = elements;
+static void cq__online_alloc(cq_session *s, size_t bytes, cq_arena *arena) {
+    s->online_bytes = (bytes + CQ_ALIGN - 1) / CQ_ALIGN * CQ_ALIGN;
     s->online = NULL;
-    if (elements)
-        s->online = (float *)cq_alloc(arena, s->ctx->parallel.run ? cq__min(CQ__SLOTS, s->desc.tile) : 1,
-                                      elements * sizeof(float));
+    if (bytes)
+        s->online = (unsigned char *)cq_alloc(arena, s->ctx->parallel.run ? cq__min(CQ__SLOTS, s->desc.tile) : 1,
+                                              s->online_bytes);
 }
 
 static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const cq_model *m,
@@ -10713,10 +10713,10 @@ static void cq__online_task(void *arg, size_t slot) {
     const cq__online_job *job = (const cq__online_job *)arg;
     const cq_hadamard *h = job->h;
     cq_session *s = job->s;
-    float *scratch = s->online ? s->online + slot * s->online_dim : NULL;
+    unsigned char *scratch = s->online ? s->online + slot * s->online_bytes : NULL;
     for (size_t r = slot; r < job->rows; r += job->slots) {
         float *x = job->x + r * job->ldx;
-        for (size_t k = 0; k < job->cols; k += h->n) cq__transform_f32(h, x + k, 1, scratch, false);
+        for (size_t k = 0; k < job->cols; k += h->n) cq__transform_f32(s->ctx, h, x + k, 1, scratch, false);
         if (job->quantize) {
             cq__acts_row(s->ctx, &s->acts, x, r);
             s->acts.scale[r] = s->acts.scale[r] * h->scale_f32;
@@ -11021,7 +11021,7 @@ static void cq__finish_heads(cq_session *s, const cq_block *b, float *x, size_t 
                 cq__rope(x + b->rope_at, s->angles[b->rope] + row * b->rope_dim, b->rope_dim, b->rope_style);
         }
         for (size_t i = 0; (scale < 1.0f || scale > 1.0f) && i < d; i++) x[i] = x[i] * scale;
-        for (size_t i = 0; b->online && i < d; i += b->online->n) cq_hadamard_f32(b->online, x + i, s->online, false);
+        for (size_t i = 0; b->online && i < d; i += b->online->n) cq_hadamard_f32(s->ctx, b->online, x + i, s->online, false);
     }
 }
 
@@ -14640,10 +14640,10 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
         sd.max_rows = cq__larger(desc->seq_len, q.text_rows);
         if ((st = cq__session_layout(&q.s, ctx, m, &sd, cache, state, arena, arena, err)) != CQ_OK) return st;
         if (desc->plan && desc->plan->onlines) { /* then the model has none of its own */
-            size_t elements = 0;
+            size_t bytes = 0;
             for (size_t i = 0; i < desc->plan->onlines; i++)
-                elements = cq__larger(elements, cq_hadamard_scratch(&desc->plan->online[i].h));
-            cq__online_alloc(&q.s, elements, arena);
+                bytes = cq__larger(bytes, cq_hadamard_scratch(&desc->plan->online[i].h));
+            cq__online_alloc(&q.s, bytes, arena);
         }
         q.x = (float *)cq_alloc(arena, tokens, m->hidden * sizeof(float));
         q.lent_dims = cq__lent(m, m->block_count);

@@ -1,4 +1,4 @@
-/* bench.c - the products beside what this machine can do at most, on one thread
+/* bench.c - the products and transforms beside what this machine can do at most, on one thread
 
      build/bench [build/bench.json]
 
@@ -8,6 +8,11 @@
               the layers of a model do. Limit: the read bandwidth.
      n = 64   many tokens: bound by arithmetic. Limit: the peak of the instructions that the kernel may use (a multiply
               and an add, never fused; see EXACTNESS in cquant.h).
+   Then the transforms of cquant_rotate.h:
+     fwht     one Hadamard transform of order n, in place, scaled, in additions (n log2 n) a second. Limit: the lower of
+              two, the peak of additions from registers and a copy of the same n floats; the last column says which.
+     R1       a rotation of order 3584 = 28 * 128 applied to either side of a 3584 x 18944 float weight, in ms. Limit:
+              the time to copy the weight twice; here less than 100 % is faster than that.
    "share" is value / limit, "x scalar" the speed against the plain C kernels. Best of several runs each. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -16,7 +21,7 @@
 #include <time.h>
 
 #define CQUANT_IMPLEMENTATION
-#include "cquant.h"
+#include "cquant_rotate.h"
 
 enum { DIM = 2048, BIG = 96 << 20, WINDOW = 4 << 20 }; /* a call that is as short as a product is disturbed as seldom */
 
@@ -105,6 +110,22 @@ CQ__AVX2 void peak_i8(void *arg) {
     _mm256_storeu_si256((__m256i *)(void *)out, s[0]);
     sink = out[0];
 }
+CQ__AVX2 void peak_add(void *arg) {
+    __m256 s[PEAK_CHAINS], x = _mm256_set1_ps(1e-9f);
+    float out[8];
+    (void)arg;
+    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = _mm256_setzero_ps();
+    for (int i = 0; i < PEAK_STEPS; i++) {
+#define STEP(c)                                                                                                        \
+    __asm__ volatile("" : "+x"(x));                                                                                    \
+    s[c] = _mm256_add_ps(s[c], x);
+        STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)
+#undef STEP
+    }
+    for (int c = 1; c < PEAK_CHAINS; c++) s[0] = _mm256_add_ps(s[0], s[c]);
+    _mm256_storeu_ps(out, s[0]);
+    sink = (uint64_t)out[0];
+}
 #define LANES_F32 8.0
 #define LANES_I8 32.0
 #else
@@ -128,6 +149,16 @@ static void peak_f32(void *arg) {
     for (int c = 0; c < PEAK_CHAINS; c++) s[c] = 0;
     for (int i = 0; i < PEAK_STEPS; i++, x = -x)
         for (int c = 0; c < PEAK_CHAINS; c++) s[c] = s[c] + x * (float)c;
+    for (int c = 1; c < PEAK_CHAINS; c++) s[0] += s[c];
+    sink = (uint64_t)(int64_t)s[0];
+}
+static void peak_add(void *arg) {
+    static volatile float start = 1e-9f;
+    float s[PEAK_CHAINS], x = start;
+    (void)arg;
+    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = (float)c;
+    for (int i = 0; i < PEAK_STEPS; i++, x = -x)
+        for (int c = 0; c < PEAK_CHAINS; c++) s[c] = s[c] + x;
     for (int c = 1; c < PEAK_CHAINS; c++) s[0] += s[c];
     sink = (uint64_t)(int64_t)s[0];
 }
@@ -160,7 +191,9 @@ typedef struct {
 static result results[64];
 static size_t count;
 
-static void report(const char *name, double value, const char *unit, double limit, double scalar) {
+/* note: what else is to be said; "": nothing */
+static void report_note(const char *name, double value, const char *unit, double limit, double scalar,
+                        const char *note) {
     result *r = &results[count++];
     snprintf(r->name, sizeof r->name, "%s", name);
     r->value = value;
@@ -169,8 +202,11 @@ static void report(const char *name, double value, const char *unit, double limi
     r->scalar = scalar;
     printf("%-28s %9.2f %-7s %9.2f %7.1f%%", name, value, unit, limit, 100 * value / limit);
     if (scalar > 0) printf(" %9.1f", scalar);
-    printf("\n");
+    printf("%s%s\n", *note ? "   " : "", note);
     fflush(stdout);
+}
+static void report(const char *name, double value, const char *unit, double limit, double scalar) {
+    report_note(name, value, unit, limit, scalar, "");
 }
 static int write_json(const char *path) {
     FILE *f = fopen(path, "w");
@@ -245,6 +281,104 @@ static void product(const cq_context *fast, const cq_context *plain, cq_format f
     free(j.data), free(j.y), free(memory);
 }
 
+/* ---------------------------------------------------------------------------------------------- transforms */
+#if defined(__GNUC__)
+#define KEEP(p) __asm__ volatile("" : : "r"(p) : "memory") /* whoever may look at p, so no copy is left out */
+#else
+#define KEEP(p) (sink = *(const unsigned char *)(p))
+#endif
+
+typedef struct {
+    const cq_context *ctx;
+    cq_hadamard h;
+    float *x, *y;
+    size_t n, times; /* in one call, for what is too short for the clock */
+} transform;
+
+static void run_fwht(void *arg) {
+    transform *t = (transform *)arg;
+    for (size_t i = 0; i < t->times; i++) cq_hadamard_f32(t->ctx, &t->h, t->x, NULL, i % 2 != 0);
+}
+static void run_copy(void *arg) {
+    transform *t = (transform *)arg;
+    for (size_t i = 0; i < t->times; i++) {
+        memcpy(t->y, t->x, t->n * sizeof(float));
+        KEEP(t->y);
+    }
+}
+static void fwht(const cq_context *fast, const cq_context *plain, float *x, float *y, size_t n, double adds) {
+    transform t = {fast, {0}, x, y, n, 1 + 65536 / n};
+    cq_arena none = cq_arena_over(NULL, 0); /* a power of two needs no memory */
+    char name[64], note[64];
+    double levels = 0, seconds, copy, plain_seconds;
+    for (size_t i = n; i > 1; i /= 2) levels++;
+    if (cq_hadamard_init(&t.h, n, &none, NULL)) exit(1);
+    seconds = best(run_fwht, &t, 0.15) / (double)t.times;
+    copy = best(run_copy, &t, 0.05) / (double)t.times;
+    t.ctx = plain;
+    plain_seconds = best(run_fwht, &t, 0.05) / (double)t.times;
+    double work = (double)n * levels * 1e-9, bound = work / copy < adds ? work / copy : adds;
+    snprintf(name, sizeof name, "fwht f32 n=%u", (unsigned)n);
+    snprintf(note, sizeof note, "%.0f ns, a copy %.0f ns; limit: %s", seconds * 1e9, copy * 1e9,
+             work / copy < adds ? "copy" : "additions");
+    report_note(name, work / seconds, "Gadd/s", bound, plain_seconds / seconds, note);
+}
+
+enum { R1_N = 3584, R1_OTHER = 18944 }; /* down_proj of a model of 7 billion weights */
+typedef struct {
+    const cq_context *ctx;
+    cq_rotation r;
+    float *w, *copy;
+    void *scratch;
+    size_t part; /* of the other axis */
+} rotation;
+
+static void run_rows(void *arg) {
+    rotation *t = (rotation *)arg;
+    if (cq_rotate_rows_f32(t->ctx, &t->r, t->w, t->part, R1_N, R1_N, t->scratch)) exit(1);
+}
+static void run_columns(void *arg) {
+    rotation *t = (rotation *)arg;
+    if (cq_rotate_cols_f32(t->ctx, &t->r, t->w, R1_N, t->part, R1_OTHER, t->scratch)) exit(1);
+}
+static void run_copy_twice(void *arg) {
+    rotation *t = (rotation *)arg;
+    memcpy(t->copy, t->w, (size_t)R1_N * R1_OTHER * sizeof(float));
+    KEEP(t->copy); /* or the way back would be dropped: it changes nothing */
+    memcpy(t->w, t->copy, (size_t)R1_N * R1_OTHER * sizeof(float));
+}
+static void rotate(const cq_context *fast, const cq_context *plain) {
+    rotation t;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    if (cq_rotation_init(&t.r, CQ_ROTATE_HADAMARD, R1_N, 1, 0, &arena, NULL)) exit(1);
+    void *memory = allocate(arena.used);
+    arena = cq_arena_over(memory, arena.used);
+    if (cq_rotation_init(&t.r, CQ_ROTATE_HADAMARD, R1_N, 1, 0, &arena, NULL)) exit(1);
+    t.scratch = allocate(cq_rotation_scratch(fast, &t.r));
+    t.w = (float *)allocate((size_t)R1_N * R1_OTHER * sizeof(float));
+    t.copy = (float *)allocate((size_t)R1_N * R1_OTHER * sizeof(float));
+    for (size_t i = 0; i < (size_t)R1_N * R1_OTHER; i++) t.w[i] = (float)(i % 251) - 125;
+    t.part = R1_OTHER;
+    double copy = 1e9, seconds[2] = {1e9, 1e9}, plain_seconds[2];
+    for (int i = 0; i < 4; i++) { /* by turns, so that what disturbs the machine disturbs all */
+        void (*call[3])(void *) = {run_rows, run_columns, run_copy_twice};
+        for (int c = 0; c < 3; c++) {
+            double *least = c == 2 ? &copy : &seconds[c], time = now();
+            t.ctx = fast;
+            call[c](&t);
+            time = now() - time;
+            *least = time < *least ? time : *least;
+        }
+    }
+    t.ctx = plain;
+    t.part = R1_OTHER / 16; /* a part is enough */
+    plain_seconds[0] = 16 * best(run_rows, &t, 0.05);
+    plain_seconds[1] = 16 * best(run_columns, &t, 0.05);
+    report("R1 rows 18944 x 3584", seconds[0] * 1e3, "ms", copy * 1e3, plain_seconds[0] / seconds[0]);
+    report("R1 columns 3584 x 18944", seconds[1] * 1e3, "ms", copy * 1e3, plain_seconds[1] / seconds[1]);
+    free(memory), free(t.scratch), free(t.w), free(t.copy);
+}
+
 int main(int argc, char **argv) {
     cq_context fast, plain;
     cq_context_desc desc;
@@ -263,10 +397,12 @@ int main(int argc, char **argv) {
         0.3) * 1e-9;
     double f32 = LANES_F32 * PEAK_CHAINS * PEAK_STEPS / best(peak_f32, NULL, 0.2) * 1e-9;
     double i8 = LANES_I8 * PEAK_CHAINS * PEAK_STEPS / best(peak_i8, NULL, 0.2) * 1e-9;
+    double adds = LANES_F32 * PEAK_CHAINS * PEAK_STEPS / best(peak_add, NULL, 0.2) * 1e-9;
     report("read memory", bandwidth, "GB/s", bandwidth, 0);
     report("copy memory (read + write)", copy, "GB/s", copy, 0);
     report("f32 multiply, add", f32, "GMAC/s", f32, 0);
     report("8-bit multiply, add", i8, "GMAC/s", i8, 0);
+    report("f32 add", adds, "Gadd/s", adds, 0);
     free(big[0]), free(big[1]);
 
     static const cq_format ints[] = {CQ_INT4, CQ_INT8, CQ_INT3, CQ_INT2};
@@ -274,6 +410,9 @@ int main(int argc, char **argv) {
     product(&fast, &plain, CQ_F32, false, w, x, bandwidth, f32);
     product(&fast, &plain, CQ_F16, false, w, x, bandwidth, f32);
     product(&fast, &plain, CQ_INT4, false, w, x, bandwidth, f32);
+    static const size_t orders[] = {128, 512, 1024, 4096, 16384};
+    for (size_t i = 0; i < 5; i++) fwht(&fast, &plain, x, w, orders[i], adds);
     free(w), free(x);
+    rotate(&fast, &plain);
     return argc > 1 ? write_json(argv[1]) : 0;
 }

@@ -267,7 +267,7 @@ static void test_fwht_bits(void **state) {
                         y[i] = a + b;
                         y[i + s] = a - b;
                     }
-            cq__fwht_f32(x, len, widths[w]);
+            cq__fwht_f32_c(x, len, widths[w], NULL);
             assert_memory_equal(x, y, len * sizeof *x);
             free(x);
             free(y);
@@ -284,7 +284,8 @@ static void test_transform_is_the_matrix(void **state) {
         size_t n = orders[o];
         void *memory;
         cq_hadamard h = build(n, &memory);
-        double *x = (double *)need(n * 8), *y = (double *)need(n * 8), *s = (double *)need(cq_hadamard_scratch(&h) * 8);
+        double *x = (double *)need(n * 8), *y = (double *)need(n * 8);
+        void *s = need(cq_hadamard_scratch(&h));
         float *xf = (float *)need(n * 4);
         fill_f64(x, n);
         for (size_t i = 0; i < n; i++) xf[i] = (float)x[i];
@@ -295,14 +296,14 @@ static void test_transform_is_the_matrix(void **state) {
         }
         double *original = (double *)need(n * 8);
         memcpy(original, x, n * 8);
-        cq_hadamard_f64(&h, x, s, false);
-        cq_hadamard_f32(&h, xf, (float *)s, false);
+        cq_hadamard_f64(NULL, &h, x, s, false);
+        cq_hadamard_f32(NULL, &h, xf, s, false);
         for (size_t i = 0; i < n; i++) {
             assert_true(fabs(x[i] - y[i]) < 1e-13);
             assert_true(fabs((double)xf[i] - y[i]) < 3e-6);
         }
-        cq_hadamard_f64(&h, x, s, true);
-        cq_hadamard_f32(&h, xf, (float *)s, true);
+        cq_hadamard_f64(NULL, &h, x, s, true);
+        cq_hadamard_f32(NULL, &h, xf, s, true);
         for (size_t i = 0; i < n; i++) {
             assert_true(fabs(x[i] - original[i]) < 1e-13);
             assert_true(fabs((double)xf[i] - original[i]) < 3e-6);
@@ -316,6 +317,216 @@ static void test_transform_is_the_matrix(void **state) {
     }
 }
 
+#ifdef CQUANT_TEST_QUICK
+enum { ORDER_STEP = 36, TIER_STEP = 96, LARGEST = 20000, SAMPLES = 3 }; /* some of the cores; the full run takes all */
+#else
+enum { ORDER_STEP = 4, TIER_STEP = 4, LARGEST = 100000, SAMPLES = 9 };
+#endif
+
+/* The contexts to compare: NULL, then every tier that this machine has. */
+static size_t tiers(cq_context *ctx /* (4) */, const cq_context **list /* (5) */) {
+    size_t count = 0;
+    list[0] = NULL;
+    for (; count < 4 && cq_isa_available(count); count++) {
+        cq_context_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.isa = cq_isa_available(count);
+        assert_int_equal(cq_init(&ctx[count], &desc, NULL), CQ_OK);
+        list[count + 1] = &ctx[count];
+    }
+    return count + 1;
+}
+
+/* The orders that every test of exactness goes through, times 1, 2, 4, 8: all cores, 428, products of two; 0 ends. */
+static size_t core_order(size_t index) {
+    static const size_t more[] = {1, 2, 428, 140 * 28, 84 * 44, 68 * 20, 100 * 12};
+    enum { MORE = sizeof more / sizeof more[0] };
+    size_t k = 12 + (index - MORE) * ORDER_STEP;
+    return index < MORE ? more[index] : k <= 300 ? k : 0;
+}
+
+/* H^T H = n I in exact arithmetic: H e_i is row i of the signs, and H^T H e_i = n e_i to the last bit, through the
+   transform, with every tier. Catches a nibble, a transposed table or a lane in the wrong place. */
+static void test_transform_exactly(void **state) {
+    cq_context ctx[4];
+    const cq_context *list[5];
+    size_t count = tiers(ctx, list);
+    (void)state;
+    for (size_t c = 0, k; (k = core_order(c)) != 0; c++)
+        for (size_t n = k; n <= 8 * k; n *= 2) {
+            void *memory;
+            cq_hadamard h = build(n, &memory);
+            float *x = (float *)need(n * 4);
+            double *y = (double *)need(n * 8);
+            void *scratch = need(cq_hadamard_scratch(&h));
+            size_t step = n <= 60 ? 1 : n / SAMPLES;
+            for (size_t t = 0; t < count; t++)
+                for (size_t i = 0; i < n; i += step)
+                    for (int inverse = 0; inverse < 2; inverse++) {
+                        memset(x, 0, n * 4);
+                        memset(y, 0, n * 8);
+                        x[i] = 1;
+                        y[i] = 1;
+                        cq__transform_f32(list[t], &h, x, 1, scratch, inverse != 0);
+                        cq__transform_f64(list[t], &h, y, 1, scratch, inverse != 0);
+                        for (size_t j = 0; j < n; j++) {
+                            int sign = inverse ? cq_hadamard_sign(&h, i, j) : cq_hadamard_sign(&h, j, i);
+                            if (x[j] != (float)sign || y[j] != sign) fail_msg("order %zu: entry %zu, %zu", n, i, j);
+                        }
+                        cq__transform_f32(list[t], &h, x, 1, scratch, inverse == 0);
+                        cq__transform_f64(list[t], &h, y, 1, scratch, inverse == 0);
+                        for (size_t j = 0; j < n; j++) {
+                            double want = i == j ? (double)n : 0;
+                            if ((double)x[j] != want || y[j] != want) fail_msg("order %zu: H^T H at %zu, %zu", n, i, j);
+                        }
+                    }
+            free(scratch);
+            free(x);
+            free(y);
+            free(memory);
+        }
+}
+
+/* |R R^T - I| <= 1e-14 sqrt(n) in double: of the matrix itself where that is small, and of the transform: columns of it
+   against each other, and vectors there and back. */
+static void test_orthogonality(void **state) {
+    enum { COLUMNS = 4 };
+    cq_context ctx;
+    (void)state;
+    noise_state = 21;
+    assert_int_equal(cq_init(&ctx, NULL, NULL), CQ_OK);
+    for (size_t o = 0, k; (k = core_order(o)) != 0; o++)
+        for (size_t n = k; n <= 8 * k; n *= 2) {
+            cq_rotation r;
+            void *memory = make(&r, CQ_ROTATE_HADAMARD, n, 3, n), *scratch = need(cq_hadamard_scratch(&r.h));
+            double *x = (double *)need((COLUMNS + 1) * n * 8), *y = x + COLUMNS * n, bound = 1e-14 * sqrt((double)n);
+            if (n <= 428) {
+                double *m = (double *)need(n * n * 8);
+                cq_rotation_matrix(&r, m);
+                assert_true(cq_orthogonality_error(m, n, n / 8) <= bound);
+                free(m);
+            }
+            memset(x, 0, COLUMNS * n * 8);
+            for (size_t c = 0; c < COLUMNS; c++) {
+                x[c * n + c * (n - 1) / COLUMNS] = 1;
+                cq_hadamard_f64(&ctx, &r.h, x + c * n, scratch, c % 2 != 0);
+            }
+            for (size_t a = 0; a < COLUMNS; a++)
+                for (size_t b = a; b < COLUMNS; b += 2) { /* columns of the same matrix */
+                    double sum = a * (n - 1) / COLUMNS == b * (n - 1) / COLUMNS ? -1 : 0;
+                    for (size_t i = 0; i < n; i++) sum += x[a * n + i] * x[b * n + i];
+                    if (!(fabs(sum) <= bound)) fail_msg("order %zu: columns %zu, %zu: %g", n, a, b, sum);
+                }
+            fill_f64(x, n);
+            memcpy(y, x, n * 8);
+            cq_hadamard_f64(&ctx, &r.h, y, scratch, false);
+            cq_hadamard_f64(&ctx, &r.h, y, scratch, true);
+            for (size_t i = 0; i < n; i++)
+                if (!(fabs(y[i] - x[i]) <= bound)) fail_msg("order %zu: %g comes back as %g", n, x[i], y[i]);
+            free(x);
+            free(scratch);
+            free(memory);
+        }
+}
+
+/* One order with one tier against plain C: single vectors and w side by side, both directions, addresses that no vector
+   load likes. */
+static void compare_transforms(const cq_context *ctx, size_t n) {
+    static const size_t widths[] = {1, 3, 8, 16, 20};
+    void *memory;
+    cq_hadamard h = build(n, &memory);
+    void *scratch = need(cq_hadamard_scratch(&h));
+    for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++) {
+        size_t len = n * widths[w];
+        float *f = (float *)need((2 * len + 1) * 4), *f1 = f + 1, *f2 = f1 + len;
+        double *d = (double *)need((2 * len + 1) * 8), *d1 = d + 1, *d2 = d1 + len;
+        if (widths[w] > 1 && n > 4096) len = 0;
+        for (int way = 0; len && way < (widths[w] > 1 ? 2 : 4); way++) {
+            bool inverse = way % 2 != 0;
+            fill_f64(d1, len);
+            for (size_t i = 0; i < len; i++) f1[i] = (float)d1[i];
+            memcpy(f2, f1, len * 4);
+            memcpy(d2, d1, len * 8);
+            if (way < 2) {
+                cq__transform_f32(NULL, &h, f1, widths[w], scratch, inverse);
+                cq__transform_f32(ctx, &h, f2, widths[w], scratch, inverse);
+                cq__transform_f64(NULL, &h, d1, widths[w], scratch, inverse);
+                cq__transform_f64(ctx, &h, d2, widths[w], scratch, inverse);
+            } else {
+                cq_hadamard_f32(NULL, &h, f1, scratch, inverse);
+                cq_hadamard_f32(ctx, &h, f2, scratch, inverse);
+                cq_hadamard_f64(NULL, &h, d1, scratch, inverse);
+                cq_hadamard_f64(ctx, &h, d2, scratch, inverse);
+            }
+            if (memcmp(f1, f2, len * 4) || memcmp(d1, d2, len * 8))
+                fail_msg("order %zu, %zu vectors, way %d: %s is not plain C", n, widths[w], way, cq_isa(ctx));
+        }
+        free(f);
+        free(d);
+    }
+    free(scratch);
+    free(memory);
+}
+
+/* The same of a rotation applied to rows and to columns, of odd numbers, with a gap between the rows. */
+static void compare_rotations(const cq_context *ctx, cq_rotate_mode mode, size_t n, size_t blocks, size_t other) {
+    cq_rotation r;
+    void *memory = make(&r, mode, n, 9, n), *scratch = need(cq_rotation_scratch(NULL, &r));
+    for (int cols = 0; cols < 2; cols++) {
+        size_t rows = cols ? n * blocks : other, width = cols ? other : n * blocks, ld = width + 3, len = rows * ld;
+        float *f = (float *)need((2 * len + 1) * 4), *f1 = f + 1, *f2 = f1 + len;
+        double *d = (double *)need((2 * len + 1) * 8), *d1 = d + 1, *d2 = d1 + len;
+        fill_f64(d1, len);
+        for (size_t i = 0; i < len; i++) f1[i] = (float)d1[i];
+        memcpy(f2, f1, len * 4);
+        memcpy(d2, d1, len * 8);
+        for (int plain = 0; plain < 2; plain++) {
+            const cq_context *with = plain ? NULL : ctx;
+            float *x = plain ? f1 : f2;
+            double *y = plain ? d1 : d2;
+            if (cols) {
+                assert_int_equal(cq_rotate_cols_f32(with, &r, x, rows, width, ld, scratch), CQ_OK);
+                assert_int_equal(cq_rotate_cols_f64(with, &r, y, rows, width, ld, scratch), CQ_OK);
+            } else {
+                assert_int_equal(cq_rotate_rows_f32(with, &r, x, rows, width, ld, scratch), CQ_OK);
+                assert_int_equal(cq_rotate_rows_f64(with, &r, y, rows, width, ld, scratch), CQ_OK);
+            }
+        }
+        if (memcmp(f1, f2, len * 4) || memcmp(d1, d2, len * 8))
+            fail_msg("n %zu, mode %d, %s: %s is not plain C", n, (int)mode, cols ? "columns" : "rows", cq_isa(ctx));
+        free(f);
+        free(d);
+    }
+    free(scratch);
+    free(memory);
+}
+
+/* Every tier gives the bits of plain C, for all orders and shapes. */
+static void test_tiers(void **state) {
+    static const size_t orders[] = {1, 2, 4, 8, 16, 28, 64, 80, 96, 112, 120, 128, 148, 160, 192, 428, 640, 1008, 2048};
+    cq_context ctx[4];
+    const cq_context *list[5];
+    size_t count = tiers(ctx, list);
+    (void)state;
+    noise_state = 12;
+    for (size_t t = 1; t < count; t++) {
+        for (size_t n = 1; n <= 32768; n *= 2) compare_transforms(list[t], n);
+        for (size_t k = 12; k <= 300; k += TIER_STEP)
+            for (size_t n = k; n <= 16 * k; n *= 4) compare_transforms(list[t], n);
+        compare_transforms(list[t], 428 * 8);
+        compare_transforms(list[t], 15680);
+        compare_transforms(list[t], 2672);
+        for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+            static const size_t other[] = {1, 5, 16, 67, 530};
+            for (size_t o = 0; o < sizeof other / sizeof other[0]; o++)
+                if (orders[i] * other[o] < LARGEST)
+                    compare_rotations(list[t], i % 2 ? CQ_ROTATE_HADAMARD : CQ_ROTATE_BASE_HADAMARD, orders[i],
+                                      1 + i % 3, other[o]);
+        }
+        for (size_t n = 1; n <= 19; n += 3) compare_rotations(list[t], CQ_ROTATE_ORTHOGONAL, n, 2, 13);
+    }
+}
+
 /* Widths of real models, too large for a matrix here: there and back, lengths kept, a unit vector made flat. */
 static void test_model_widths(void **state) {
     static const size_t widths[] = {576, 2688, 2880, 3584, 5504, 13696, 15680, 18944, 29568};
@@ -325,18 +536,19 @@ static void test_model_widths(void **state) {
         size_t n = widths[o];
         void *memory;
         cq_hadamard h = build(n, &memory);
-        double *x = (double *)need(n * 8), *y = (double *)need(n * 8), *s = (double *)need(cq_hadamard_scratch(&h) * 8);
+        double *x = (double *)need(n * 8), *y = (double *)need(n * 8);
+        void *s = need(cq_hadamard_scratch(&h));
         double before = 0, after = 0;
         fill_f64(x, n);
         memcpy(y, x, n * 8);
-        cq_hadamard_f64(&h, y, s, false);
+        cq_hadamard_f64(NULL, &h, y, s, false);
         for (size_t i = 0; i < n; i++) before += x[i] * x[i], after += y[i] * y[i];
         assert_true(fabs(after / before - 1) < 1e-12);
-        cq_hadamard_f64(&h, y, s, true);
+        cq_hadamard_f64(NULL, &h, y, s, true);
         for (size_t i = 0; i < n; i++) assert_true(fabs(x[i] - y[i]) < 1e-12);
         memset(y, 0, n * 8);
         y[n / 3] = 1;
-        cq_hadamard_f64(&h, y, s, false);
+        cq_hadamard_f64(NULL, &h, y, s, false);
         for (size_t i = 0; i < n; i++) assert_true(fabs(fabs(y[i]) * sqrt((double)n) - 1) < 1e-14);
         free(x);
         free(y);
@@ -644,6 +856,8 @@ int main(void) {
         cmocka_unit_test(test_errors),                cmocka_unit_test(test_small_mathematics),
         cmocka_unit_test(test_gauss),                 cmocka_unit_test(test_fwht_bits),
         cmocka_unit_test(test_transform_is_the_matrix), cmocka_unit_test(test_model_widths),
+        cmocka_unit_test(test_transform_exactly),     cmocka_unit_test(test_orthogonality),
+        cmocka_unit_test(test_tiers),
         cmocka_unit_test(test_matrices),              cmocka_unit_test(test_rows_and_cols),
         cmocka_unit_test(test_logits_stay),           cmocka_unit_test(test_haar),
         cmocka_unit_test(test_seeds),                 cmocka_unit_test(test_threads),
