@@ -759,16 +759,18 @@ CQUANT_DEF void cq_embed(cq_session *s, const cq_input *in);   /* ids to s->x; c
    ================================================================================================================== */
 typedef struct cq_rotate_stream { /* R1: what turns a residual stream */
     bool on;            /* it is rotated, and the norms that read it are folded */
-    bool centred;       /* the norms are LayerNorms: what writes the stream is centred, and R1 keeps the mean at 0 */
-    const char *why;    /* not on: what stands in the way */
+    bool mean;          /* some norm of it takes the mean away, which R1 has to keep: then there is a mirror */
+    const char *why;    /* not on: what stands in the way, */
+    cq_str why_name;    /* and the first tensor that does; n = 0: it is none */
     cq_str name;        /* "r1", "r1_text", or as a configuration calls it */
     cq_rotation r;      /* of order 1: the norms are folded, and nothing turns */
-    float *mirror;      /* (hidden) centred: R1 is the rotation, then a reflection in this vector */
+    double *mirror;     /* (hidden), with mean: R1 is r, then a reflection in this vector; else NULL */
 } cq_rotate_stream;
 typedef enum cq_rotate_per { CQ_PER_MODEL, CQ_PER_LAYER, CQ_PER_MODULE } cq_rotate_per;
 typedef struct cq_rotate_values { /* whose R2 a block has */
     cq_str name;        /* "r2", or as a configuration calls it */
     cq_rotate_per per;  /* one for all, one a layer, or one for each module that a pattern matches */
+    size_t layer;       /* CQ_PER_LAYER: of which; blocks that read another layer's values have that one's */
     size_t first;       /* index of the first block that has this very matrix */
     size_t owner_len;   /* CQ_PER_MODULE: so much of the name of its `o` is the name of that module */
 } cq_rotate_values;
@@ -784,7 +786,8 @@ typedef struct cq_rotate_plan {
     cq_rotation *r2;        /* (block_count): between the values of attention and o; r2[b].n = 0: none; NULL: no R2 */
     cq_rotate_values *values; /* (block_count) */
     size_t r2_count;        /* blocks that have one */
-    bool use_float64;       /* as a configuration has it; true otherwise */
+    bool use_float64;       /* as a configuration has it, true otherwise: parts are best read with cq_part_read_f64 and
+                               rounded once, to what they are stored as */
     const cq_rotate_note *notes; /* of a configuration; NULL: none */
     void *scratch;
     /* What the runtime is to do, see cq_rotate_plan_online */
@@ -796,10 +799,11 @@ typedef struct cq_rotate_plan {
 } cq_rotate_plan;
 
 /* Derived from the description: R1 = random Hadamard of order hidden_size (random orthogonal where no Hadamard matrix
-   is known), R2 = the same of order head_dim, one a block of attention. Stream 0 of the seed is R1, stream 1 + layer
-   its R2. What cannot be rotated exactly is not: R1 when a norm's gain stands between a block and the stream, R2 when
-   something acts on single values of a head. plan NULL everywhere below means: as the checkpoint is. With arena->base
-   NULL: the size query. CQ_ERR_UNSUPPORTED: neither is possible. */
+   is known), R2 = the same of order head_dim, one a block of attention; blocks that see each other's values have the
+   same. Stream 0 of the seed is R1, stream 1 + layer its R2, stream 2^32 the text's R1. What cannot be rotated exactly
+   is not: R1 when an uneven gain stays in the stream, R2 when something acts on single values of a head. plan NULL
+   everywhere below means: as the checkpoint is. With arena->base NULL: the size query. CQ_ERR_UNSUPPORTED: neither is
+   possible. */
 CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
                                          cq_arena *arena, cq_error *err);
 /* Why the values of this block's heads (block NULL: the residual stream) cannot turn; NULL: they can. */
@@ -844,6 +848,8 @@ CQUANT_DEF cq_status cq_rotate_plan_online(cq_rotate_plan *plan, const cq_contex
 /* The description of what a plan makes of a model, online rotations included: what .cq files hold. plan may be NULL:
    cq_arch_print. Writes at most size bytes; returns the length. */
 CQUANT_DEF size_t cq_rotate_print(const cq_model *m, const cq_rotate_plan *plan, char *out, size_t size);
+/* Does this plan give a tied head a matrix of its own? config.json must say so then. plan may be NULL: no. */
+CQUANT_DEF bool cq_rotate_unties(const cq_rotate_plan *plan, const cq_model *m);
 
 typedef enum cq_part_kind {
     CQ_PART_EMBED, CQ_PART_HEAD,             /* matrices (vocab, width); rows are independent */
@@ -852,7 +858,8 @@ typedef enum cq_part_kind {
     CQ_PART_LINEAR, CQ_PART_BIAS,            /* of a block, or projections at the ends (block NULL) */
     CQ_PART_NORM, CQ_PART_NORM_BIAS,         /* of a block, or at the ends */
     CQ_PART_PARAM,                           /* small tensors of a block */
-    CQ_PART_CARRIED                          /* of a front end: cq_part_read cannot read it, copy part.stored->data */
+    CQ_PART_CARRIED,                         /* of a front end: cq_part_read cannot read it, copy part.stored->data */
+    CQ_PART_ENTERS                           /* of a front end, but turned: what writes a stream that is rotated */
 } cq_part_kind;
 
 typedef struct cq_part {
@@ -871,8 +878,8 @@ typedef struct cq_part {
     size_t name_len;
 } cq_part;
 
-/* Walks the parts: cursor zeroed before the first call; false past the end. A rotated model has its own head: a tied
-   one is untied, because the norm's gain is folded into one end only. */
+/* Walks the parts: cursor zeroed before the first call; false past the end. With cq_rotate_unties also the head of its
+   own. */
 typedef struct cq_parts {
     size_t stage, block, index, head;
 } cq_parts;
@@ -885,6 +892,9 @@ CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, cons
    (rows for ids or positions) and of the head the input is the stream. n = 0: none. */
 CQUANT_DEF void cq_part_rotation(const cq_rotate_plan *plan, const cq_model *m, const cq_part *part, cq_str *input,
                                  cq_str *output);
+/* The same in double throughout: what is stored is read exactly, and nothing is rounded to float on the way. */
+CQUANT_DEF cq_status cq_part_read_f64(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
+                                      const cq_part *part, size_t row, size_t n, double *out, cq_error *err);
 
 /* ===================================================================================================================
    [QUANTIZE A MODEL]  block by block; memory: one block's weights, a Hessian, and the activations of all samples
@@ -4671,8 +4681,12 @@ CQUANT_DEF cq_status cq_tokenizer_build(const unsigned char **blob, size_t *blob
        longest  EXPR            positions beyond are refused: there the description would not be exact
        diffusion [shift]        a masked diffusion model [row p predicts token p + 1]
        ignore   GLOB ...        tensors without meaning
-       carry    GLOB ...        tensors of a front end, which the text model does not use: copied as they are. In both
-                                '.' at the front is the root, # the number of layers (where token prediction stands)
+       carry    GLOB[=[NAME[^],...]] ...   tensors of a front end, which the text model does not use, are copied as they
+                                are. In both '.' at the front is the root, # the number of layers (where token
+                                prediction stands). With '=' it is known how they touch the stream: only these linears
+                                (patterns, without .weight and .bias) write it, as their output takes the place of
+                                embeddings, or is added, with no norm or gain between; they turn with it. ^ its rows are
+                                such vectors. Without '=' the stream cannot turn. The last line that matches counts
 
    NAMES
        LINEAR   NAME[^][!][+BIAS]|...   the tensor NAME.weight, (out, in); ^ it is stored as (in, out); ! it is never
@@ -5457,8 +5471,9 @@ static const char *const cq__archs[] = {
     "need !use_sliding_window\n"
     "attn = q=q_proj+? k=k_proj+? v=v_proj+? o=o_proj+? window=WINDOW\n"
     "tie absent\n"
-    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n"
-    "carry image_newline model.image_newline\n",
+    "carry vision_tower.*= multi_modal_projector.*=*.linear_2 model.vision_tower.*=\n"
+    "carry model.multi_modal_projector.*=*.linear_2\n"
+    "carry image_newline=image_newline model.image_newline=*\n",
 
     "model openvla\n"
     "like llava\n"
@@ -5469,7 +5484,7 @@ static const char *const cq__archs[] = {
     "config text_config language_config\n"
     "need is(text_config.model_type//language_config.model_type//'llama','llama')\n"
     "let TEXT 'llama'\n"
-    "carry vision_model.* aligner.* model.vision_model.* model.aligner.*\n",
+    "carry vision_model.*= aligner.*=*.linear2 model.vision_model.*= model.aligner.*=*.linear2\n",
 
     "model smolvlm\n"
     "like llama\n"
@@ -5478,7 +5493,7 @@ static const char *const cq__archs[] = {
     "let EPS rms_norm_eps//1e-5\n"
     "need is(text_config.model_type//'llama','llama')\n"
     "tie absent\n"
-    "carry model.vision_model.* model.connector.*\n",
+    "carry model.vision_model.*= model.connector.*=*.modality_projection.proj\n",
 
     "model glmasr\n"
     "like llama\n"
@@ -5490,7 +5505,8 @@ static const char *const cq__archs[] = {
     "let HEAD_DIM head_dim//128\n"
     "let EPS rms_norm_eps//1e-5\n"
     "tie absent\n"
-    "carry audio_tower.* multi_modal_projector.* model.audio_tower.* model.multi_modal_projector.*\n",
+    "carry audio_tower.*= multi_modal_projector.*=*.linear_2 model.audio_tower.*=\n"
+    "carry model.multi_modal_projector.*=*.linear_2\n",
 
     "model voxtral\n"
     "like glmasr\n"
@@ -5531,7 +5547,8 @@ static const char *const cq__archs[] = {
     "root language_model.model model.language_model\n"
     "head language_model.lm_head|lm_head\n"
     "tie absent\n"
-    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+    "carry vision_tower.*= multi_modal_projector.*=*.linear_2 model.vision_tower.*=\n"
+    "carry model.multi_modal_projector.*=*.linear_2\n",
 
     "model gemma3\n"
     "like gemma3_text\n"
@@ -5551,7 +5568,8 @@ static const char *const cq__archs[] = {
     "let HEADS num_attention_heads//32\n"
     "let INTER intermediate_size//22016\n"
     "tie absent\n"
-    "carry audio_tower.* multi_modal_projector.* model.audio_tower.* model.multi_modal_projector.*\n",
+    "carry audio_tower.*= multi_modal_projector.*=*.linear model.audio_tower.*=\n"
+    "carry model.multi_modal_projector.*=*.linear\n",
 
     "model qwen2_vl qwen2_vl_text qwen2_5_vl qwen2_5_vl_text\n"
     "like qwen2\n"
@@ -5560,7 +5578,7 @@ static const char *const cq__archs[] = {
     "let KIND rope_parameters.type//rope_scaling.type//rope_parameters.rope_type//rope_scaling.rope_type\n"
     "let SCALING KIND=='mrope'?null:rope_parameters//rope_scaling\n"
     "tie absent\n"
-    "carry visual.* model.visual.*\n",
+    "carry visual.*=*visual.merger.mlp.2 model.visual.*=*.merger.mlp.2\n",
 
     "model qwen2_5_omni\n"
     "like qwen2_vl\n"
@@ -5574,7 +5592,7 @@ static const char *const cq__archs[] = {
     "config text_config\n"
     "root model\n"
     "head lm_head\n"
-    "carry audio_tower.* visual.*\n",
+    "carry audio_tower.*=audio_tower.proj,audio_tower.audio_bos_eos_token^ visual.*=*merger.mlp.2\n",
 
     "model qwen3_vl\n"
     "like qwen3\n"
@@ -5582,7 +5600,8 @@ static const char *const cq__archs[] = {
     "root model.language_model language_model\n"
     "let THETA rope_parameters.rope_theta|rope_theta//500000\n"
     "tie absent\n"
-    "carry visual.* model.visual.*\n",
+    "carry visual.*=*.merger.linear_fc2,*.deepstack_merger_list.*.linear_fc2\n"
+    "carry model.visual.*=*.merger.linear_fc2,*.deepstack_merger_list.*.linear_fc2\n",
 
     "model internvl   # the text model is qwen2, qwen3, llama or qwen3_moe\n"
     "like qwen2\n"
@@ -5601,7 +5620,8 @@ static const char *const cq__archs[] = {
     "  inter=moe_intermediate_size score='softmax' renorm=norm_topk_prob//false e_gate=experts.#.gate_proj\n"
     "  e_up=experts.#.up_proj e_down=experts.#.down_proj|experts.down_proj e_gate_up=experts.gate_up_proj\n"
     "tie absent\n"
-    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+    "carry vision_tower.*= multi_modal_projector.*=*.linear_2 model.vision_tower.*=\n"
+    "carry model.multi_modal_projector.*=*.linear_2\n",
 
     "model internvl_chat\n"
     "like internvl\n"
@@ -5609,7 +5629,7 @@ static const char *const cq__archs[] = {
     "let TEXT llm_config.model_type\n"
     "root language_model.model\n"
     "head language_model.lm_head\n"
-    "carry vision_model.* mlp1.*\n",
+    "carry vision_model.*= mlp1.*=mlp1.3\n",
 
     "model ovis ovis2_5   # the text model is qwen2, qwen3 or llama\n"
     "like qwen2\n"
@@ -5627,9 +5647,9 @@ static const char *const cq__archs[] = {
     "config text_config\n"
     "need is(text_config.model_type//'qwen2','qwen2')\n"
     "root model.language_model language_model.model\n"
-    "head lm_head|language_model.lm_head\n"
+    "head language_model.lm_head|lm_head\n"
     "tie absent\n"
-    "carry model.vision_tower.* model.visual_embeddings_table.* vision_tower.* visual_embeddings_table.*\n",
+    "carry model.vision_tower.*= model.visual_embeddings_table.*=*^ vision_tower.*= visual_embeddings_table.*=*^\n",
 
     "model glm4v\n"
     "like glm4\n"
@@ -5772,7 +5792,8 @@ static const char *const cq__archs[] = {
     "root language_model.model model.language_model\n"
     "head language_model.lm_head|lm_head\n"
     "tie absent\n"
-    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+    "carry vision_tower.*= multi_modal_projector.*=*.linear_2 model.vision_tower.*=\n"
+    "carry model.multi_modal_projector.*=*.linear_2\n",
 
     "model glm46v\n"
     "like glm4v\n"
@@ -5797,6 +5818,7 @@ static const char *const cq__archs[] = {
 
     "model idefics3\n"
     "like idefics2\n"
+    "carry model.vision_model.*= model.connector.*=*.modality_projection.proj\n"
     "let TEXT 'llama'\n"
     "let KV num_key_value_heads//HEADS\n"
     "let INTER intermediate_size//11008\n"
@@ -5828,7 +5850,8 @@ static const char *const cq__archs[] = {
     "mlp:two mlp if=TWO pre=pre_feedforward_layernorm post=post_feedforward_layernorm gate=gate_proj up=up_proj\n"
     "  down=down_proj\n"
     "tie absent\n"
-    "carry vision_tower.* multi_modal_projector.* model.vision_tower.* model.multi_modal_projector.*\n",
+    "carry vision_tower.*= multi_modal_projector.*=*.linear model.vision_tower.*=\n"
+    "carry model.multi_modal_projector.*=*.linear\n",
 
     "model lfm3\n"
     "need layer_types==null||is(layer_types[i],'full_attention','sliding_attention','conv')\n"
@@ -5918,7 +5941,8 @@ static const char *const cq__archs[] = {
     "tie absent\n"
     "root model.language_model model\n"
     "moe = renorm=true e_gate_up=experts.gate_up_proj^ e_down=experts.#.down_proj|experts.down_proj^\n"
-    "carry model.visual.* visual.*\n",
+    "carry visual.*=*.merger.linear_fc2,*.deepstack_merger_list.*.linear_fc2\n"
+    "carry model.visual.*=*.merger.linear_fc2,*.deepstack_merger_list.*.linear_fc2\n",
 
     "model qwen3_omni_moe\n"
     "like qwen3_moe\n"
@@ -5935,14 +5959,14 @@ static const char *const cq__archs[] = {
     "tie absent\n"
     "root model\n"
     "head lm_head\n"
-    "carry visual.* audio_tower.*\n",
+    "carry visual.*=*.merger.mlp.2,*.merger_list.*.mlp.2 audio_tower.*=audio_tower.proj2\n",
 
     "model interns1\n"
     "like qwen3_moe\n"
     "config text_config\n"
     "tie absent\n"
     "root model.language_model language_model.model\n"
-    "head lm_head|language_model.lm_head\n"
+    "head language_model.lm_head|lm_head\n"
     "let HEAD_DIM head_dim//128\n"
     "carry model.vision_tower.* model.multi_modal_projector.* vision_tower.* multi_modal_projector.*\n",
 
@@ -5979,7 +6003,7 @@ static const char *const cq__archs[] = {
     "attn = if=SELF q=q_proj k=k_proj v=v_proj o=o_proj\n"
     "mlp = if=SELF gate=gate_proj up=up_proj down=down_proj\n"
     "root model language_model.model\n"
-    "head lm_head|language_model.lm_head\n"
+    "head language_model.lm_head|lm_head\n"
     "carry *.cross_attn.* *.cross_attn_attn_gate *.cross_attn_mlp_gate *.layers.*.mlp.*\n"
     "  *.layers.*.input_layernorm.weight *.layers.*.post_attention_layernorm.weight\n",
 
@@ -6066,7 +6090,8 @@ static const char *const cq__archs[] = {
     "tie absent\n"
     "root language_model.model model.language_model\n"
     "head language_model.lm_head|lm_head\n"
-    "carry vision_tower.* mm_projector.* model.vision_tower.* model.mm_projector.*\n",
+    "carry vision_tower.*= mm_projector.*=*.proj.2,*.out_proj model.vision_tower.*=\n"
+    "carry model.mm_projector.*=*.proj.2,*.out_proj\n",
 
     "model deepseek_v32\n"
     "like deepseek_v3\n"
@@ -6104,8 +6129,9 @@ static const char *const cq__archs[] = {
     "let DENSE_FIRST i<(first_k_dense_replace//0)||i%(moe_layer_freq//1)!=0\n"
     "let SPARSE mlp_layer_types?mlp_layer_types[i]=='sparse':!DENSE_FIRST\n"
     "root model model.language_model\n"
-    "carry model.sam_model.* model.qwen2_model.* model.vision_model.* model.projector.* model.view_seperator\n"
-    "  model.image_newline model.vision_tower.* model.multi_modal_projector.* model.view_separator\n",
+    "carry model.sam_model.*= model.qwen2_model.*= model.vision_model.*= model.vision_tower.*= model.image_newline\n"
+    "carry model.projector.*=*.layers model.multi_modal_projector.*=*\n"
+    "carry model.view_seperator=* model.view_separator=*\n",
 
     "model unlimited-ocr unlimited_ocr\n"
     "like deepseek_ocr2\n"
@@ -6187,7 +6213,8 @@ static const char *const cq__archs[] = {
     "tie absent\n"
     "root language_model.model model.language_model model\n"
     "head language_model.lm_head|lm_head\n"
-    "carry vision_model.* multi_modal_projector.* model.vision_model.* model.multi_modal_projector.*\n",
+    "carry vision_model.*= multi_modal_projector.*=*.linear_1 model.vision_model.*=\n"
+    "carry model.multi_modal_projector.*=*.linear_1\n",
 
     "model glm4_moe\n"
     "like deepseek\n"
@@ -6209,7 +6236,7 @@ static const char *const cq__archs[] = {
     "config text_config\n"
     "tie absent\n"
     "root model.language_model language_model.model\n"
-    "carry model.visual.* visual.*\n",
+    "carry model.visual.*=*.merger.down_proj visual.*=*.merger.down_proj\n",
 
     "model hy_v3\n"
     "like glm4_moe\n"
@@ -6555,8 +6582,9 @@ static const char *const cq__archs[] = {
     "config text_config\n"
     "tie absent\n"
     "root model.language_model language_model.model\n"
-    "head lm_head|language_model.lm_head\n"
-    "carry model.vision_tower.* model.multi_modal_projector.* vision_tower.* multi_modal_projector.*\n",
+    "head language_model.lm_head|lm_head\n"
+    "carry vision_tower.*= multi_modal_projector.*=*.linear_2 model.vision_tower.*=\n"
+    "carry model.multi_modal_projector.*=*.linear_2\n",
 
     "model qwen3_next\n"
     "like qwen3_moe\n"
@@ -6596,14 +6624,14 @@ static const char *const cq__archs[] = {
     "config text_config\n"
     "tie absent\n"
     "root model.language_model model\n"
-    "carry model.visual.* visual.* mtp.*\n",
+    "carry model.visual.*=*.merger.linear_fc2 visual.*=*.merger.linear_fc2 mtp.*\n",
 
     "model qwen3_5_moe\n"
     "like qwen3_5_moe_text\n"
     "config text_config\n"
     "tie absent\n"
     "root model.language_model model\n"
-    "carry model.visual.* visual.* mtp.*\n",
+    "carry model.visual.*=*.merger.linear_fc2 visual.*=*.merger.linear_fc2 mtp.*\n",
 
     "model intern_s2_preview\n"
     "like qwen3_5_moe\n"
@@ -6736,7 +6764,8 @@ static const char *const cq__archs[] = {
     "config text_config\n"
     "tie absent\n"
     "root model.language_model\n"
-    "carry model.visual.* visual.*\n",
+    "carry visual.*=*.merger.linear_fc2,*.deepstack_merger_list.*.linear_fc2\n"
+    "carry model.visual.*=*.merger.linear_fc2,*.deepstack_merger_list.*.linear_fc2\n",
 
     "model bailing_moe\n"
     "like llama\n"
@@ -10389,6 +10418,45 @@ static bool cq__globbed(const cq_model *m, const cq_str *lines, size_t n, const 
     return false;
 }
 
+/* How a tensor of a front end touches the stream. */
+typedef enum cq__carry {
+    CQ__NOT_CARRIED, CQ__CARRY_UNKNOWN, CQ__CARRY_APART, /* it does not */
+    CQ__CARRY_WRITES, CQ__CARRY_ROWS                     /* (hidden, n) writes it; (n, hidden) are vectors of it */
+} cq__carry;
+static cq__carry cq__carried(const cq_model *m, const cq_named *n) {
+    char pattern[256];
+    size_t module = n->name_len; /* without .weight or .bias */
+    for (size_t k = 5; k <= 7; k += 2)
+        if (module > k && cq__str_eq(cq__str(n->name + module - k, k), k == 5 ? ".bias" : ".weight")) {
+            module -= k;
+            break;
+        }
+    for (size_t i = m->arch.carries; i-- > 0;) { /* what a description says itself before what it is like */
+        cq__words w;
+        w.text = m->arch.carry[i].p;
+        w.at = 0;
+        w.end = m->arch.carry[i].n;
+        for (cq_str v = cq__word(&w); v.n; v = cq__word(&w)) {
+            cq_str glob = cq__until(&v, "=");
+            size_t at = cq__append_path(pattern, sizeof pattern, 0, m, glob, m->layers);
+            if (!cq_glob(pattern, at, n->name, n->name_len)) continue;
+            if (!v.n) return CQ__CARRY_UNKNOWN;
+            while (v.n) {
+                v = cq__str(v.p + 1, v.n - 1);
+                cq_str name = cq__until(&v, ",");
+                bool rows = name.n && name.p[name.n - 1] == '^';
+                if (!cq_glob(name.p, name.n - rows, n->name, module)) continue;
+                if (!n->t.data || cq_format_is_int(n->t.format) || !n->ndim || n->t.rows * n->t.cols % m->hidden ||
+                    (rows ? n->t.cols : n->shape[0]) != m->hidden)
+                    return CQ__CARRY_UNKNOWN;
+                return rows ? CQ__CARRY_ROWS : CQ__CARRY_WRITES;
+            }
+            return CQ__CARRY_APART;
+        }
+    }
+    return CQ__NOT_CARRIED;
+}
+
 /* Float arrays and little-endian tensors are the same bytes on little-endian machines; elsewhere they are turned. */
 static void cq__floats_to_le(float *x, size_t n) {
     static const uint16_t one = 1;
@@ -10504,7 +10572,7 @@ CQUANT_DEF cq_status cq_model_bind(cq_model *m, const char *config, size_t confi
     for (size_t i = 0; i < weights->count; i++) {
         const cq_named *n = &weights->list[i];
         if (b.used[i] || cq__globbed(m, m->arch.ignore, m->arch.ignores, n->name, n->name_len) ||
-            cq__globbed(m, m->arch.carry, m->arch.carries, n->name, n->name_len))
+            cq__carried(m, n))
             continue;
         return cq_fail_at(err, CQ_ERR_FORMAT, "tensor is not part of the architecture that config.json names", n->name,
                           n->name_len, UINT64_MAX, INT64_MIN);
@@ -12465,12 +12533,26 @@ CQUANT_DEF cq_status cq_generate_guided(cq_session *cond, cq_session *uncond, fl
        head      H      ->  H diag(g_final) R1
 
    Which linear is which stands in the table of roles; nothing here knows an architecture. Norms of q and k and rope are
-   untouched, because nothing between them and the scores is rotated.
+   untouched, because nothing between them and the scores is rotated. Where projections stand at the ends (opt-350m),
+   they are the writer and the reader, and the embedding and the head stay as they are. Two streams have an R1 each;
+   blocks that see each other's values, or read those of an earlier layer, have one R2.
 
-   LayerNorm takes away the mean as well. When everything that writes the stream is centred (its mean over the stream's
-   dimensions taken away: the norms would do that anyway), the stream's mean is always 0; and it stays 0 if R1 maps the
-   vector of ones to itself. So R1 is followed by the reflection that brings the image of that vector back to it. The
-   bias c of a LayerNorm stays where it is: its readers, folded and rotated, want R1^T (c / g).
+   LayerNorm takes away the mean as well: it commutes with R if the mean of x R is that of x, which is so if R maps the
+   vector of ones to itself. So R1 is followed by the reflection that brings the image of that vector back to it, and
+   nothing that writes the stream need be centred first: the mean may be there, as it was. (Centring, SliceGPT's way,
+   makes RMSNorms of LayerNorms; here they stay what they are. Without it, streams that some norm reads with their mean,
+   or no norm at all, rotate as well.) The bias c of a norm that is folded stays where it is: its readers, folded and
+   rotated, want R1^T (c / g).
+
+   A norm whose gain is one number for all channels commutes as it is: it is not folded, and may stand anywhere, also
+   after a block or a sum, where it writes the stream, and its bias turns as a vector of the stream does. With an uneven
+   gain there it cannot be. For what enters such a norm could only be turned by an orthogonal A, lengths being kept, and
+   the gain be replaced by another g': diag(g) R1 = A diag(g') up to a factor. Multiplied with their transposes the two
+   sides give R1^T diag(g)^2 R1 = diag(g')^2: the columns of R1 are eigenvectors of diag(g)^2, so R1 keeps the channels
+   of each size of gain among themselves, and is no rotation that would spread anything.
+
+   A front end (what sees or hears) meets the stream where its last linear's output takes the place of embeddings, or is
+   added: a writer as any other, if the description says which it is.
 
    Two places are out of R1's and R2's reach, because what stands before them is not linear: the input of `down`, after
    activation and gate, which has the largest outliers of all, and queries and keys after rope. There the runtime turns
@@ -12496,66 +12578,124 @@ static const cq_rotation *cq__online(const cq_rotate_plan *plan, const cq_block 
     return plan && b && plan->online_at[b->desc] ? &plan->online[plan->online_at[b->desc] - 1] : NULL;
 }
 
-/* Why the stream of this model cannot be rotated exactly; NULL: it can. *centred: its norms are LayerNorms. */
-static const char *cq__r1_obstacle(const cq_model *m, bool *centred) {
-    size_t layer = 0, rms = 0;
-    *centred = false;
+/* The k-th gain. wide: as exact as it is stored, also where 1 + w is more than a float holds. */
+static double cq__gain_at(const cq_norm *norm, size_t k, bool wide) {
+    float w;
+    if (!norm->gain) return 1.0;
+    if (!wide || !norm->plus_one) return (double)cq__f32(norm->gain + 4 * k);
+    cq_tensor_span(&norm->stored_gain->t, 0, k, 1, &w);
+    return 1.0 + (double)w;
+}
+/* Has this norm of n channels a gain that must be folded before the stream turns: not the same in all of them? */
+static bool cq__uneven(const cq_norm *norm, size_t n) {
+    double first = cq__gain_at(norm, 0, true);
+    for (size_t k = 1; norm->on && norm->gain && k < n; k++) {
+        double g = cq__gain_at(norm, k, true);
+        if (g < first || g > first) return true;
+    }
+    return false;
+}
+/* The k-th bias as it stands beside a gain of 1; *lost: there is no such number. */
+static double cq__bias_at(const cq_norm *norm, size_t k, bool folded, bool wide, bool *lost) {
+    double b = (double)cq__f32(norm->bias + 4 * k), g = folded ? cq__gain_at(norm, k, wide) : 1.0;
+    if (g < 0.0 || g > 0.0) return b / g;
+    if (lost && (b < 0.0 || b > 0.0)) *lost = true;
+    return 0.0;
+}
+
+/* What reads the stream at its end, after the final norm: the head, or the projection before it. */
+static const cq_linear *cq__last_reader(const cq_model *m) {
+    return m->head_dense.w.rows ? &m->head_dense : m->head_out.w.rows ? &m->head_out : &m->head;
+}
+CQUANT_DEF bool cq_rotate_unties(const cq_rotate_plan *plan, const cq_model *m) {
+    if (!m->tied || !cq__r1(plan, NULL) || m->embed_in.w.rows) return false;
+    return cq__last_reader(m) != &m->head || cq__uneven(&m->norm, m->hidden); /* else both ends turn alike */
+}
+
+/* A norm of this stream: if it is uneven it must be folded, unless `stays` says why it cannot be. true: it stands in
+   the way. */
+static bool cq__norm_obstacle(const cq_model *m, const cq_norm *norm, const char *stays, cq_rotate_stream *r1) {
+    bool lost = false;
+    if (!norm->on) return false;
+    r1->mean = r1->mean || norm->kind == CQ_NORM_LAYER;
+    if (!cq__uneven(norm, m->hidden)) return false;
+    for (size_t k = 0; norm->bias && k < m->hidden; k++) (void)cq__bias_at(norm, k, true, true, &lost);
+    if (!stays && !lost) return false;
+    r1->why = stays ? stays : "a norm with a bias where its gain is zero, which no gain of 1 can have";
+    r1->why_name.p = norm->stored_gain->name;
+    r1->why_name.n = norm->stored_gain->name_len;
+    return true;
+}
+/* Sets r1->why, if this stream cannot be rotated exactly, and r1->mean. */
+static void cq__r1_obstacle(const cq_model *m, bool text, cq_rotate_stream *r1) {
     for (size_t i = 0; i < m->block_count; i++) {
         const cq_block *b = &m->blocks[i];
-        const cq_norm *pre = &b->norm[CQ_NORM_PRE];
-        if (b->norm[CQ_NORM_POST].on) return "a norm after a block, before the sum: its gain cannot be folded";
-        if (b->norm[CQ_NORM_AFTER].on) return "a norm of the sum: its gain stays in the stream";
-        if (b->norm[CQ_NORM_JOINT].on) return "a norm of what blocks beside each other add: its gain cannot be folded";
-        if (b->kind == CQ_BLOCK_MOE && b->norm[CQ_NORM_ROUTER].on) return "a router with a norm of its own";
-        if (b->keep < 0.0f || b->keep > 0.0f) return "a stream that is the normed input: its gain stays in the stream";
-        if (b->text) return "two streams";
-        if (b->identity) return "experts that give their input back: its gain enters the stream";
-        if (!pre->on) return "a block without a norm before it";
-        if (pre->kind == CQ_NORM_LAYER) layer++;
-        else rms++;
-        for (size_t k = 0; pre->bias && k < m->hidden; k++) {
-            float g = pre->gain ? cq__f32(pre->gain + 4 * k) : 1.0f;
-            if (!(g > 0.0f || g < 0.0f)) return "a LayerNorm with a bias and a gain of zero";
-        }
-        if (pre->kind == CQ_NORM_RMS && pre->bias) return "an RMS norm with a bias";
+        const char *stays = b->keep < 0.0f || b->keep > 0.0f ? "a stream that is the normed input: its gain stays in it"
+                            : b->identity ? "experts that give their input back: its norm's gain enters the stream"
+                                          : NULL;
+        if (b->text != text) continue;
+        if (cq__norm_obstacle(m, &b->norm[CQ_NORM_PRE], stays, r1) ||
+            cq__norm_obstacle(m, &b->norm[CQ_NORM_POST],
+                              "a norm after a block, before the sum: its uneven gain cannot be folded", r1) ||
+            cq__norm_obstacle(m, &b->norm[CQ_NORM_AFTER], "a norm of the sum: its uneven gain stays in the stream", r1) ||
+            cq__norm_obstacle(m, &b->norm[CQ_NORM_JOINT],
+                              "a norm of what blocks beside each other add: its uneven gain cannot be folded", r1) ||
+            (b->kind == CQ_BLOCK_MOE && cq__norm_obstacle(m, &b->norm[CQ_NORM_ROUTER], NULL, r1)))
+            return;
     }
-    if (!m->norm.on) return "no norm before the head";
-    if (m->norm.kind == CQ_NORM_LAYER) layer++;
-    else rms++;
-    for (size_t k = 0; m->norm.bias && k < m->hidden; k++) {
-        float g = m->norm.gain ? cq__f32(m->norm.gain + 4 * k) : 1.0f;
-        if (!(g > 0.0f || g < 0.0f)) return "a LayerNorm with a bias and a gain of zero";
+    if (text) return;
+    if (cq__norm_obstacle(m, &m->embed_norm, "a norm after the embedding: its uneven gain stays in the stream", r1) ||
+        cq__norm_obstacle(m, &m->norm, m->head_normalize && cq__last_reader(m) == &m->head
+                                           ? "a head whose rows are brought to length 1: no gain can be folded into it"
+                                           : NULL, r1))
+        return;
+    if (m->sinusoid) r1->why = "computed positions, which no tensor holds";
+    for (size_t i = 0; !r1->why && i < m->weights.count; i++) {
+        const cq_named *n = &m->weights.list[i];
+        if (m->used[i] || cq__carried(m, n) != CQ__CARRY_UNKNOWN) continue;
+        r1->why = "a module that is only carried along, and may read or write the stream";
+        r1->why_name.p = n->name;
+        r1->why_name.n = n->name_len;
     }
-    if (layer && rms) return "LayerNorms and RMS norms on one stream";
-    *centred = layer != 0;
-    if (m->embed_norm.on) return "a norm after the embedding: its gain stays in the stream";
-    if (m->embed_in.w.rows || m->head_out.w.rows || m->input[0].w.rows || m->head_dense.w.rows)
-        return "projections between embedding and stream";
-    if (m->side.rows) return "a side table, whose rows are computed from the stream";
-    if (m->sinusoid) return "computed positions, which no tensor holds";
-    if (m->head_normalize) return "a head whose rows are brought to length 1";
-    for (size_t i = 0; i < m->weights.count; i++)
-        if (!m->used[i] && m->weights.list[i].t.data &&
-            cq__globbed(m, m->arch.carry, m->arch.carries, m->weights.list[i].name, m->weights.list[i].name_len))
-            return "a carried module that reads or writes the stream";
-    return NULL;
 }
-/* Why the values of this block's heads are not free to be rotated; NULL: they are. */
-static const char *cq__r2_obstacle(const cq_model *m, const cq_block *b) {
-    if (m->two_streams) return "two streams";
-    if (b->kind > CQ_BLOCK_MLA || !b->at[CQ_ROLE_O]) return "a block without values of heads and an o";
+
+/* Why the values of this block's heads are not free to be rotated, as far as it alone goes; NULL: they are. */
+static const char *cq__r2_own(const cq_block *b) {
+    if (b->kind > CQ_BLOCK_MLA || !(b->at[CQ_ROLE_O] || b->text)) return "a block without values of heads and an o";
     if (b->at[CQ_ROLE_OUT_GATE] || b->q_gate) return "a gate of single values of the heads";
     if (b->norm[CQ_NORM_SUB].on) return "a norm of the heads' output, whose gain is of single values";
     if (b->norm[CQ_NORM_V].on) return "a norm of the values";
     if (b->clip > 0.0f) return "single values that are clipped";
     if (b->v_dim < 2) return "heads of a single value";
-    if (b->lends || b->lender) return "several blocks that read these values: one R2 would have to fit all";
-    if (b->kind == CQ_BLOCK_MLA || b->at[CQ_ROLE_V] || b->at[CQ_ROLE_QKV] || b->at[CQ_ROLE_KV]) return NULL;
+    if (b->lender || b->kind == CQ_BLOCK_MLA || b->at[CQ_ROLE_V] || b->at[CQ_ROLE_QKV] || b->at[CQ_ROLE_KV])
+        return NULL;
     return "values that are the keys";
 }
+/* The first block that keeps its values where this one does: all of these have one R2. NULL: one of them is not free,
+   and *why (may be NULL) is what stands in the way. */
+static const cq_block *cq__r2_first(const cq_model *m, const cq_block *b, const char **why) {
+    const cq_block *first = NULL;
+    bool alone = !m->two_streams && !b->lends && !b->lender;
+    const char *reason = cq__r2_own(b);
+    for (const cq_block *o = m->blocks; !alone && !reason && o < m->blocks + m->block_count; o++) {
+        if (o->kind > CQ_BLOCK_MLA || o->cache_k != b->cache_k) continue;
+        reason = o->v_dim == b->v_dim ? cq__r2_own(o) : "blocks with other heads that read these values";
+        if (!first) first = o;
+    }
+    if (why) *why = reason;
+    return reason ? NULL : alone ? b : first;
+}
+static const char *cq__r2_obstacle(const cq_model *m, const cq_block *b) {
+    const char *why;
+    (void)cq__r2_first(m, b, &why);
+    return why;
+}
 CQUANT_DEF const char *cq_rotate_obstacle(const cq_model *m, const cq_block *block) {
-    bool centred;
-    return block ? cq__r2_obstacle(m, block) : cq__r1_obstacle(m, &centred);
+    cq_rotate_stream r1;
+    if (block) return cq__r2_obstacle(m, block);
+    cq__fill(&r1, 0, sizeof r1);
+    cq__r1_obstacle(m, false, &r1);
+    return r1.why;
 }
 
 static cq_status cq__rotation_auto(cq_rotation *r, size_t n, uint64_t seed, uint64_t stream, cq_arena *arena,
@@ -12569,17 +12709,17 @@ static cq_status cq__rotation_auto(cq_rotation *r, size_t n, uint64_t seed, uint
 
 /* u with x - 2 u (u.x) bringing the image of (1, ..., 1) / sqrt(n) under R1 back to it; 0 if it is there already */
 static cq_status cq__mirror(cq_rotate_stream *r1, const cq_context *ctx, size_t n, void *scratch, cq_error *err) {
-    float one = 1.0f / cq_sqrtf((float)n), length = 0.0f;
+    double one = 1.0 / cq__sqrt((double)n), length = 0.0;
     cq_status st;
     for (size_t i = 0; i < n; i++) r1->mirror[i] = one;
-    if ((st = cq_rotate_rows_f32(ctx, &r1->r, r1->mirror, 1, n, n, scratch)) != CQ_OK)
+    if ((st = cq_rotate_rows_f64(ctx, &r1->r, r1->mirror, 1, n, n, scratch)) != CQ_OK)
         return cq_fail(err, st, "the rotation of the stream failed");
     for (size_t i = 0; i < n; i++) {
         r1->mirror[i] = r1->mirror[i] - one;
         length = length + r1->mirror[i] * r1->mirror[i];
     }
-    length = cq_sqrtf(length);
-    for (size_t i = 0; i < n; i++) r1->mirror[i] = length > 1e-6f ? r1->mirror[i] / length : 0.0f;
+    length = cq__sqrt(length);
+    for (size_t i = 0; i < n; i++) r1->mirror[i] = length > 1e-12 ? r1->mirror[i] / length : 0.0;
     return CQ_OK;
 }
 
@@ -12589,53 +12729,67 @@ static void cq__plan_begin(cq_rotate_plan *plan, const cq_model *m, cq_arena *ar
     plan->use_float64 = true;
     plan->r1[0].name = cq__lit("r1");
     plan->r1[1].name = cq__lit("r1_text");
-    plan->r1[0].why = cq__r1_obstacle(m, &plan->r1[0].centred);
+    for (size_t t = 0; t < (m->two_streams ? 2u : 1u); t++) cq__r1_obstacle(m, t != 0, &plan->r1[t]);
     plan->r2 = (cq_rotation *)cq_alloc(arena, m->block_count, sizeof(cq_rotation));
     plan->values = (cq_rotate_values *)cq_alloc(arena, m->block_count, sizeof(cq_rotate_values));
 }
-/* And ends with: scratch (`most` bytes), and the mirror of LayerNorm's streams. */
+/* And ends with: scratch (`most` bytes), and the mirrors of streams whose norms take the mean away. */
 static cq_status cq__plan_end(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, size_t most,
                               cq_arena *arena, cq_error *err) {
-    cq_rotate_stream *r1 = &plan->r1[0];
-    if (r1->on && r1->centred) r1->mirror = (float *)cq_alloc(arena, m->hidden, sizeof(float));
+    cq_status st = CQ_OK;
+    for (size_t t = 0; t < 2; t++)
+        if (plan->r1[t].on && plan->r1[t].mean)
+            plan->r1[t].mirror = (double *)cq_alloc(arena, m->hidden, sizeof(double));
     plan->scratch = cq_alloc(arena, most, 1);
     if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the rotations");
-    return arena->base && r1->mirror ? cq__mirror(r1, ctx, m->hidden, plan->scratch, err) : CQ_OK;
+    for (size_t t = 0; !st && arena->base && t < 2; t++)
+        if (plan->r1[t].mirror) st = cq__mirror(&plan->r1[t], ctx, m->hidden, plan->scratch, err);
+    return st;
+}
+
+/* The first block whose R2 is that of block i, one a layer: one name, order and layer are one matrix. */
+static size_t cq__values_first(const cq_rotate_plan *plan, size_t i) {
+    const cq_rotate_values *v = &plan->values[i];
+    for (size_t k = 0; k < i; k++)
+        if (plan->r2[k].n == plan->r2[i].n && plan->values[k].per == v->per && plan->values[k].layer == v->layer &&
+            cq__str_same(plan->values[k].name, v->name))
+            return k;
+    return i;
 }
 
 CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
                                          cq_arena *arena, cq_error *err) {
+    static const uint64_t stream[2] = {0, (uint64_t)1 << 32};
     cq_rotation counted;
-    cq_rotate_stream *r1 = &plan->r1[0];
-    const cq_block *last = NULL;
     size_t scratch, most = 0;
     cq_status st;
     cq__plan_begin(plan, m, arena);
-    r1->on = !r1->why;
-    if (r1->on) {
-        if ((st = cq__rotation_auto(&r1->r, m->hidden, seed, 0, arena, err)) != CQ_OK) return st;
-        most = cq_rotation_scratch(ctx, &r1->r);
+    for (size_t t = 0; t < (m->two_streams ? 2u : 1u); t++) {
+        cq_rotate_stream *r1 = &plan->r1[t];
+        r1->on = !r1->why;
+        if (!r1->on) continue;
+        if ((st = cq__rotation_auto(&r1->r, m->hidden, seed, stream[t], arena, err)) != CQ_OK) return st;
+        most = cq__larger(most, cq_rotation_scratch(ctx, &r1->r));
     }
     for (size_t i = 0; i < m->block_count; i++) {
-        const cq_block *b = &m->blocks[i];
+        const cq_block *b = &m->blocks[i], *first = cq__r2_first(m, b, NULL);
         cq_rotation *r = arena->base ? (plan->r2 ? &plan->r2[i] : NULL) : &counted;
-        if (cq__r2_obstacle(m, b)) continue;
+        if (!first) continue;
         plan->r2_count++;
         if (!r) break;
-        if ((st = cq__rotation_auto(r, b->v_dim, seed, 1 + b->layer, arena, err)) != CQ_OK) return st;
+        if ((st = cq__rotation_auto(r, b->v_dim, seed, 1 + first->layer, arena, err)) != CQ_OK) return st;
         scratch = cq_rotation_scratch(ctx, r);
         most = scratch > most ? scratch : most;
         if (plan->values) {
             plan->values[i].name = cq__lit("r2");
             plan->values[i].per = CQ_PER_LAYER;
-            plan->values[i].first = last && last->layer == b->layer && last->v_dim == b->v_dim
-                                        ? plan->values[last - m->blocks].first : i; /* one seed, one matrix */
+            plan->values[i].layer = first->layer;
+            plan->values[i].first = cq__values_first(plan, i);
         }
-        last = b;
     }
-    if (!r1->on && !plan->r2_count)
-        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this model has no exact rotation; in the way stands", r1->why,
-                          cq__strlen(r1->why), UINT64_MAX, INT64_MIN);
+    if (!plan->r1[0].on && !plan->r1[1].on && !plan->r2_count)
+        return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this model has no exact rotation; in the way stands",
+                          plan->r1[0].why, cq__strlen(plan->r1[0].why), UINT64_MAX, INT64_MIN);
     return cq__plan_end(plan, ctx, m, most, arena, err);
 }
 
@@ -12834,11 +12988,21 @@ CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_
         if (cursor->stage == CQ__END_CARRIED) {
             for (; cursor->index < m->weights.count; cursor->index++) {
                 const cq_named *n = &m->weights.list[cursor->index];
-                if (m->used[cursor->index] || !cq__globbed(m, m->arch.carry, m->arch.carries, n->name, n->name_len))
-                    continue;
+                cq__carry carry = m->used[cursor->index] ? CQ__NOT_CARRIED : cq__carried(m, n);
+                if (!carry) continue;
                 cursor->index++;
                 part->kind = CQ_PART_CARRIED;
                 cq__part_named(part, n, n->name, n->name_len);
+                if (!cq__r1(plan, NULL) || carry < CQ__CARRY_WRITES) return true;
+                part->kind = CQ_PART_ENTERS;
+                part->matrix = n->ndim > 1;
+                part->format = part->matrix ? n->t.format : CQ_F32;
+                part->rows = carry == CQ__CARRY_WRITES ? m->hidden : n->t.rows;
+                part->cols = n->t.rows * n->t.cols / part->rows;
+                if (!part->matrix) { /* a bias, or a vector: one row */
+                    part->rows = 1;
+                    part->cols = m->hidden;
+                }
                 return true;
             }
             return false;
@@ -12870,8 +13034,8 @@ CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_
                 cq__part_table(part, CQ_PART_SIDE, &m->side, m->side_stored);
                 return true;
             }
-            if (!l || !l->w.rows || (bias && !l->bias) || (l == &m->head && !bias && m->tied && !cq__r1(plan, NULL)))
-                continue;
+            if (!l || !l->w.rows || (bias && !l->bias)) continue;
+            if (l == &m->head && !bias && m->tied && !cq_rotate_unties(plan, m)) continue;
             cq__part_linear(m, NULL, l, bias, part);
             if (l == &m->head && !bias) part->kind = CQ_PART_HEAD;
             return true;
@@ -12879,138 +13043,241 @@ CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_
     }
 }
 
-/* ---- reading a part ---- */
-static float cq__gain_at(const cq_norm *norm, size_t k) { return norm->gain ? cq__f32(norm->gain + 4 * k) : 1.0f; }
+/* ---- reading a part ----
+   One text of steps for float and double: the numbers are in one of two arrays, and the other is NULL. What is known in
+   double (gains, the mirror) is used in double in both; in float every step rounds. */
+typedef struct cq__nums {
+    float *f;
+    double *d;
+} cq__nums;
+#define CQ__NUMS_TILE 64u /* doubles on the stack */
+static cq__nums cq__nums_of(float *f, double *d) {
+    cq__nums x;
+    x.f = f;
+    x.d = d;
+    return x;
+}
+static cq__nums cq__nums_from(cq__nums x, size_t i) { return cq__nums_of(x.f ? x.f + i : NULL, x.d ? x.d + i : NULL); }
+static double cq__num(cq__nums x, size_t i) { return x.d ? x.d[i] : (double)x.f[i]; }
+static void cq__num_set(cq__nums x, size_t i, double v) {
+    if (x.d) x.d[i] = v;
+    else x.f[i] = (float)v;
+}
+/* n numbers of a row of t, from column c */
+static void cq__nums_read(const cq_tensor *t, size_t row, size_t c, size_t n, cq__nums out) {
+    float piece[CQ__NUMS_TILE];
+    if (out.f) {
+        cq_tensor_span(t, row, c, n, out.f);
+        return;
+    }
+    for (size_t i = 0; i < n; i += CQ__NUMS_TILE) {
+        size_t w = cq__min(CQ__NUMS_TILE, n - i);
+        cq_tensor_span(t, row, c + i, w, piece);
+        for (size_t k = 0; k < w; k++) out.d[i + k] = (double)piece[k];
+    }
+}
+/* w (rows, cols) <- w diag(gain) */
+static void cq__fold(const cq_norm *norm, cq__nums w, size_t rows, size_t cols) {
+    double gain[CQ__NUMS_TILE];
+    for (size_t c = 0; c < cols; c += CQ__NUMS_TILE) {
+        size_t n = cq__min(CQ__NUMS_TILE, cols - c);
+        for (size_t k = 0; k < n; k++) gain[k] = cq__gain_at(norm, c + k, w.d != NULL);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < n; k++) cq__num_set(w, r * cols + c + k, cq__num(w, r * cols + c + k) * gain[k]);
+    }
+}
 
-/* x (rows, hidden) R1, from the right */
-static cq_status cq__turn_rows(const cq_context *ctx, const cq_rotate_stream *r1, float *x, size_t rows, size_t cols,
+static cq_status cq__rotate_rows(const cq_context *ctx, const cq_rotation *r, cq__nums x, size_t rows, size_t cols,
+                                 void *scratch) {
+    return x.d ? cq_rotate_rows_f64(ctx, r, x.d, rows, cols, cols, scratch)
+               : cq_rotate_rows_f32(ctx, r, x.f, rows, cols, cols, scratch);
+}
+static cq_status cq__rotate_cols(const cq_context *ctx, const cq_rotation *r, cq__nums w, size_t rows, size_t cols,
+                                 void *scratch) {
+    return w.d ? cq_rotate_cols_f64(ctx, r, w.d, rows, cols, cols, scratch)
+               : cq_rotate_cols_f32(ctx, r, w.f, rows, cols, cols, scratch);
+}
+/* x (rows, hidden) R1, from the right: readers, and rows that are vectors of the stream */
+static cq_status cq__turn_rows(const cq_context *ctx, const cq_rotate_stream *r1, cq__nums x, size_t rows, size_t cols,
                                void *scratch) {
-    cq_status st = cq_rotate_rows_f32(ctx, &r1->r, x, rows, cols, cols, scratch);
-    for (size_t r = 0; !st && r1->mirror && r < rows; r++)
-        cq_axpy(ctx, x + r * cols, -2.0f * cq_dot(ctx, r1->mirror, x + r * cols, cols), r1->mirror, cols);
+    cq_status st = cq__rotate_rows(ctx, &r1->r, x, rows, cols, scratch);
+    for (size_t r = 0; !st && r1->mirror && r < rows; r++) {
+        cq__nums row = cq__nums_from(x, r * cols);
+        double dot = 0.0;
+        for (size_t k = 0; k < cols; k++) dot = dot + r1->mirror[k] * cq__num(row, k);
+        for (size_t k = 0; k < cols; k++) cq__num_set(row, k, cq__num(row, k) - 2.0 * dot * r1->mirror[k]);
+    }
     return st;
 }
-/* the same of vectors in the stream (embeddings, a bias of what writes it): centred first where the norms are
-   LayerNorms */
-static cq_status cq__turn_vectors(const cq_context *ctx, const cq_rotate_stream *r1, float *x, size_t rows,
-                                  size_t cols, void *scratch) {
-    if (r1->centred) cq_center_rows_f32(x, rows, cols, cols);
-    return cq__turn_rows(ctx, r1, x, rows, cols, scratch);
-}
-/* R1^T w (hidden, cols), from the left, centred */
-static cq_status cq__turn_cols(const cq_context *ctx, const cq_rotate_stream *r1, float *w, size_t rows, size_t cols,
+/* R1^T w (hidden, cols), from the left: writers */
+static cq_status cq__turn_cols(const cq_context *ctx, const cq_rotate_stream *r1, cq__nums w, size_t rows, size_t cols,
                                void *scratch) {
-    cq_status st;
-    if (r1->centred) cq_center_cols_f32(w, rows, cols, cols);
-    st = cq_rotate_cols_f32(ctx, &r1->r, w, rows, cols, cols, scratch);
-    for (size_t c = 0; !st && r1->mirror && c < cols; c++) {
-        float dot = 0.0f;
-        for (size_t r = 0; r < rows; r++) dot = dot + r1->mirror[r] * w[r * cols + c];
-        for (size_t r = 0; r < rows; r++) w[r * cols + c] = w[r * cols + c] - 2.0f * dot * r1->mirror[r];
+    cq_status st = cq__rotate_cols(ctx, &r1->r, w, rows, cols, scratch);
+    double dot[CQ__NUMS_TILE];
+    for (size_t c = 0; !st && r1->mirror && c < cols; c += CQ__NUMS_TILE) {
+        size_t n = cq__min(CQ__NUMS_TILE, cols - c);
+        for (size_t k = 0; k < n; k++) dot[k] = 0.0;
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < n; k++) dot[k] = dot[k] + r1->mirror[r] * cq__num(w, r * cols + c + k);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < n; k++) {
+                size_t i = r * cols + c + k;
+                cq__num_set(w, i, cq__num(w, i) - 2.0 * dot[k] * r1->mirror[r]);
+            }
     }
     return st;
 }
 /* R2^T on the rows (w (rows, cols), or a bias with cols = 1) that hold the values of each head of linear `role` */
 static cq_status cq__turn_values(const cq_context *ctx, const cq_rotate_plan *plan, const cq_model *m,
-                                 const cq_block *b, cq_role role, float *w, size_t cols) {
+                                 const cq_block *b, cq_role role, cq__nums w, size_t cols) {
     const cq_rotation *r2 = &plan->r2[b - m->blocks];
     for (size_t h = 0; h < b->kv_heads; h++) {
         size_t at = h * (b->nope + b->v_dim) + b->nope;
         cq_status st;
         if (b->kind != CQ_BLOCK_MLA && cq__head_at(b, CQ__VALUE, h, &at) != role) continue;
-        st = cq_rotate_cols_f32(ctx, r2, w + at * cols, b->v_dim, cols, cols, plan->scratch);
+        st = cq__rotate_cols(ctx, r2, cq__nums_from(w, at * cols), b->v_dim, cols, plan->scratch);
         if (st) return st;
     }
     return CQ_OK;
 }
 
-static cq_status cq__read_linear(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
-                                 const cq_part *part, float *out) {
+/* The stream that a linear reads, through which norm (NULL: none), and the one that it writes; NULL: it does not, or
+   that is not rotated. */
+typedef struct cq__sides {
+    const cq_rotate_stream *reads, *writes;
+    const cq_norm *norm;
+} cq__sides;
+static cq__sides cq__sides_of(const cq_model *m, const cq_rotate_plan *plan, const cq_block *b, const cq_linear *l) {
+    const cq__role_row *role = &cq__roles[l->role];
+    const cq_rotate_stream *r1 = cq__r1(plan, b);
+    cq__sides s;
+    cq__fill(&s, 0, sizeof s);
+    if (b && !(b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(l->role))) { /* those are of the latent width */
+        bool own = l->role == CQ_ROLE_ROUTER && b->norm[CQ_NORM_ROUTER].on;
+        s.reads = role->stream_in ? r1 : NULL;
+        s.writes = role->stream_out ? r1 : NULL;
+        s.norm = &b->norm[own ? CQ_NORM_ROUTER : CQ_NORM_PRE];
+    } else if (!b && (l == &m->input[0] || l == &m->input[1])) {
+        s.writes = plan && plan->r1[1].on ? &plan->r1[1] : NULL;
+    } else if (!b && (l == &m->embed_in || l == &m->codebook)) {
+        s.writes = r1;
+    } else if (!b && l == &m->side_in) {
+        s.reads = r1;
+    } else if (!b && l == cq__last_reader(m)) {
+        s.reads = r1;
+        s.norm = &m->norm;
+    }
+    if (s.norm && !cq__uneven(s.norm, m->hidden)) s.norm = NULL;
+    return s;
+}
+
+/* rows of a linear, or (bias) its whole bias as a column */
+static cq_status cq__turn_linear(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
+                                 const cq_part *part, size_t rows, cq__nums out) {
     const cq_block *b = part->block;
     const cq__role_row *role = &cq__roles[part->linear->role];
+    cq__sides s = cq__sides_of(m, plan, b, part->linear);
     bool bias = part->kind == CQ_PART_BIAS;
-    bool stream = !(b && b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(part->linear->role)); /* else of the latent width */
-    size_t rows = bias ? part->cols : part->rows, cols = bias ? 1 : part->cols;
+    size_t cols = bias ? 1 : part->cols;
     cq_status st = CQ_OK;
-    const cq_rotate_stream *r1 = cq__r1(plan, b);
-    if (!b) return CQ_OK; /* projections at the ends: R1 is off where there are any */
-    if (!bias && r1 && role->stream_in && stream) {
-        const cq_norm *pre = &b->norm[CQ_NORM_PRE];
-        for (size_t r = 0; r < rows; r++)
-            for (size_t k = 0; k < cols; k++) out[r * cols + k] = out[r * cols + k] * cq__gain_at(pre, k);
-        st = cq__turn_rows(ctx, r1, out, rows, cols, plan->scratch);
+    if (bias) rows = part->cols;
+    if (!bias && s.reads) {
+        if (s.norm) cq__fold(s.norm, out, rows, cols);
+        st = cq__turn_rows(ctx, s.reads, out, rows, cols, plan->scratch);
     }
-    if (!st && !bias && b->kind > CQ_BLOCK_MLA && cq__online(plan, b) &&
+    if (!st && !bias && b && b->kind > CQ_BLOCK_MLA && cq__online(plan, b) &&
         cq__role_group(b->kind, part->linear->role) == 1) /* down, of experts too */
-        st = cq_rotate_rows_f32(ctx, cq__online(plan, b), out, rows, cols, cols, plan->online_scratch);
+        st = cq__rotate_rows(ctx, cq__online(plan, b), out, rows, cols, plan->online_scratch);
     if (!st && !bias && cq__r2(plan, m, b) && role->values_in)
-        st = cq_rotate_rows_f32(ctx, &plan->r2[b - m->blocks], out, rows, cols, cols, plan->scratch);
+        st = cq__rotate_rows(ctx, &plan->r2[b - m->blocks], out, rows, cols, plan->scratch);
     if (!st && cq__r2(plan, m, b) && role->values_out)
         st = cq__turn_values(ctx, plan, m, b, part->linear->role, out, cols);
-    if (!st && r1 && role->stream_out && stream)
-        st = bias ? cq__turn_vectors(ctx, r1, out, 1, rows, plan->scratch)
-                  : cq__turn_cols(ctx, r1, out, rows, cols, plan->scratch);
+    if (!st && s.writes) st = cq__turn_cols(ctx, s.writes, out, rows, cols, plan->scratch);
     return st;
 }
 
-CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
-                                  const cq_part *part, size_t row, size_t n, float *out, cq_error *err) {
+/* R1 of the stream that this norm reads or writes; NULL: none, or it is not rotated. *folded: its gain becomes 1. */
+static const cq_rotate_stream *cq__norm_r1(const cq_model *m, const cq_rotate_plan *plan, const cq_block *b,
+                                           const cq_norm *norm, bool *folded) {
+    const cq_rotate_stream *r1 = cq__r1(plan, b);
+    bool reads = b ? norm == &b->norm[CQ_NORM_PRE] : norm == &m->norm, stream = reads;
+    if (b && b->kind == CQ_BLOCK_MOE && norm == &b->norm[CQ_NORM_ROUTER]) reads = stream = true;
+    if (b ? norm < &b->norm[CQ_NORM_Q] : norm == &m->embed_norm) stream = true;
+    *folded = r1 && reads && cq__uneven(norm, m->hidden);
+    return stream ? r1 : NULL;
+}
+/* the bias of a norm of the stream as it stands beside its folded gain, turned */
+static cq_status cq__turn_norm_bias(const cq_context *ctx, const cq_rotate_plan *plan, const cq_rotate_stream *r1,
+                                    const cq_norm *norm, bool folded, cq__nums out, size_t n) {
+    for (size_t i = 0; i < n; i++) cq__num_set(out, i, cq__bias_at(norm, i, folded, out.d != NULL, NULL));
+    return r1 ? cq__turn_rows(ctx, r1, out, 1, n, plan->scratch) : CQ_OK;
+}
+
+static cq_status cq__part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
+                               const cq_part *part, size_t row, size_t n, cq__nums out, cq_error *err) {
     bool pieces = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD || part->kind == CQ_PART_POSITION ||
-                  part->kind == CQ_PART_SIDE;
-    bool folded =
-        part->norm && (part->norm == &m->norm || (part->block && part->norm == &part->block->norm[CQ_NORM_PRE]));
+                  part->kind == CQ_PART_SIDE, folded;
     const cq_tensor *w = part->kind == CQ_PART_EMBED      ? &m->embed
                          : part->kind == CQ_PART_POSITION ? &m->position
                          : part->kind == CQ_PART_SIDE     ? &m->side
                          : part->kind == CQ_PART_HEAD     ? &m->head.w
                          : part->kind == CQ_PART_LINEAR   ? &part->linear->w
                                                           : NULL;
-    const cq_rotate_stream *r1 = cq__r1(plan, part->block);
+    const cq_rotate_stream *r1 = cq__r1(plan, NULL);
     cq_status st = CQ_OK;
     if (row > part->rows || n > part->rows - row || ((row || n != part->rows) && !pieces) ||
         part->kind == CQ_PART_CARRIED)
         return cq_fail_at(err, CQ_ERR_ARG, "this part can only be read whole", part->name, part->name_len, row,
                           (int64_t)n);
-    for (size_t r = 0; w && r < n; r++) cq_tensor_row(w, row + r, out + r * part->cols);
+    for (size_t r = 0; w && r < n; r++) cq__nums_read(w, row + r, 0, part->cols, cq__nums_from(out, r * part->cols));
     switch (part->kind) {
     case CQ_PART_EMBED:
+        if (m->embed_in.w.rows) break; /* not in the stream yet */
+        /* fall through */
     case CQ_PART_POSITION:
-        if (r1) st = cq__turn_vectors(ctx, r1, out, n, part->cols, plan->scratch);
-        break;
-    case CQ_PART_HEAD:
-        if (!r1) break;
-        for (size_t r = 0; r < n; r++)
-            for (size_t k = 0; k < part->cols; k++)
-                out[r * part->cols + k] = out[r * part->cols + k] * cq__gain_at(&m->norm, k);
-        st = cq__turn_rows(ctx, r1, out, n, part->cols, plan->scratch);
+        if (r1) st = cq__turn_rows(ctx, r1, out, n, part->cols, plan->scratch);
         break;
     case CQ_PART_BIAS:
-        for (size_t i = 0; i < part->cols; i++) out[i] = cq__f32(part->linear->bias + 4 * i);
-        if (part->block) st = cq__read_linear(ctx, m, plan, part, out);
-        break;
-    case CQ_PART_LINEAR: st = cq__read_linear(ctx, m, plan, part, out); break;
+        for (size_t i = 0; i < part->cols; i++) cq__num_set(out, i, (double)cq__f32(part->linear->bias + 4 * i));
+        /* fall through */
+    case CQ_PART_HEAD:
+    case CQ_PART_LINEAR: st = cq__turn_linear(ctx, m, plan, part, n, out); break;
     case CQ_PART_NORM: /* as stored: w of 1 + w */
+        (void)cq__norm_r1(m, plan, part->block, part->norm, &folded);
         for (size_t i = 0; i < part->cols; i++) {
             const cq_tensor *t = &part->stored->t;
-            cq_tensor_span(t, i / t->cols, i % t->cols, 1, out + i);
-            if (r1 && folded) out[i] = part->norm->plus_one ? 0.0f : 1.0f;
+            cq__nums_read(t, i / t->cols, i % t->cols, 1, cq__nums_from(out, i));
+            if (folded) cq__num_set(out, i, part->norm->plus_one ? 0.0 : 1.0);
         }
         break;
     case CQ_PART_NORM_BIAS:
-        for (size_t i = 0; i < part->cols; i++) {
-            out[i] = cq__f32(part->norm->bias + 4 * i);
-            if (r1 && folded) out[i] = out[i] / cq__gain_at(part->norm, i);
-        }
-        if (r1 && folded) st = cq__turn_rows(ctx, r1, out, 1, part->cols, plan->scratch);
+        r1 = cq__norm_r1(m, plan, part->block, part->norm, &folded);
+        st = cq__turn_norm_bias(ctx, plan, r1, part->norm, folded, out, part->cols);
         break;
+    case CQ_PART_ENTERS: {
+        const cq_tensor *t = &part->stored->t; /* perhaps in another shape: a convolution */
+        bool rows = !part->matrix || cq__carried(m, part->stored) == CQ__CARRY_ROWS;
+        for (size_t r = 0; r < t->rows; r++) cq__nums_read(t, r, 0, t->cols, cq__nums_from(out, r * t->cols));
+        st = rows ? cq__turn_rows(ctx, r1, out, part->rows, part->cols, plan->scratch)
+                  : cq__turn_cols(ctx, r1, out, part->rows, part->cols, plan->scratch);
+        break;
+    }
     case CQ_PART_PARAM:
-        for (size_t i = 0; i < part->cols; i++) out[i] = cq__f32(part->param->data + 4 * i);
+        for (size_t i = 0; i < part->cols; i++) cq__num_set(out, i, (double)cq__f32(part->param->data + 4 * i));
         break;
-    case CQ_PART_SIDE: /* R1 is off where there is one */
+    case CQ_PART_SIDE:
     case CQ_PART_CARRIED: break;
     }
     if (!st) return CQ_OK;
     return cq_fail_at(err, st, "a rotation does not fit this part", part->name, part->name_len, UINT64_MAX, INT64_MIN);
+}
+CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
+                                  const cq_part *part, size_t row, size_t n, float *out, cq_error *err) {
+    return cq__part_read(ctx, m, plan, part, row, n, cq__nums_of(out, NULL), err);
+}
+CQUANT_DEF cq_status cq_part_read_f64(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
+                                      const cq_part *part, size_t row, size_t n, double *out, cq_error *err) {
+    return cq__part_read(ctx, m, plan, part, row, n, cq__nums_of(NULL, out), err);
 }
 
 /* ===================================================================================================================
@@ -13074,16 +13341,28 @@ CQUANT_DEF const char *cq_rotate_builtin(size_t index, const char **text) {
 /* ---- modules and what turns at their sides ---- */
 typedef enum cq__side { CQ__SIDE_STILL, CQ__SIDE_STREAM, CQ__SIDE_VALUES } cq__side;
 
-static void cq__linear_sides(const cq_block *b, const cq_linear *l, cq__side side[2]) {
+/* As cq__sides_of has it. */
+static void cq__linear_sides(const cq_model *m, const cq_block *b, const cq_linear *l, cq__side side[2]) {
     const cq__role_row *row = &cq__roles[l->role];
-    bool stream = !(b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(l->role)); /* else of the latent width */
+    bool stream; /* else of the latent width */
+    side[0] = side[1] = CQ__SIDE_STILL;
+    if (!b) {
+        if (l == &m->side_in || l == cq__last_reader(m)) side[0] = CQ__SIDE_STREAM;
+        else if (l == &m->embed_in || l == &m->codebook || l == &m->input[0] || l == &m->input[1])
+            side[1] = CQ__SIDE_STREAM;
+        return;
+    }
+    stream = !(b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(l->role));
     side[0] = row->stream_in && stream ? CQ__SIDE_STREAM : row->values_in ? CQ__SIDE_VALUES : CQ__SIDE_STILL;
     side[1] = row->stream_out && stream ? CQ__SIDE_STREAM : row->values_out ? CQ__SIDE_VALUES : CQ__SIDE_STILL;
     for (size_t i = 0; i < 2; i++)
         if (side[i] == CQ__SIDE_VALUES && b->kind > CQ_BLOCK_MLA) side[i] = CQ__SIDE_STILL;
 }
-static cq_str cq__side_name(const cq_rotate_plan *plan, const cq_model *m, const cq_block *b, cq__side side) {
+static cq_str cq__side_name(const cq_rotate_plan *plan, const cq_model *m, const cq_part *part, cq__side side) {
+    const cq_block *b = part->block;
     const cq_rotate_stream *r1 = cq__r1(plan, b);
+    if (part->linear && (part->linear == &m->input[0] || part->linear == &m->input[1]))
+        r1 = plan && plan->r1[1].on ? &plan->r1[1] : NULL;
     if (side == CQ__SIDE_STREAM && r1 && r1->r.n > 1) return r1->name;
     if (side == CQ__SIDE_VALUES && cq__r2(plan, m, b)) return plan->values[b - m->blocks].name;
     return cq__str(NULL, 0);
@@ -13091,11 +13370,12 @@ static cq_str cq__side_name(const cq_rotate_plan *plan, const cq_model *m, const
 CQUANT_DEF void cq_part_rotation(const cq_rotate_plan *plan, const cq_model *m, const cq_part *part, cq_str *input,
                                  cq_str *output) {
     cq__side side[2] = {CQ__SIDE_STILL, CQ__SIDE_STILL};
-    if (part->kind == CQ_PART_LINEAR && part->block) cq__linear_sides(part->block, part->linear, side);
-    if (part->kind == CQ_PART_EMBED || part->kind == CQ_PART_POSITION || part->kind == CQ_PART_HEAD)
+    if (part->kind == CQ_PART_LINEAR || part->kind == CQ_PART_HEAD)
+        cq__linear_sides(m, part->block, part->linear, side);
+    if (part->kind == CQ_PART_POSITION || (part->kind == CQ_PART_EMBED && !m->embed_in.w.rows))
         side[0] = CQ__SIDE_STREAM;
-    *input = cq__side_name(plan, m, part->block, side[0]);
-    *output = cq__side_name(plan, m, part->block, side[1]);
+    *input = cq__side_name(plan, m, part, side[0]);
+    *output = cq__side_name(plan, m, part, side[1]);
 }
 
 typedef struct cq__module { /* what a pattern may match */
@@ -13115,7 +13395,6 @@ static const cq__modules cq__all_modules = {0, 0, 0, 0, 0, false};
 
 static void cq__module_table(cq__module *out, const cq_named *stored) {
     size_t n = stored->name_len;
-    out->side[0] = CQ__SIDE_STREAM;
     if (n > 7 && cq__equal(stored->name + n - 7, ".weight", 7)) n -= 7;
     out->len = out->bare = cq__append(out->name, sizeof out->name, 0, stored->name, n);
 }
@@ -13133,9 +13412,11 @@ static bool cq__next_module(const cq_model *m, cq__modules *c, cq__module *out) 
             const cq_named *stored = stage ? (m->position.rows ? m->position_stored : NULL) : m->embed_stored;
             if (!stored) continue;
             cq__module_table(out, stored);
+            if (stage || !m->embed_in.w.rows) out->side[0] = CQ__SIDE_STREAM;
         } else {
             if (!ends[stage - 2]->w.rows) continue;
             out->linear = ends[stage - 2];
+            cq__linear_sides(m, NULL, out->linear, out->side);
             out->len = out->bare = cq__append_path(out->name, sizeof out->name, 0, m, out->linear->name, 0);
         }
         return true;
@@ -13149,7 +13430,7 @@ static bool cq__next_module(const cq_model *m, cq__modules *c, cq__module *out) 
                     continue;
                 out->block = b;
                 out->linear = &b->lin[i];
-                cq__linear_sides(b, out->linear, out->side);
+                cq__linear_sides(m, b, out->linear, out->side);
                 out->bare = cq__block_path(m, b, true, out->linear->name, out->linear->expert, false, out->name,
                                            sizeof out->name);
                 out->len = cq_module_name(m, b, out->linear, out->name, sizeof out->name);
@@ -13160,7 +13441,7 @@ static bool cq__next_module(const cq_model *m, cq__modules *c, cq__module *out) 
             }
     if (c->stage++ > CQ__MODULE_ENDS + 2) return false;
     out->linear = &m->head;
-    out->side[0] = CQ__SIDE_STREAM;
+    cq__linear_sides(m, NULL, out->linear, out->side);
     out->len = out->bare = cq_head_name(m, out->name, sizeof out->name);
     return true;
 }
@@ -13210,8 +13491,9 @@ static cq_str cq__norm_in_layer(const cq_model *m, const cq_block *b, const cq_n
 /* What stands between a side that is still and everything that turns. */
 static const char *cq__why_still(const cq__module *x, size_t side) {
     if (!x->block)
-        return !x->linear || x->side[0] ? "the other side of this table is ids or positions, which do not turn"
-                                        : "a projection between embedding, stream and head, which do not turn then";
+        return !x->linear || x->side[0] || x->side[1]
+                   ? "the other side is ids, positions or what comes from outside, which do not turn"
+                   : "what stands there is not the stream";
     switch (x->linear->role) {
     case CQ_ROLE_Q:
     case CQ_ROLE_K:
@@ -13624,64 +13906,79 @@ static size_t cq__owner(cq_str pattern, const char *name, size_t len) {
         if ((!name[len] || name[len] == '.') && cq_glob(pattern.p, pattern.n, name, len)) return len;
     return 0;
 }
-/* R2 of a block: what its modules ask for. *asked: one does. */
-static cq_status cq__block_values(cq__config *c, const cq_block *b, bool *asked, cq__matrix *mx, size_t *owner) {
-    cq__module x;
-    char first[256]; /* the name of the one that asked first */
-    uint32_t entry, first_entry = 0;
+/* What the modules around the values of a block ask for. */
+typedef struct cq__asked {
+    bool any;
+    cq__matrix mx;
+    size_t owner;    /* CQ_PER_MODULE: length of the name of the module around both ends */
+    uint32_t entry;  /* the first that asks, */
+    char first[256]; /* and for which module */
+} cq__asked;
+static cq_status cq__module_values(cq__config *c, cq__module *x, cq__asked *a) {
+    const cq_block *b = x->block;
+    uint32_t entry;
     cq_str pair[2];
     cq_status st;
-    *asked = false;
-    *owner = 0;
-    x.block = b;
-    first[0] = 0;
-    for (size_t i = 0; i < b->linears; i++) {
-        size_t here, side;
-        x.linear = &b->lin[i];
-        cq__linear_sides(b, x.linear, x.side);
-        side = x.side[1] == CQ__SIDE_VALUES;
-        if (x.side[side] != CQ__SIDE_VALUES) continue;
-        x.len = x.bare = cq_module_name(c->m, b, x.linear, x.name, sizeof x.name);
-        if ((st = cq__entry_of(c, &x, &entry, pair)) != CQ_OK) return st;
-        if (!pair[side].n) continue;
-        if (*asked && !cq__str_same(mx->name, pair[side])) {
-            cq__put_module(c, &x, entry, side);
-            cq__put(c, " turns by ");
-            cq__put_quoted(c, pair[side]);
-            cq__put(c, ", but the entry ");
-            cq__put_node(c, first_entry);
-            cq__put(c, " turns the other end by ");
-            cq__put_quoted(c, mx->name);
-            return cq__config_fail(c, CQ_ERR_FORMAT, "the values of a block should turn by one matrix");
+    size_t owner, side;
+    cq__linear_sides(c->m, b, x->linear, x->side);
+    side = x->side[1] == CQ__SIDE_VALUES;
+    if (x->side[side] != CQ__SIDE_VALUES) return CQ_OK;
+    x->len = x->bare = cq_module_name(c->m, b, x->linear, x->name, sizeof x->name);
+    if ((st = cq__entry_of(c, x, &entry, pair)) != CQ_OK) return st;
+    if (!pair[side].n) return CQ_OK;
+    if (a->any && !cq__str_same(a->mx.name, pair[side])) {
+        cq__put_module(c, x, entry, side);
+        cq__put(c, " turns by ");
+        cq__put_quoted(c, pair[side]);
+        cq__put(c, ", but the entry ");
+        cq__put_node(c, a->entry);
+        cq__put(c, " turns the other end by ");
+        cq__put_quoted(c, a->mx.name);
+        return cq__config_fail(c, CQ_ERR_FORMAT, "the values of a block should turn by one matrix");
+    }
+    if ((st = cq__matrix_named(c, entry, pair[side], &a->mx)) != CQ_OK) return st;
+    cq__put_module(c, x, entry, side);
+    if (cq__r2_obstacle(c->m, b)) {
+        cq__put(c, " should be null; in the way stands ");
+        cq__put(c, cq__r2_obstacle(c->m, b));
+        return cq__config_fail(c, CQ_ERR_UNSUPPORTED, "the values of this block cannot turn (auto turns what can)");
+    }
+    if (b->v_dim % cq__matrix_order(c->m, &a->mx, b)) {
+        cq__put(c, " has ");
+        cq__put_size(c, b->v_dim);
+        cq__put(c, " channels a head, and the dim of ");
+        cq__put_quoted(c, a->mx.name);
+        cq__put(c, " is ");
+        cq__put_size(c, a->mx.dim);
+        return cq__config_fail(c, CQ_ERR_FORMAT, "a dim should divide the axis");
+    }
+    owner = a->mx.per == CQ_PER_MODULE ? cq__owner(a->mx.pattern, x->name, x->len) : 0;
+    if (a->mx.per == CQ_PER_MODULE &&
+        (!owner || (a->any && (owner != a->owner || !cq__equal(a->first, x->name, owner))))) {
+        cq__put(c, owner ? " has another than the other end; per_layer is " : " is in none; per_layer is ");
+        cq__put_quoted(c, a->mx.pattern);
+        return cq__config_fail(c, CQ_ERR_FORMAT, "per_layer should match a module around both ends of the values, "
+                                                 "such as *self_attn");
+    }
+    a->owner = owner;
+    if (!a->any) a->entry = entry;
+    a->any = true;
+    cq__copy(a->first, x->name, x->len + 1);
+    return CQ_OK;
+}
+/* R2 of a block: what its modules ask for, and those of the other blocks that read its values. */
+static cq_status cq__block_values(cq__config *c, const cq_block *b, cq__asked *a) {
+    const cq_block *first = b->lends || b->lender ? cq__r2_first(c->m, b, NULL) : NULL;
+    cq__module x;
+    cq_status st;
+    cq__fill(a, 0, sizeof *a);
+    for (size_t o = 0; o < c->m->block_count; o++) {
+        x.block = &c->m->blocks[o];
+        if (x.block != b && (!first || cq__r2_first(c->m, x.block, NULL) != first)) continue;
+        for (size_t i = 0; i < x.block->linears; i++) {
+            x.linear = &x.block->lin[i];
+            if ((st = cq__module_values(c, &x, a)) != CQ_OK) return st;
         }
-        if ((st = cq__matrix_named(c, entry, pair[side], mx)) != CQ_OK) return st;
-        cq__put_module(c, &x, entry, side);
-        if (cq__r2_obstacle(c->m, b)) {
-            cq__put(c, " should be null; in the way stands ");
-            cq__put(c, cq__r2_obstacle(c->m, b));
-            return cq__config_fail(c, CQ_ERR_UNSUPPORTED, "the values of this block cannot turn (auto turns what can)");
-        }
-        if (b->v_dim % cq__matrix_order(c->m, mx, b)) {
-            cq__put(c, " has ");
-            cq__put_size(c, b->v_dim);
-            cq__put(c, " channels a head, and the dim of ");
-            cq__put_quoted(c, mx->name);
-            cq__put(c, " is ");
-            cq__put_size(c, mx->dim);
-            return cq__config_fail(c, CQ_ERR_FORMAT, "a dim should divide the axis");
-        }
-        here = mx->per == CQ_PER_MODULE ? cq__owner(mx->pattern, x.name, x.len) : 0;
-        if (mx->per == CQ_PER_MODULE &&
-            (!here || (*asked && (here != *owner || !cq__equal(first, x.name, here))))) {
-            cq__put(c, here ? " has another than the other end; per_layer is " : " is in none; per_layer is ");
-            cq__put_quoted(c, mx->pattern);
-            return cq__config_fail(c, CQ_ERR_FORMAT, "per_layer should match a module around both ends of the values, "
-                                                     "such as *self_attn");
-        }
-        *owner = here;
-        *asked = true;
-        cq__copy(first, x.name, x.len + 1);
-        first_entry = entry;
     }
     return CQ_OK;
 }
@@ -13866,19 +14163,20 @@ static cq_status cq__config_matrix(cq__config *c, const cq__matrix *mx, size_t n
 static cq_status cq__config_values(cq__config *c, const cq__matrix *mx, const cq_context *ctx, uint64_t seed,
                                    size_t *most) {
     cq_rotation r;
-    cq__matrix own;
+    cq__asked own;
     const cq_block *last = NULL; /* the block that has r */
     char *last_name = c->plan->module, name[256];
-    size_t last_owner = 0, owner;
-    bool asked;
+    size_t last_owner = 0, last_layer = 0;
     cq_status st;
     r.n = 0;
     for (size_t i = 0; i < c->m->block_count; i++) {
         const cq_block *b = &c->m->blocks[i];
-        size_t n = cq__matrix_order(c->m, mx, b), scratch;
+        size_t n = cq__matrix_order(c->m, mx, b), layer, scratch;
         bool same;
-        if ((st = cq__block_values(c, b, &asked, &own, &owner)) != CQ_OK) return st;
-        if (!asked || !cq__str_same(own.name, mx->name)) continue;
+        if (b->kind > CQ_BLOCK_MLA) continue;
+        if ((st = cq__block_values(c, b, &own)) != CQ_OK) return st;
+        if (!own.any || !cq__str_same(own.mx.name, mx->name)) continue;
+        layer = cq__r2_first(c->m, b, NULL)->layer;
         (void)cq_module_name(c->m, b, cq_block_linear(b, CQ_ROLE_O, 0), name, sizeof name);
         if (last && r.n != n && mx->per == CQ_PER_MODEL) {
             c->at = 0;
@@ -13891,14 +14189,15 @@ static cq_status cq__config_values(cq__config *c, const cq__matrix *mx, const cq
             return cq__config_fail(c, CQ_ERR_FORMAT, "one matrix for all layers cannot have two orders");
         }
         same = last && r.n == n;
-        if (mx->per == CQ_PER_LAYER) same = same && last->list == b->list && last->layer == b->layer;
-        if (mx->per == CQ_PER_MODULE) same = same && owner == last_owner && cq__equal(name, last_name, owner);
+        if (mx->per == CQ_PER_LAYER) same = same && layer == last_layer;
+        if (mx->per == CQ_PER_MODULE) same = same && own.owner == last_owner && cq__equal(name, last_name, own.owner);
         if (!same) {
             bool streams = cq__str_same(mx->name, c->r1) && c->r1.n;
-            uint64_t stream = mx->per != CQ_PER_MODEL ? 1 + (uint64_t)b->layer : streams ? 0 : 1;
+            uint64_t stream = mx->per != CQ_PER_MODEL ? 1 + (uint64_t)layer : streams ? 0 : 1;
             if ((st = cq__config_matrix(c, mx, n, seed, stream, &r)) != CQ_OK) return st;
             last = b;
-            last_owner = owner;
+            last_owner = own.owner;
+            last_layer = layer;
             cq__copy(last_name, name, sizeof name);
         }
         if (!c->plan->r2_count++ && mx->key.n) {
@@ -13912,8 +14211,10 @@ static cq_status cq__config_values(cq__config *c, const cq__matrix *mx, const cq
             c->plan->r2[i] = r;
             c->plan->values[i].name = mx->name;
             c->plan->values[i].per = mx->per;
-            c->plan->values[i].owner_len = owner;
-            c->plan->values[i].first = (size_t)(last - c->m->blocks);
+            c->plan->values[i].owner_len = own.owner;
+            c->plan->values[i].layer = layer;
+            c->plan->values[i].first = mx->per == CQ_PER_LAYER ? cq__values_first(c->plan, i)
+                                                               : (size_t)(last - c->m->blocks);
         }
         scratch = cq_rotation_scratch(ctx, &r);
         *most = scratch > *most ? scratch : *most;
@@ -13945,19 +14246,16 @@ static cq_status cq__config_notes(cq__config *c) {
     while (cq__next_module(c->m, &cursor, &x)) {
         bool stream = false, values = false, fold = false, rows = false;
         cq_str pair[2], has[2], gain = cq__str(NULL, 0);
-        cq__matrix mx;
+        cq__asked asked;
         uint32_t entry;
         cq_status st;
         noted = noted && !cursor.first;
         for (size_t i = 0; i < 2; i++) {
-            bool asked = false;
-            size_t owner;
+            asked.any = false;
             has[i] = x.side[i] == CQ__SIDE_STREAM && r1->on && r1->r.n > 1 ? c->r1 : cq__str(NULL, 0);
-            if (x.side[i] == CQ__SIDE_VALUES &&
-                (st = cq__block_values(c, x.block, &asked, &mx, &owner)) != CQ_OK)
-                return st;
-            if (asked) has[i] = mx.name;
-            rows = rows || (asked && i && x.linear->role != CQ_ROLE_V);
+            if (x.side[i] == CQ__SIDE_VALUES && (st = cq__block_values(c, x.block, &asked)) != CQ_OK) return st;
+            if (asked.any) has[i] = asked.mx.name;
+            rows = rows || (asked.any && i && x.linear->role != CQ_ROLE_V);
             biased = biased || (i && x.block && x.linear->bias && has[1].n);
         }
         if ((st = cq__entry_of(c, &x, &entry, pair)) != CQ_OK) return st;
@@ -13967,10 +14265,10 @@ static cq_status cq__config_notes(cq__config *c) {
             values = values || (lacks && x.side[i] == CQ__SIDE_VALUES);
         }
         if (r1->on && x.side[0] == CQ__SIDE_STREAM && x.linear) {
-            const cq_norm *pre = x.block ? &x.block->norm[CQ_NORM_PRE] : &c->m->norm;
+            const cq_norm *pre = x.block ? &x.block->norm[CQ_NORM_PRE] : &c->m->norm; /* side_in: of none */
             gain = cq__norm_in_layer(c->m, x.block, pre);
             plus_one = plus_one || pre->plus_one;
-            fold = gain.n && !cq__fuse_listed(c, x.block ? c->layer_fuse : c->head_fuse, gain,
+            fold = gain.n && cq__uneven(pre, c->m->hidden) && !cq__fuse_listed(c, x.block ? c->layer_fuse : c->head_fuse, gain,
                                               cq__name_in_layer(c->m, x.block, x.name, x.bare));
         }
         if ((stream || values || fold) && noted && note) note->modules++;
@@ -13992,14 +14290,14 @@ static cq_status cq__config_notes(cq__config *c) {
         }
     }
     c->at = 0;
-    if (r1->on && c->m->tied) {
+    if (cq_rotate_unties(c->plan, c->m)) {
         (void)cq_head_name(c->m, star, sizeof c->plan->module);
         cq__put(c, "a tensor of its own");
         (void)cq__note(c, true, star, "it is tied to the embedding, which has no gain of a norm folded in", 1);
     }
-    if (r1->on && r1->centred) {
-        cq__put(c, "what writes the stream is centred");
-        (void)cq__note(c, true, "", "LayerNorm takes the mean away, which R1 has to keep at 0", 0);
+    if (r1->on && r1->r.n > 1 && r1->mean) {
+        cq__put(c, "a reflection behind R1");
+        (void)cq__note(c, true, "", "LayerNorm takes the mean away, which R1 has to keep", 0);
     }
     if (r1->on && plus_one) {
         cq__put(c, "norms that hold w of 1 + w");
@@ -14094,7 +14392,7 @@ CQUANT_DEF bool cq_rotate_plan_matrix(const cq_rotate_plan *plan, const cq_model
             if (plan->r2[k].n && plan->values[k].first == i) out->blocks++;
         n = cq__append(out->file, sizeof out->file, 0, out->name.p, out->name.n);
         if (out->per != CQ_PER_MODEL) n = cq__append(out->file, sizeof out->file, n, ".", 1);
-        if (out->per == CQ_PER_LAYER) (void)cq__append_number(out->file, sizeof out->file, n, b->layer);
+        if (out->per == CQ_PER_LAYER) (void)cq__append_number(out->file, sizeof out->file, n, plan->values[i].layer);
         if (out->per == CQ_PER_MODULE) {
             (void)cq_module_name(m, b, cq_block_linear(b, CQ_ROLE_O, 0), out->file + n, sizeof out->file - n);
             if (n + plan->values[i].owner_len < sizeof out->file) out->file[n + plan->values[i].owner_len] = 0;
@@ -14135,7 +14433,10 @@ CQUANT_DEF cq_status cq_rotate_plan_import(cq_rotate_plan *plan, const cq_contex
     }
     plan->scratch = cq_alloc(arena, most, 1);
     if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the matrices");
-    return arena->base && plan->r1[0].mirror ? cq__mirror(&plan->r1[0], ctx, m->hidden, plan->scratch, err) : CQ_OK;
+    for (size_t t = 0; arena->base && t < 2; t++)
+        if (plan->r1[t].mirror && (st = cq__mirror(&plan->r1[t], ctx, m->hidden, plan->scratch, err)) != CQ_OK)
+            return st;
+    return CQ_OK;
 }
 
 /* ===================================================================================================================
@@ -14502,21 +14803,22 @@ static cq_status cq__unit_copy(cq__quantize_run *q, cq__stand_in **slots) {
             }
             b->state = state;
             state += b->state_size;
-            if (cq__r1(plan, source)) b->norm[CQ_NORM_PRE].gain = NULL; /* folded into the readers */
             if (cq__online(plan, source)) b->online = &cq__online(plan, source)->h;
         }
-        if (cq__r1(plan, source) && source->norm[CQ_NORM_PRE].bias) {
+        for (size_t i = 0; i < CQ_NORM_COUNT; i++) {
+            const cq_norm *norm = &source->norm[i];
+            bool folded;
+            const cq_rotate_stream *r1 = cq__norm_r1(q->m, plan, source, norm, &folded);
+            if (!r1 || !norm->on) continue;
+            if (!dry && folded) q->unit[k].norm[i].gain = NULL;
+            if (!norm->bias) continue;
             float *v = (float *)cq_alloc(q->arena, q->m->hidden, sizeof(float));
             if (q->arena->failed) return cq_fail(q->err, CQ_ERR_MEMORY, "arena too small for the weights of a block");
-            if (!dry) {
-                const cq_norm *pre = &source->norm[CQ_NORM_PRE];
-                for (size_t i = 0; i < q->m->hidden; i++) v[i] = cq__f32(pre->bias + 4 * i) / cq__gain_at(pre, i);
-                if ((st = cq__turn_rows(q->ctx, cq__r1(plan, source), v, 1, q->m->hidden,
-                                        plan->scratch)) != CQ_OK)
-                    return cq_fail(q->err, st, "a rotation does not fit a norm's bias");
-                cq__floats_to_le(v, q->m->hidden);
-                q->unit[k].norm[CQ_NORM_PRE].bias = (const unsigned char *)v;
-            }
+            if (dry) continue;
+            st = cq__turn_norm_bias(q->ctx, plan, r1, norm, folded, cq__nums_of(v, NULL), q->m->hidden);
+            if (st) return cq_fail(q->err, st, "a rotation does not fit a norm's bias");
+            cq__floats_to_le(v, q->m->hidden);
+            q->unit[k].norm[i].bias = (const unsigned char *)v;
         }
         for (size_t i = 0; !q->desc->rtn && i < source->linears; i++) {
             cq_gptq_desc desc;
@@ -14571,6 +14873,15 @@ static size_t cq__unit_size(const cq_model *m, size_t i) {
         n++;
     }
     return n;
+}
+
+/* The rows in the session as they begin, turned with R1 of their stream */
+static cq_status cq__turn_stream(cq__quantize_run *q, size_t stream, size_t rows) {
+    const cq_rotate_plan *plan = q->desc->plan;
+    cq_status st = CQ_OK;
+    if (plan && plan->r1[stream].on)
+        st = cq__turn_rows(q->ctx, &plan->r1[stream], cq__nums_of(q->s.x, NULL), rows, q->m->hidden, plan->scratch);
+    return st ? cq_fail(q->err, st, "a rotation does not fit the stream") : CQ_OK;
 }
 
 /* ticks of progress: linears, and samples for each Hessian and each unit */
@@ -14669,15 +14980,15 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
         if (q.text) {
             cq__embed_text(&q.s, desc->text + i * desc->text_rows * m->input[0].w.cols, desc->text_rows,
                            desc->boxes ? desc->boxes + i * m->input[1].w.cols : NULL);
+            st = cq__turn_stream(&q, 1, q.text_rows);
+            if (st) return st;
             cq__copy(q.text + i * q.text_rows * m->hidden, q.s.x, q.text_rows * m->hidden * sizeof(float));
         }
         in.ids = desc->ids + i * desc->seq_len;
         in.n = desc->seq_len;
         cq_embed(&q.s, &in);
-        if (cq__r1(desc->plan, NULL)) {
-            st = cq__turn_vectors(ctx, &desc->plan->r1[0], q.s.x, in.n, m->hidden, desc->plan->scratch);
-            if (st) return cq_fail(err, st, "a rotation does not fit the stream");
-        }
+        st = cq__turn_stream(&q, 0, in.n);
+        if (st) return st;
         cq__copy(q.x + i * row, q.s.x, row * sizeof(float));
     }
     for (q.first = 0; q.first < m->block_count; q.first += q.count) {

@@ -82,7 +82,7 @@ static bool same_again(const parts *p, size_t first, const cq_part *part) {
 
 static void add_part(parts *p, const tool_model *t, size_t *first, const cq_part *one) {
     size_t *seen = one->stored ? &first[one->stored - t->weights.list] : NULL, tensor = p->tensors;
-    if (one->kind == CQ_PART_CARRIED && !p->hf) {
+    if ((one->kind == CQ_PART_CARRIED || one->kind == CQ_PART_ENTERS) && !p->hf) {
         p->left_out++;
         return;
     }
@@ -377,26 +377,54 @@ static void put_floats(writer *w, size_t i, const float *x, size_t rows, uint64_
     free(turned);
 }
 
+/* To float on the way to fewer bits, so that rounding once more gives what rounding x at once would give: towards zero,
+   and what was cut off is remembered in the last bit (no midpoint of a shorter format has it). Without branches. */
+static float to_odd(double x) {
+    float f = (float)x;
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    u -= fabs((double)f) > fabs(x);
+    u |= (double)f < x || (double)f > x;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+/* Rows of a part as a plan makes them, rounded to float if that is what they are stored as. wide: room for them. */
+static void read_rows(const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan, const cq_part *part,
+                      size_t row, size_t n, bool last, double *wide, float *x) {
+    cq_error err;
+    if (!wide) {
+        tool_model_check(t, cq_part_read(ctx, &t->m, plan, part, row, n, x, &err), &err);
+        return;
+    }
+    tool_model_check(t, cq_part_read_f64(ctx, &t->m, plan, part, row, n, wide, &err), &err);
+    for (size_t i = 0; last && i < n * part->cols; i++) x[i] = (float)wide[i];
+    for (size_t i = 0; !last && i < n * part->cols; i++) x[i] = to_odd(wide[i]);
+}
+
 /* one whole part, rotated and rounded to the format of the output, in pieces where that is possible */
 static void write_part(writer *w, size_t i, const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan) {
     const cq_part *part = &w->p->part[i];
     bool by_rows = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD ||
                    part->kind == CQ_PART_POSITION || part->kind == CQ_PART_SIDE;
     uint64_t place = place_of(w, i);
-    size_t step = by_rows ? 256 : part->rows;
-    cq_error err;
+    size_t step = by_rows ? 256 : part->rows, most = step < part->rows ? step : part->rows;
+    cq_format format = w->p->named[w->p->tensor[i]].t.format;
+    bool once = format == CQ_F16 || format == CQ_BF16;
     w->p->written[i] = true;
     if (part->kind == CQ_PART_CARRIED) {
         put_at(w, place, part->stored->data, (size_t)part->stored->bytes);
         return;
     }
-    float *x = tool_alloc((step < part->rows ? step : part->rows) * part->cols, sizeof(float));
+    double *wide = plan && plan->use_float64 ? tool_alloc(most * part->cols, sizeof *wide) : NULL;
+    float *x = tool_alloc(most * part->cols, sizeof(float));
     for (size_t row = 0; row < part->rows; row += step) {
         size_t n = step < part->rows - row ? step : part->rows - row;
-        tool_model_check(t, cq_part_read(ctx, &t->m, plan, part, row, n, x, &err), &err);
+        read_rows(ctx, t, plan, part, row, n, !once, wide, x);
         if (w->p->round[i].rows) round_floats(&w->p->round[i], x, n, part->cols);
         put_floats(w, i, x, n, &place);
     }
+    free(wide);
     free(x);
 }
 
@@ -603,7 +631,12 @@ static void rotation_plan(cq_rotate_plan *plan, const cq_context *ctx, const too
         if (st) tool_fail_error(j ? config : t->path, &err);
         if (!pass) arena = tool_arena(arena.used);
     }
-    if (!plan->r1[0].on) tool_note("%s: the residual stream is not rotated: %s", t->path, plan->r1[0].why);
+    for (size_t i = 0; i < (t->m.two_streams ? 2u : 1u); i++) {
+        const cq_rotate_stream *r1 = &plan->r1[i];
+        if (r1->on) continue;
+        tool_note("%s: the %s stream is not rotated: %s%s%.*s", t->path, i ? "text" : "residual", r1->why,
+                  r1->why_name.n ? ": " : "", (int)r1->why_name.n, r1->why_name.p);
+    }
     if (!plan->r2_count) tool_note("%s: the values of the heads are not rotated", t->path);
     if (matrices) import_matrices(plan, ctx, t, matrices);
 }
@@ -696,11 +729,7 @@ static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
     tool_report_online(m, plan);
     json_close();
     if (r1->on && r1->r.n == 1) tool_say("the norms are folded\n");
-    if ((!r1->on && r1->why) || (r1->on && r1->r.n == 1)) {
-        json_null("r1");
-        json_text("why", r1->why);
-        tool_say("no rotation of the residual stream: %s\n", r1->why);
-    }
+    tool_report_r1(plan, m);
     json_bool("norms_folded", r1->on);
     json_bool("use_float64", plan->use_float64);
     report_notes(plan, true);
@@ -713,13 +742,19 @@ static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
 /* Largest difference of the logits of two models on random tokens, 64 or as many as they take, and the deviation of
    the first's. */
 static double logit_error(const cq_context *ctx, const tool_model *a, const tool_model *b, double *deviation) {
-    enum { TOKENS = 64 };
+    enum { TOKENS = 64, TEXT = 8 };
     int32_t ids[TOKENS];
     size_t longest = a->m.longest ? a->m.longest : a->m.context;
     size_t tokens = longest && longest < TOKENS ? longest : TOKENS;
     size_t vocab = a->m.vocab, total = tokens * vocab;
-    float *out[2];
+    float *out[2], *text = NULL; /* two streams: random rows and a random box */
     double worst = 0, sum = 0, square = 0;
+    if (a->m.two_streams) {
+        size_t numbers = TEXT * a->m.input[0].w.cols + a->m.input[1].w.cols;
+        text = tool_alloc(numbers, sizeof *text);
+        for (size_t i = 0; i < numbers; i++)
+            text[i] = (float)(cq_random(tool.seed, (1u << 20) + 1, i) >> 40) / (1 << 23) - 1.0f;
+    }
     for (size_t i = 0; i < tokens; i++) ids[i] = (int32_t)(cq_random(tool.seed, 1u << 20, i) % vocab);
     for (int i = 0; i < 2; i++) {
         const tool_model *t = i ? b : a;
@@ -730,11 +765,15 @@ static double logit_error(const cq_context *ctx, const tool_model *a, const tool
         void *base;
         memset(&desc, 0, sizeof desc);
         memset(&in, 0, sizeof in);
-        desc.max_tokens = tokens;
+        desc.max_tokens = tokens + (text ? TEXT + 1 : 0);
         tool_session(&s, ctx, t, &desc, &base);
         in.ids = ids;
         in.n = tokens;
         out[i] = tool_alloc(total, sizeof(float));
+        if (text) {
+            const float *box = t->m.input[1].w.rows ? text + TEXT * t->m.input[0].w.cols : NULL;
+            tool_model_check(t, cq_forward_text(&s, text, TEXT, box, &err), &err);
+        }
         tool_model_check(t, cq_forward(&s, &in, &err), &err);
         cq_logits(&s, NULL, tokens, out[i]);
         free(base);
@@ -748,6 +787,7 @@ static double logit_error(const cq_context *ctx, const tool_model *a, const tool
     *deviation = sqrt(square / (double)total - (sum / (double)total) * (sum / (double)total));
     free(out[0]);
     free(out[1]);
+    free(text);
     return worst;
 }
 
@@ -791,7 +831,7 @@ static void run_rotate(void) {
     }
     finish(w, NULL);
     char *config = config_text(&t);
-    if (t.m.tied && plan.r1[0].on) config = config_untied(config, &t);
+    if (cq_rotate_unties(&plan, &t.m)) config = config_untied(config, &t);
     if (dtype)
         config = config_dtype(config, &t, !strcmp(dtype, "fp32")   ? "\"float32\""
                                           : !strcmp(dtype, "fp16") ? "\"float16\""
@@ -1169,7 +1209,7 @@ static uint64_t quantize_to(quantize_run *q, const char *target) {
     cq_arena arena = tool_arena(dry.used);
 
     char *config = config_text(t);
-    if (t->m.tied && desc->plan && desc->plan->r1[0].on) config = config_untied(config, t);
+    if (cq_rotate_unties(desc->plan, &t->m)) config = config_untied(config, t);
     if (q->hf) config = config_dtype(config, t, "\"float32\"");
     job->t = t;
     job->ctx = q->ctx;

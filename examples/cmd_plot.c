@@ -555,9 +555,9 @@ static void plot_weights(output *o, const cq_context *ctx, const tool_model *t, 
 
 /* ===================================================================================================================
    [ACTIVATIONS]
-   The rotated model need not be run: its inputs are those of the model itself, divided by the norm's gain, times R1
-   (what reads the stream) or R2 on every head (o). All other inputs are the same in both. Experts count together; the
-   shared ones are left out.
+   The rotated model need not be run: its inputs are those of the model itself, divided by the norm's gain if that is
+   folded, times R1 (what reads the stream) or R2 on every head (o). All other inputs are the same in both. Experts
+   count together; the shared ones are left out.
    ================================================================================================================== */
 #define GROUPS 4 /* of linears with one input, in a block */
 typedef struct group_stats {
@@ -603,10 +603,11 @@ static float le_float(const unsigned char *p) {
 /* One row as the rotated model would see it. */
 static void watch_rotated(const watch *u, const cq_block *b, const cq_rotation *r, const float *x, size_t n) {
     const unsigned char *gain = b->norm[CQ_NORM_PRE].gain;
-    bool stream = r == &u->plan->r1[0].r;
+    bool stream = r == &u->plan->r1[0].r, folded = false; /* an even gain is not folded in */
     double dot = 0;
+    for (size_t k = 4; stream && gain && k < 4 * n; k++) folded = folded || gain[k] != gain[k - 4];
     for (size_t k = 0; k < n; k++) {
-        float g = stream && gain ? le_float(gain + 4 * k) : 1.0f;
+        float g = folded ? le_float(gain + 4 * k) : 1.0f;
         u->rows[k] = g < 0.0f || g > 0.0f ? x[k] / g : 0.0f;
     }
     if (cq_rotate_rows_f32(u->ctx, r, u->rows, 1, n, n, u->plan->scratch) != CQ_OK)

@@ -9,11 +9,11 @@
    [MODELS]  what can be done with an architecture, as its description says
    ================================================================================================================== */
 /* The words that decide. A cq_word has only the number of its word: it is that of the same word in PROBE. */
-enum { W_PRE, W_POST, W_AFTER, W_KEEP, W_TEXT, W_OWN, W_GATE, W_Q_GATE, W_SUB_NORM, W_V_NORM, W_V, W_QKV, W_KV, W_O,
+enum { W_PRE, W_POST, W_AFTER, W_KEEP, W_JOINT, W_GATE, W_Q_GATE, W_SUB_NORM, W_V_NORM, W_V, W_QKV, W_KV, W_O,
        W_IF, W_IDENTITY, W_EMBED_NORM, W_ENDS = W_EMBED_NORM };
 #define PROBE                                                                                                          \
     "model probe\nblocked x\n"                                                                                         \
-    "attn - pre=x post=x after=x keep=x text own gate=x q_gate sub_norm=x v_norm=x v=x qkv=x kv=x o=x if=x\n"          \
+    "attn - pre=x post=x after=x keep=x joint=x gate=x q_gate sub_norm=x v_norm=x v=x qkv=x kv=x o=x if=x\n"          \
     "moe - identity=x\nembed x norm=x\n"
 
 /* A word of a block; of embed, whose place is behind those of blocks, whatever `block` is. */
@@ -28,53 +28,31 @@ static const cq_word *find_word(const cq_arch *arch, size_t block, int word) {
 }
 
 static bool str_is(cq_str s, const char *text) { return s.n == strlen(text) && !memcmp(s.p, text, s.n); }
-static bool str_begins(cq_str s, const char *text) { return s.n >= strlen(text) && !memcmp(s.p, text, strlen(text)); }
-
-/* NORM: NAME[:KIND][@EPS][+BIAS], or what the statement `norms` says: is it a LayerNorm? *bias: it always has one */
-static bool is_layer_norm(const cq_arch *arch, cq_str norm, bool *bias) {
-    cq_str kind = arch->norms;
-    for (size_t i = 0; i < norm.n; i++)
-        if (norm.p[i] == ':' || norm.p[i] == '+') {
-            if (norm.p[i] == ':') i++;
-            kind.p = norm.p + i;
-            kind.n = norm.n - i;
-            if (norm.p[i] == '+') kind.p = arch->norms.p, kind.n = arch->norms.n;
-            break;
-        }
-    *bias = kind.n && kind.p[kind.n - 1] == '+';
-    return str_begins(kind, "ln");
+/* A norm with a gain of its own: where it stays in the stream, that would have to be even. */
+static bool has_gain(const cq_word *norm) {
+    const char *p = norm ? norm->value.p : NULL;
+    return p && norm->value.n && !(p[0] == '-' && (norm->value.n == 1 || strchr(":@+", p[1])));
 }
 
 /* What stands in the way of rotating the residual stream, as far as the description alone says; NULL: nothing. */
 static const char *stream_obstacle(const cq_arch *arch) {
-    bool layer = false, rms = false, bias = false;
-    for (size_t b = 0; b <= arch->blocks; b++) {
-        const cq_word *pre = b < arch->blocks ? find_word(arch, b, W_PRE) : NULL;
-        if (b < arch->blocks && find_word(arch, b, W_TEXT)) return "two streams";
-        if (b < arch->blocks && arch->block[b].label.n && find_word(arch, b, W_IF)) continue; /* not in every model */
-        if (b < arch->blocks) {
-            if (find_word(arch, b, W_IDENTITY)) return "experts that give their input back";
-            if (find_word(arch, b, W_POST)) return "a norm after a block, before the sum";
-            if (find_word(arch, b, W_AFTER)) return "a norm of the sum";
-            if (find_word(arch, b, W_KEEP)) return "a stream that is the normed input";
-            if (!pre) return "a block without a norm before it";
-        }
-        if (is_layer_norm(arch, pre ? pre->value : arch->norm, &bias)) layer = true;
-        else if (bias) return "an RMS norm with a bias";
-        else rms = true;
+    for (size_t b = 0; b < arch->blocks; b++) {
+        bool pre = has_gain(find_word(arch, b, W_PRE));
+        if (arch->block[b].label.n && find_word(arch, b, W_IF)) continue; /* not in every model */
+        if (pre && find_word(arch, b, W_IDENTITY)) return "experts that give their input back";
+        if (has_gain(find_word(arch, b, W_POST))) return "a norm after a block, before the sum";
+        if (has_gain(find_word(arch, b, W_AFTER))) return "a norm of the sum";
+        if (has_gain(find_word(arch, b, W_JOINT))) return "a norm of what blocks beside each other add";
+        if (pre && find_word(arch, b, W_KEEP)) return "a stream that is the normed input";
     }
-    if (!arch->norm.n || str_is(arch->norm, "-")) return "no norm before the head";
-    if (layer && rms) return "LayerNorms and RMS norms on one stream";
-    if (find_word(arch, 0, W_EMBED_NORM)) return "a norm after the embedding";
+    if (has_gain(find_word(arch, 0, W_EMBED_NORM))) return "a norm after the embedding";
     if (str_is(arch->position, "sinusoid")) return "computed positions";
     return NULL;
 }
 
 static bool values_rotate(const cq_arch *arch) { /* of the heads of some block */
-    for (size_t b = 0; b < arch->blocks; b++)
-        if (find_word(arch, b, W_TEXT)) return false; /* both streams' values would have to turn alike */
     for (size_t b = 0; b < arch->blocks; b++) {
-        static const int busy[] = {W_GATE, W_Q_GATE, W_TEXT, W_OWN, W_SUB_NORM, W_V_NORM};
+        static const int busy[] = {W_GATE, W_Q_GATE, W_SUB_NORM, W_V_NORM};
         cq_block_kind kind = arch->block[b].kind;
         bool can = find_word(arch, b, W_V) || find_word(arch, b, W_QKV) || find_word(arch, b, W_KV);
         can = kind == CQ_BLOCK_MLA || (kind == CQ_BLOCK_ATTENTION && can);
@@ -86,15 +64,29 @@ static bool values_rotate(const cq_arch *arch) { /* of the heads of some block *
 
 typedef struct abilities {
     bool runs, quantizes;
-    bool carries;        /* a checkpoint may have a front end; then its stream is not rotated */
+    bool carries;        /* a checkpoint may have tensors which let its stream not be rotated */
     const char *rotates; /* "yes", "v/o" (only the values of heads), "no" */
     char *why;           /* it does not run, or not rotate as a whole; NULL */
 } abilities;
 
+/* A tensor may be there of which is not known how it touches the stream: a word without '='. */
+static bool carries_unknown(const cq_arch *arch) {
+    for (size_t i = 0; i < arch->carries; i++) {
+        bool known = false;
+        for (size_t k = 0; k <= arch->carry[i].n; k++) {
+            bool end = k == arch->carry[i].n || strchr(" \t\r\n", arch->carry[i].p[k]);
+            bool begun = k && !strchr(" \t\r\n", arch->carry[i].p[k - 1]);
+            if (end && begun && !known) return true;
+            known = !end && (known || arch->carry[i].p[k] == '=');
+        }
+    }
+    return false;
+}
+
 static abilities arch_can(const cq_arch *arch) {
     const char *obstacle = stream_obstacle(arch);
     const char *values = values_rotate(arch) ? "v/o" : "no";
-    abilities a = {!arch->blocked.n, !arch->blocked.n, arch->carries != 0, obstacle ? values : "yes", NULL};
+    abilities a = {!arch->blocked.n, !arch->blocked.n, carries_unknown(arch), obstacle ? values : "yes", NULL};
     if (!a.runs) a.rotates = "no";
     if (!a.runs) a.why = tool_format("%.*s", (int)arch->blocked.n, arch->blocked.p);
     else if (obstacle) a.why = tool_format("%s", obstacle);
@@ -380,7 +372,7 @@ static void inspect_rotation(const char *name, size_t dim, size_t blocks) {
     json_close();
     tool_say("  %s %-10s of order %-6zu ", name, rotation_mode(dim), dim);
     if (blocks) tool_say("each head, between v and o; one a layer, in %zu\n", blocks);
-    else tool_say("residual stream\n");
+    else tool_say("%s stream\n", strcmp(name, "r1") ? "text" : "residual");
 }
 static bool has_values(const cq_model *m, size_t i) { return !cq_rotate_obstacle(m, &m->blocks[i]); }
 /* An attention whose values cannot turn, where nobody before has told the same. */
@@ -403,6 +395,7 @@ static void inspect_rotations(const tool_model *t, const cq_context *ctx) {
     tool_say("\nrotation (`cquant rotate`)\n");
     json_open("rotations", '[');
     if (plan.r1[0].on) inspect_rotation("r1", m->hidden, 0);
+    if (plan.r1[1].on) inspect_rotation("r1_text", m->hidden, 0);
     for (size_t i = 0; i < m->block_count; i++) { /* of each order once */
         size_t before = 0, blocks = 0;
         for (size_t k = 0; has_values(m, i) && k < m->block_count; k++)
@@ -415,10 +408,7 @@ static void inspect_rotations(const tool_model *t, const cq_context *ctx) {
         const char *why = new_obstacle(m, i);
         if (why) tool_say("  not the values of layer %zu: %s\n", m->blocks[i].layer, why);
     }
-    if (plan.r1[0].on) return;
-    json_null("r1");
-    json_text("why", plan.r1[0].why);
-    tool_say("  %s: %s\n", plan.r2_count ? "not the residual stream" : "none", plan.r1[0].why);
+    tool_report_r1(&plan, m);
 }
 
 /* Memory of sessions, and with the weights in each format. */

@@ -193,6 +193,9 @@ void tool_model_check(const tool_model *t, cq_status status, const cq_error *err
    are never quantised (routers) as float. */
 void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, size_t group_size);
 
+/* Says, also as JSON, which streams of the model a plan does not rotate, and why. */
+void tool_report_r1(const cq_rotate_plan *plan, const cq_model *m);
+
 /* A session with its memory. Returns the bytes of its arenas; *base is for free(). */
 size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc,
                     void **base);

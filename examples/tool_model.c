@@ -458,6 +458,20 @@ size_t tool_windows(size_t n, size_t window, size_t limit) {
     return limit && windows > limit ? limit : windows;
 }
 
+void tool_report_r1(const cq_rotate_plan *plan, const cq_model *m) {
+    static const char *const keys[2][3] = {{"r1", "why", "why_name"}, {"r1_text", "why_text", "why_text_name"}};
+    for (size_t i = 0; i < (m->two_streams ? 2u : 1u); i++) {
+        const cq_rotate_stream *r1 = &plan->r1[i];
+        if ((r1->on && r1->r.n != 1) || !r1->why) continue; /* of order 1: the norms are folded, no more */
+        json_null(keys[i][0]);
+        json_text(keys[i][1], r1->why);
+        if (r1->why_name.n) json_bytes(keys[i][2], r1->why_name.p, r1->why_name.n);
+        else json_null(keys[i][2]);
+        tool_say("no rotation of the %s stream: %s%s%.*s\n", i ? "text" : "residual", r1->why,
+                 r1->why_name.n ? ": " : "", (int)r1->why_name.n, r1->why_name.p);
+    }
+}
+
 void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, size_t group_size) {
     bool ends = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD ||
                 part->kind == CQ_PART_POSITION || part->kind == CQ_PART_SIDE;

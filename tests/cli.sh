@@ -875,13 +875,22 @@ front=1 experts e
 match=front fails "a front end that is not described" inspect e
 printf 'model gpt_oss\nlike gpt_oss\ncarry front.*\n' >own.txt
 runs "rotate with a front end" rotate e -o r --arch own.txt --verify --json
-grep -q '"rotations": \[{"name": "r2", [^]]*\], "r1": null, "why": "' .out && ok "says why there is no R1" || bad "says why there is no R1" "$(cat .out)"
+grep -q '"rotations": \[{"name": "r2", [^]]*\], "r1": null, "why": "[^"]*carried[^"]*", "why_name": "front.count"' .out &&
+    ok "says why there is no R1" || bad "says why there is no R1" "$(cat .out)"
 shapes e/model.safetensors >.first
 shapes r/model.safetensors >.second
 same "the front end is carried, five dimensions and all" .first .second
 tail -c 32 e/model.safetensors | head -c 24 >.first # of front.patch.weight; by name it comes last in what is written
 tail -c 24 r/model.safetensors >.second
 same "with its bytes" .first .second
+printf 'model gpt_oss\nlike gpt_oss\ncarry front.*=\n' >own.txt # it is known not to touch the stream
+runs "rotate beside a front end" rotate e -o r --force --arch own.txt --verify --json
+tail -c 24 r/model.safetensors >.second
+grep -q '"rotations": \[{"name": "r1", ' .out && cmp -s .first .second && ok "all of it but the front end" ||
+    bad "all of it but the front end" "$(cat .out)"
+printf 'model gpt_oss\nlike gpt_oss\ncarry front.*=*.patch\n' >own.txt
+runs "a front end of another width" rotate e -o r --force --arch own.txt --json
+grep -q '"r1": null, .*"why_name": "front.patch.weight"' .out && ok "stands in the way" || bad "stands in the way" "$(cat .out)"
 "$tool" export e -o f.cq --dtype int8 --arch own.txt >.out 2>.err
 grep -q '2 tensors of its front end are left out' .err && ok "export leaves the front end out" || bad "export leaves the front end out" "$(cat .err)"
 rm -rf r e f.cq own.txt .first .second

@@ -1408,7 +1408,7 @@ static void test_rotation(void **state) {
         for (size_t k = 0; own && k < BATCH * TOKENS; k++) ids[k] %= 40;
         float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
         cq_rotate_plan *plan = rotate_plan(&ctx, g.m, 5);
-        assert_true(plan->r1[0].on && !plan->r1[0].centred && plan->r2_count == 2);
+        assert_true(plan->r1[0].on && !plan->r1[0].mirror && plan->r2_count == 2 && plan->use_float64);
         assert_int_equal(plan->r1[0].r.mode, own ? CQ_ROTATE_ORTHOGONAL : CQ_ROTATE_HADAMARD);
         model rotated = read_parts(&ctx, &g, plan);
         assert_false(rotated.m->tied);
@@ -1421,6 +1421,28 @@ static void test_rotation(void **state) {
         assert_true(fabsf(a[0] - b[0]) + fabsf(a[1] - b[1]) > 1e-3f);
         const unsigned char *gain = rotated.m->blocks[1].norm[CQ_NORM_PRE].gain;
         for (size_t k = 0; k < g.m->hidden; k++) assert_true(cq__f32(gain + 4 * k) == 1.0f);
+        /* in double nothing was rounded on the way: rows of q keep their products, with the gain and without R */
+        const cq_linear *q = cq_block_linear(&g.m->blocks[0], CQ_ROLE_Q, 0);
+        cq_parts at = first_part;
+        cq_part part;
+        while (cq_model_part(g.m, plan, &at, &part) && part.linear != q) {}
+        double *exact = (double *)get(q->w.rows * q->w.cols * sizeof(double));
+        float *rounded = (float *)get(q->w.rows * q->w.cols * sizeof(float)), *w = (float *)get(2 * q->w.cols * 4);
+        check(cq_part_read_f64(&ctx, g.m, plan, &part, 0, part.rows, exact, err));
+        check(cq_part_read(&ctx, g.m, plan, &part, 0, part.rows, rounded, err));
+        for (size_t r = 0; r + 1 < q->w.rows; r++) {
+            double product = 0, was = 0, size = 0;
+            cq_tensor_row(&q->w, r, w);
+            cq_tensor_row(&q->w, r + 1, w + q->w.cols);
+            for (size_t k = 0; k < q->w.cols; k++) {
+                double gain = (double)cq__f32(g.m->blocks[0].norm[CQ_NORM_PRE].gain + 4 * k);
+                was += (double)w[k] * (double)w[q->w.cols + k] * gain * gain;
+                product += exact[r * q->w.cols + k] * exact[(r + 1) * q->w.cols + k];
+                size += exact[r * q->w.cols + k] * exact[r * q->w.cols + k];
+                assert_true(fabs(exact[r * q->w.cols + k] - (double)rounded[r * q->w.cols + k]) < 1e-5);
+            }
+            assert_true(fabs(product - was) < 1e-13 * (size + 1));
+        }
         /* with threads the same bits; another seed other weights; each rotation alone is exact too, and without any
            the weights are those of the checkpoint */
         assert_true(context_number(4, &three));

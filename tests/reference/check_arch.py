@@ -5,10 +5,12 @@
 For each directory of MODELS (or the named ones) and as subprocesses:
     logits     of ids.npy, the same with config.legacy.json, and with a prefill of 7 tokens and the rest decoded
     generate   dual-stream models: the ids of generation with guidance
-    rotate     where `cquant models` says so: logits of the rotated directory, here and in transformers
+    rotate     where `cquant models` says so: logits of the rotated directory, here and in transformers, there also in
+               float64 (see InDouble), and the same generated ids
     quantize   RTN with 8 bits, GPTQ with 4 bits on random ids: it succeeds, and logits stay finite and near
 One line a check, `ok NAME max_err ...` or `FAIL NAME why`; `skip NAME why` where this build does not know the type;
-then `N passed, N failed`; exit 1 if any failed.  Logits may differ by 1e-4 of their standard deviation.
+then `N passed, N failed`; exit 1 if any failed.  Logits may differ by 1e-4 of their standard deviation, in float64 by
+1e-5.
 """
 import argparse
 import os
@@ -17,12 +19,13 @@ import sys
 import tempfile
 
 import numpy as np
+import torch
 
 from arch_configs import CONFIGS
-from check_models import Checker, ToolFailed
-from make_arch import SDPA, forward, load_model, read_json, weights
+from check_models import EXACT, LOGITS, Checker, InDouble, ToolFailed
+from cube_ref import Cube
+from make_arch import SDPA, forward, load_file, load_model, read_json, weights
 
-LOGITS = 1e-4
 # Attention that chooses keys is described as one that sees all: exact, and allowed, as far as all are chosen.
 EXACT_TO = {"deepseek_v32": 8, "glm_moe_dsa": 8, "minimax_m3_vl_text__sparse": 12}
 APART = {  # not compared, and why
@@ -90,10 +93,10 @@ class ArchChecks:
             self.attempt("logits --prefill 7", prefill)
 
     # ---- generate ----
-    def check_generate(self):
+    def check_generate(self, model=None):
         if "generate" not in self.meta:
             return
-        case = self.meta["generate"]
+        case, text = self.meta["generate"], "rotate generate" if model else "generate"
 
         def run(row):
             options = ["--max-new-tokens", case["new"], "--guidance", case["guidance"]]
@@ -102,18 +105,36 @@ class ArchChecks:
                 if os.path.exists(source):
                     np.save(self.file(name + ".npy"), np.load(source)[row:row + 1])
                     options += [option, self.file(name + ".npy")]
-            got = np.array(self.c.run("generate", self.path, *options)["ids"]).reshape(-1).tolist()
-            self.c.report(got == case["ids"][row], f"{self.name} generate row {row}", f"{got} of {case['ids'][row]}")
+            got = np.array(self.c.run("generate", model or self.path, *options)["ids"]).reshape(-1).tolist()
+            self.c.report(got == case["ids"][row], f"{self.name} {text} row {row}", f"{got} of {case['ids'][row]}")
 
         for row in range(len(case["ids"])):
-            self.attempt(f"generate row {row}", run, row)
+            self.attempt(f"{text} row {row}", run, row)
 
     # ---- rotate ----
     def check_rotate(self):
         """Where the description can be rotated, unless tensors of a front end are there that would have to turn too."""
+        def exact(path):
+            """The logits of a directory in double, as the reference computes them; None: there is no reference."""
+            if "generate" in self.meta:  # two streams
+                tensors = {name: value.double() for name, value in load_file(path + "/model.safetensors").items()}
+                source = self.path if os.path.exists(self.path + "/config.json") else self.path.removesuffix("--yaml")
+                arrays = [torch.from_numpy(np.load(os.path.join(self.path, name + ".npy")))
+                          if os.path.exists(os.path.join(self.path, name + ".npy")) else None
+                          for name in ("ids", "text", "codebook", "bbox")]
+                ids, text, codes, box = [a.double() if a is not None and a.is_floating_point() else a for a in arrays]
+                with InDouble():
+                    cube = Cube(read_json(os.path.join(source, "config.json")), tensors, codes)
+                    return cube.forward(ids.long(), cube.condition(text, box))
+            if self.name not in CONFIGS:
+                return None
+            model = load_model(path, CONFIGS[self.name]["cls"], "sdpa" if self.name in SDPA else "eager").double()
+            with InDouble():
+                return forward(model, np.load(self.ids[1]))
+
         def run():
             out = self.file("rotated")
-            # seed 1: with seed 0 rounding alone comes to 2.5e-4 of qwen3_next, whose layers make much of little
+            # seed 1: float rounds qwen3_next, whose layers make much of little, by 1e-4 whether it is rotated or not
             result = self.c.run("rotate", self.path, "-o", out, "--dtype", "fp32", "--verify", "--seed", "1")
             self.near("rotate max_logit_error", result["max_logit_error"], 0.0)
             self.c.report(bool(result["rotations"]), f"{self.name} rotate rotations", f"{result['rotations']}"[:60])
@@ -121,6 +142,12 @@ class ArchChecks:
             if self.name in CONFIGS:
                 model = load_model(out, CONFIGS[self.name]["cls"], "sdpa" if self.name in SDPA else "eager")
                 self.near("rotate transformers", forward(model, np.load(self.ids[1])).float().numpy())
+            before = exact(self.path)
+            if before is not None:
+                self.c.near(f"{self.name} rotate float64", exact(out), before, EXACT * self.meta["std"])
+            if "generate" in self.meta:
+                self.near("rotate --prefill 7", self.logits(out, "--prefill", "7"))
+                self.check_generate(out)
 
         if not self.known.get("rotates"):
             return

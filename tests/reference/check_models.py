@@ -6,7 +6,8 @@ For each directory of MODELS (or the named ones) runs logits, eval, generate, ro
 One line a check, `ok NAME max_err ...` or `FAIL NAME why`, then `N passed, N failed`; exit 1 if any failed.
 --only WORD: checks of one kind (logits, determinism, eval, generate, rotate, quantize).
 
-Tolerances: logits 1e-4 of their standard deviation; masked loss 1e-4 nats; ids, and bytes across --isa and --threads,
+Tolerances: logits 1e-4 of their standard deviation, 1e-5 where rotated and computed in double (see InDouble); masked
+loss 1e-4 nats; ids, and bytes across --isa and --threads,
 must be equal.
 """
 import argparse
@@ -20,13 +21,47 @@ import tempfile
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from dream_ref import load_tensors, shift
 from make_models import Reference, seeded
 
-LOGITS, LOSS = 1e-4, 1e-4
+LOGITS, EXACT, LOSS = 1e-4, 1e-5, 1e-4
 KINDS = ("logits", "determinism", "eval", "generate", "rotate", "quantize")
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class InDouble(TorchFunctionMode):
+    """A pass in float64 throughout: where a model turns to float32 in between (norms, softmax), it stays in float64."""
+
+    def __torch_function__(self, function, types, arguments=(), kwargs=None):
+        name = getattr(function, "__name__", "")
+        if name == "float" and isinstance(arguments[0], torch.Tensor):
+            return arguments[0].double()
+
+        def wide(x):
+            return torch.float64 if x is torch.float32 or x is torch.bfloat16 else x
+
+        kwargs = {key: wide(value) for key, value in (kwargs or {}).items()}
+        return function(*[wide(x) for x in arguments], **kwargs)
+
+    def __enter__(self):
+        torch.set_default_dtype(torch.float64)
+        return super().__enter__()
+
+    def __exit__(self, *why):
+        torch.set_default_dtype(torch.float32)
+        return super().__exit__(*why)
+
+
+def double_logits(reference, ids):
+    """What a Reference gives in double; it is left in double."""
+    if reference.is_dream:
+        reference.model.w = {key: value.double() for key, value in reference.model.w.items()}
+    else:
+        reference.model.double()
+    with InDouble():
+        return reference.logits(ids)
 
 
 class ToolFailed(Exception):
@@ -69,7 +104,7 @@ class Checker:
         """Runs one check; whatever goes wrong in it is that check's failure, not the end of the run."""
         try:
             check(*arguments)
-        except (ToolFailed, OSError, KeyError, ValueError, subprocess.TimeoutExpired) as error:
+        except (ToolFailed, OSError, KeyError, ValueError, TypeError, RuntimeError, subprocess.TimeoutExpired) as error:
             self.report(False, name, f"{type(error).__name__}: {error}")
 
 
@@ -197,6 +232,8 @@ class ModelChecks:
     # ---- rotate ----
     def check_rotate(self):
         """The rotated directory gives the same logits, in transformers and in the tool, and its weights did change."""
+        exact = double_logits(Reference(self.path), self.ids)
+
         def run(seed):
             out = self.file(f"rotated{seed}")
             name = f"{self.name} rotate seed {seed}"
@@ -204,6 +241,7 @@ class ModelChecks:
             self.c.near(f"{name} max_logit_error", result["max_logit_error"], 0.0, self.limit)
             rotated = Reference(out)
             self.c.near(f"{name} transformers", rotated.logits(self.ids), self.expected, self.limit)
+            self.c.near(f"{name} float64", double_logits(rotated, self.ids), exact, EXACT * self.std)
             got, _ = self.logits(out, "--ids", self.ids_file)
             self.c.near(f"{name} cquant", got, self.expected, self.limit)
             key = "model.layers.0.self_attn.q_proj.weight"
