@@ -848,6 +848,11 @@ CQUANT_DEF cq_status cq_rotate_plan_online(cq_rotate_plan *plan, const cq_contex
 /* The description of what a plan makes of a model, online rotations included: what .cq files hold. plan may be NULL:
    cq_arch_print. Writes at most size bytes; returns the length. */
 CQUANT_DEF size_t cq_rotate_print(const cq_model *m, const cq_rotate_plan *plan, char *out, size_t size);
+/* The same in blocks of so many channels, each turned by one matrix of that order: for microscaling formats and small
+   groups, whose block should be the group (MR-GPTQ, Egiazarian et al. 2025). It divides the stream (CQ_ERR_RANGE);
+   heads that it does not divide turn whole. The R4 to go with it: cq_rotate_plan_online with r4 = block. */
+CQUANT_DEF cq_status cq_rotate_plan_blocks(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, size_t block,
+                                           uint64_t seed, cq_arena *arena, cq_error *err);
 /* Does this plan give a tied head a matrix of its own? config.json must say so then. plan may be NULL: no. */
 CQUANT_DEF bool cq_rotate_unties(const cq_rotate_plan *plan, const cq_model *m);
 
@@ -12757,18 +12762,22 @@ static size_t cq__values_first(const cq_rotate_plan *plan, size_t i) {
     return i;
 }
 
-CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
-                                         cq_arena *arena, cq_error *err) {
+/* block 0: of the whole width */
+static cq_status cq__plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, size_t block,
+                               uint64_t seed, cq_arena *arena, cq_error *err) {
     static const uint64_t stream[2] = {0, (uint64_t)1 << 32};
     cq_rotation counted;
     size_t scratch, most = 0;
     cq_status st;
     cq__plan_begin(plan, m, arena);
+    if (block && m->hidden % block)
+        return cq_fail_at(err, CQ_ERR_RANGE, "the blocks of a rotation should divide the width of the stream", NULL, 0,
+                          UINT64_MAX, (int64_t)m->hidden);
     for (size_t t = 0; t < (m->two_streams ? 2u : 1u); t++) {
         cq_rotate_stream *r1 = &plan->r1[t];
         r1->on = !r1->why;
         if (!r1->on) continue;
-        if ((st = cq__rotation_auto(&r1->r, m->hidden, seed, stream[t], arena, err)) != CQ_OK) return st;
+        if ((st = cq__rotation_auto(&r1->r, block ? block : m->hidden, seed, stream[t], arena, err)) != CQ_OK) return st;
         most = cq__larger(most, cq_rotation_scratch(ctx, &r1->r));
     }
     for (size_t i = 0; i < m->block_count; i++) {
@@ -12777,7 +12786,8 @@ CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context 
         if (!first) continue;
         plan->r2_count++;
         if (!r) break;
-        if ((st = cq__rotation_auto(r, b->v_dim, seed, 1 + first->layer, arena, err)) != CQ_OK) return st;
+        st = cq__rotation_auto(r, block && b->v_dim % block == 0 ? block : b->v_dim, seed, 1 + first->layer, arena, err);
+        if (st) return st;
         scratch = cq_rotation_scratch(ctx, r);
         most = scratch > most ? scratch : most;
         if (plan->values) {
@@ -12791,6 +12801,15 @@ CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context 
         return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this model has no exact rotation; in the way stands",
                           plan->r1[0].why, cq__strlen(plan->r1[0].why), UINT64_MAX, INT64_MIN);
     return cq__plan_end(plan, ctx, m, most, arena, err);
+}
+CQUANT_DEF cq_status cq_rotate_plan_auto(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, uint64_t seed,
+                                         cq_arena *arena, cq_error *err) {
+    return cq__plan_auto(plan, ctx, m, 0, seed, arena, err);
+}
+CQUANT_DEF cq_status cq_rotate_plan_blocks(cq_rotate_plan *plan, const cq_context *ctx, const cq_model *m, size_t block,
+                                           uint64_t seed, cq_arena *arena, cq_error *err) {
+    if (block < 2) return cq_fail(err, CQ_ERR_ARG, "the blocks of a rotation should have at least 2 channels");
+    return cq__plan_auto(plan, ctx, m, block, seed, arena, err);
 }
 
 static bool cq__hadamard_exists(size_t n) {
@@ -13076,15 +13095,45 @@ static void cq__nums_read(const cq_tensor *t, size_t row, size_t c, size_t n, cq
         for (size_t k = 0; k < w; k++) out.d[i + k] = (double)piece[k];
     }
 }
-/* w (rows, cols) <- w diag(gain) */
-static void cq__fold(const cq_norm *norm, cq__nums w, size_t rows, size_t cols) {
+/* Rows of a tensor read, or folded, CQ__NUMS_ROWS a task. */
+#define CQ__NUMS_ROWS 64u
+typedef struct cq__nums_job {
+    const cq_tensor *t;
+    const cq_norm *norm;
+    size_t first, rows, cols;
+    cq__nums x;
+} cq__nums_job;
+static void cq__read_task(void *arg, size_t task) {
+    const cq__nums_job *j = (const cq__nums_job *)arg;
+    size_t end = cq__min(j->rows, (task + 1) * CQ__NUMS_ROWS);
+    for (size_t r = task * CQ__NUMS_ROWS; r < end; r++)
+        cq__nums_read(j->t, j->first + r, 0, j->cols, cq__nums_from(j->x, r * j->cols));
+}
+static void cq__fold_task(void *arg, size_t task) {
+    const cq__nums_job *j = (const cq__nums_job *)arg;
+    size_t begin = task * CQ__NUMS_ROWS, end = cq__min(j->rows, begin + CQ__NUMS_ROWS), cols = j->cols;
     double gain[CQ__NUMS_TILE];
     for (size_t c = 0; c < cols; c += CQ__NUMS_TILE) {
         size_t n = cq__min(CQ__NUMS_TILE, cols - c);
-        for (size_t k = 0; k < n; k++) gain[k] = cq__gain_at(norm, c + k, w.d != NULL);
-        for (size_t r = 0; r < rows; r++)
-            for (size_t k = 0; k < n; k++) cq__num_set(w, r * cols + c + k, cq__num(w, r * cols + c + k) * gain[k]);
+        for (size_t k = 0; k < n; k++) gain[k] = cq__gain_at(j->norm, c + k, j->x.d != NULL);
+        for (size_t r = begin; r < end; r++)
+            for (size_t k = 0; k < n; k++)
+                cq__num_set(j->x, r * cols + c + k, cq__num(j->x, r * cols + c + k) * gain[k]);
     }
+}
+/* x (rows, cols) <- rows of t from the first on; or, with norm, x diag(gain) */
+static void cq__nums_rows(const cq_context *ctx, const cq_tensor *t, const cq_norm *norm, size_t first, cq__nums x,
+                          size_t rows, size_t cols) {
+    cq__nums_job j;
+    size_t tasks = (rows + CQ__NUMS_ROWS - 1) / CQ__NUMS_ROWS;
+    j.t = t;
+    j.norm = norm;
+    j.first = first;
+    j.rows = rows;
+    j.cols = cols;
+    j.x = x;
+    if (ctx) cq_parallel_for(ctx, tasks, norm ? cq__fold_task : cq__read_task, &j);
+    for (size_t i = 0; !ctx && i < tasks; i++) (norm ? cq__fold_task : cq__read_task)(&j, i);
 }
 
 static cq_status cq__rotate_rows(const cq_context *ctx, const cq_rotation *r, cq__nums x, size_t rows, size_t cols,
@@ -13182,7 +13231,7 @@ static cq_status cq__turn_linear(const cq_context *ctx, const cq_model *m, const
     cq_status st = CQ_OK;
     if (bias) rows = part->cols;
     if (!bias && s.reads) {
-        if (s.norm) cq__fold(s.norm, out, rows, cols);
+        if (s.norm) cq__nums_rows(ctx, NULL, s.norm, 0, out, rows, cols);
         st = cq__turn_rows(ctx, s.reads, out, rows, cols, plan->scratch);
     }
     if (!st && !bias && b && b->kind > CQ_BLOCK_MLA && cq__online(plan, b) &&
@@ -13229,7 +13278,7 @@ static cq_status cq__part_read(const cq_context *ctx, const cq_model *m, const c
         part->kind == CQ_PART_CARRIED)
         return cq_fail_at(err, CQ_ERR_ARG, "this part can only be read whole", part->name, part->name_len, row,
                           (int64_t)n);
-    for (size_t r = 0; w && r < n; r++) cq__nums_read(w, row + r, 0, part->cols, cq__nums_from(out, r * part->cols));
+    if (w) cq__nums_rows(ctx, w, NULL, row, out, n, part->cols);
     switch (part->kind) {
     case CQ_PART_EMBED:
         if (m->embed_in.w.rows) break; /* not in the stream yet */

@@ -19,23 +19,7 @@ import numpy as np
 BLOCK = 32  # of microscaling formats
 MX = {"mxfp4": (ml_dtypes.float4_e2m1fn, 2, 6.0), "mxfp6 e2m3": (ml_dtypes.float6_e2m3fn, 2, 7.5),
       "mxfp6 e3m2": (ml_dtypes.float6_e3m2fn, 4, 28.0)}
-ROTATIONS = {"none": [], "R1 R2": ["auto"], "R1 R2 in blocks of 32": ["block"]}
-
-
-def block_config(path, layers):
-    """R1 and R2 that repeat every 32 channels, in the grammar of ModelOpt's rotate."""
-    rotation = {
-        "rotation_matrices": {"r1": {"dim": BLOCK, "mode": "hadamard", "per_layer": False},
-                              "r2": {"dim": BLOCK, "mode": "hadamard", "per_layer": True}},
-        "rotation_config": {"*embed_tokens|*lm_head": ["r1", None], "*q_proj|*k_proj|*gate_proj|*up_proj": ["r1", None],
-                            "*v_proj": ["r1", "r2"], "*o_proj": ["r2", "r1"], "*down_proj": [None, "r1"]},
-        "norm_fuse_config": {"decoder_layer_fuse": [["input_layernorm", ["self_attn.q_proj", "self_attn.k_proj",
-                                                                         "self_attn.v_proj"]],
-                                                    ["post_attention_layernorm", ["mlp.gate_proj", "mlp.up_proj"]]],
-                             "lm_head_fuse": [["model.norm", "lm_head"]]},
-        "use_float64": True}
-    with open(path, "w") as f:
-        json.dump(rotation, f)
+ROTATIONS = {"none": [], "R1 R2": ["auto"], "R1 R2 in blocks of 32": [f"auto:{BLOCK}"]}
 
 
 def mx_round(w, dtype, emax, largest):
@@ -86,26 +70,17 @@ class Study:
     def kl(self, model, *options):
         return self.run("eval", model, "--ids", self.args.eval, "--reference", self.args.model, *options)["kl"]
 
-    def rotate_options(self, rotation):
-        if rotation == ["block"]:
-            path = os.path.join(self.args.scratch, "block.json")
-            block_config(path, 0)
-            return [path]
-        return rotation
-
     def integers(self, method, group):
         for label, rotation in ROTATIONS.items():
             for online in ([], ["r4"], [f"r4:{BLOCK}"]):
-                if rotation == [] and online == [f"r4:{BLOCK}"]:
-                    continue
-                if online and (rotation == ["block"]) != (online != ["r4"]):
-                    continue
+                if online and (label.endswith(str(BLOCK))) != (online != ["r4"]):
+                    continue  # R4 is of the size of the others
                 out = self.path("q.cq")
                 options = ["--bits", 4, "--group-size", group, "--method", method]
                 if method == "gptq":
                     options += ["--calib-ids", self.args.calib, "--samples", self.args.samples]
                 if rotation:
-                    options += ["--rotate", *self.rotate_options(rotation)]
+                    options += ["--rotate", *rotation]
                 if online:
                     options += ["--online", *online]
                 self.run("quantize", self.args.model, "-o", out, *options)
@@ -117,7 +92,7 @@ class Study:
             source = self.path("rotated")
             if rotation:
                 self.run("rotate", self.args.model, "-o", source, "--dtype", "fp32", "--config",
-                         *self.rotate_options(rotation))
+                         *rotation)
             else:
                 shutil.copytree(self.args.model, source)
             for name, (dtype, emax, largest) in MX.items():

@@ -357,22 +357,41 @@ static void round_floats(const cq_tensor *as, float *x, size_t rows, size_t cols
     free(bytes);
 }
 
-/* Rows of a part, in the format of the output, at *place, which is moved on; rows a multiple of 16 but at
-   the end. A transposed part is given whole. */
-static void put_floats(writer *w, size_t i, const float *x, size_t rows, uint64_t *place) {
+typedef struct round_job {
+    const cq_tensor *piece; /* of so many rows as a task has, the last one may have fewer */
+    const char *name;
+    unsigned char *bytes;
+    const float *x;
+    size_t rows;
+} round_job;
+static void round_task(void *arg, size_t task) {
+    const round_job *j = (const round_job *)arg;
+    cq_tensor piece = *j->piece;
+    size_t first = task * piece.rows, left = j->rows - first;
+    cq_error err;
+    if (left < piece.rows &&
+        cq_tensor_init(&piece, piece.format, piece.layout, left, piece.cols, piece.group_size, piece.asym, &err))
+        tool_fail(NULL, "tensor %s: %s", j->name, err.what);
+    if (cq_quantize_rtn(&piece, j->bytes + task * j->piece->bytes, j->x + first * piece.cols, piece.cols, &err))
+        tool_fail(NULL, "tensor %s: %s", j->name, err.what);
+}
+/* Rows of a part, in the format of the output, at *place, which is moved on; rows a multiple of 16 but at the end. A
+   transposed part is given whole. */
+static void put_floats(writer *w, const cq_context *ctx, size_t i, const float *x, size_t rows, uint64_t *place) {
     const cq_part *part = &w->p->part[i];
     const cq_tensor *to = &w->p->named[w->p->tensor[i]].t;
     bool turn = !w->cq && part->swapped;
-    size_t cols = part->cols, r = turn ? cols : rows, c = turn ? rows : cols;
+    size_t cols = part->cols, r = turn ? cols : rows, c = turn ? rows : cols, step = r < 256 ? r : 256;
     float *turned = turn ? transposed(x, rows, cols) : NULL;
-    cq_tensor piece;
+    cq_tensor piece, whole;
     cq_error err;
-    tool_check(cq_tensor_init(&piece, to->format, to->layout, r, c, to->group_size, to->asym, &err), part->name, &err);
-    unsigned char *bytes = tool_alloc(piece.bytes + 1, 1);
-    if (cq_quantize_rtn(&piece, bytes, turn ? turned : x, c, &err))
-        tool_fail(NULL, "tensor %s: %s", part->name, err.what);
-    put_at(w, *place, bytes, piece.bytes);
-    *place += piece.bytes;
+    tool_check(cq_tensor_init(&piece, to->format, to->layout, step, c, to->group_size, to->asym, &err), part->name, &err);
+    tool_check(cq_tensor_init(&whole, to->format, to->layout, r, c, to->group_size, to->asym, &err), part->name, &err);
+    unsigned char *bytes = tool_alloc(whole.bytes + 1, 1);
+    round_job job = {&piece, part->name, bytes, turn ? turned : x, r};
+    cq_parallel_for(ctx, (r + step - 1) / step, round_task, &job);
+    put_at(w, *place, bytes, whole.bytes);
+    *place += whole.bytes;
     free(bytes);
     free(turned);
 }
@@ -389,6 +408,20 @@ static float to_odd(double x) {
     return f;
 }
 
+#define NARROW ((size_t)1 << 16) /* numbers a task */
+typedef struct narrow_job {
+    const double *wide;
+    float *x;
+    size_t n;
+    bool last;
+} narrow_job;
+static void narrow_task(void *arg, size_t task) {
+    const narrow_job *j = (const narrow_job *)arg;
+    size_t end = j->n - task * NARROW < NARROW ? j->n : (task + 1) * NARROW;
+    for (size_t i = task * NARROW; j->last && i < end; i++) j->x[i] = (float)j->wide[i];
+    for (size_t i = task * NARROW; !j->last && i < end; i++) j->x[i] = to_odd(j->wide[i]);
+}
+
 /* Rows of a part as a plan makes them, rounded to float if that is what they are stored as. wide: room for them. */
 static void read_rows(const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan, const cq_part *part,
                       size_t row, size_t n, bool last, double *wide, float *x) {
@@ -398,8 +431,8 @@ static void read_rows(const cq_context *ctx, const tool_model *t, const cq_rotat
         return;
     }
     tool_model_check(t, cq_part_read_f64(ctx, &t->m, plan, part, row, n, wide, &err), &err);
-    for (size_t i = 0; last && i < n * part->cols; i++) x[i] = (float)wide[i];
-    for (size_t i = 0; !last && i < n * part->cols; i++) x[i] = to_odd(wide[i]);
+    narrow_job job = {wide, x, n * part->cols, last};
+    cq_parallel_for(ctx, (job.n + NARROW - 1) / NARROW, narrow_task, &job);
 }
 
 /* one whole part, rotated and rounded to the format of the output, in pieces where that is possible */
@@ -408,7 +441,7 @@ static void write_part(writer *w, size_t i, const cq_context *ctx, const tool_mo
     bool by_rows = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD ||
                    part->kind == CQ_PART_POSITION || part->kind == CQ_PART_SIDE;
     uint64_t place = place_of(w, i);
-    size_t step = by_rows ? 256 : part->rows, most = step < part->rows ? step : part->rows;
+    size_t step = by_rows ? 4096 : part->rows, most = step < part->rows ? step : part->rows;
     cq_format format = w->p->named[w->p->tensor[i]].t.format;
     bool once = format == CQ_F16 || format == CQ_BF16;
     w->p->written[i] = true;
@@ -422,7 +455,7 @@ static void write_part(writer *w, size_t i, const cq_context *ctx, const tool_mo
         size_t n = step < part->rows - row ? step : part->rows - row;
         read_rows(ctx, t, plan, part, row, n, !once, wide, x);
         if (w->p->round[i].rows) round_floats(&w->p->round[i], x, n, part->cols);
-        put_floats(w, i, x, n, &place);
+        put_floats(w, ctx, i, x, n, &place);
     }
     free(wide);
     free(x);
@@ -539,206 +572,14 @@ static void write_text(const tool_dir *dir, const char *name, const char *text) 
 }
 
 /* ===================================================================================================================
-   [ROTATIONS]
+   [ROTATE]
    ================================================================================================================== */
-/* What --config or --rotate names as JSON; NULL: auto. A name of a built-in configuration comes before a file. */
-static cq_json *rotation_config(const char *config) {
-    const char *text = NULL, *name;
-    size_t len;
-    cq_json *j = tool_alloc(1, sizeof *j);
-    cq_arena dry = cq_arena_over(NULL, 0), arena;
-    cq_error err;
-    if (!strcmp(config, "auto")) return NULL;
-    for (size_t i = 0; (name = cq_rotate_builtin(i, &text)) != NULL && strcmp(name, config) != 0; i++) {}
-    if (name) {
-        len = strlen(text);
-    } else {
-        const char *dot = strrchr(config, '.');
-        if (!tool_exists(config))
-            tool_fail(config, "is no file, and no rotation that is built in: auto, transformer_universal, nemotron_h");
-        tool_file f = dot && !strcmp(dot, ".json")
-                          ? tool_map(config)
-                          : tool_yaml(config, "should be a mapping with rotation_matrices and rotation_config");
-        text = (const char *)f.data;
-        len = f.size;
-    }
-    tool_check(cq_json_parse(j, text, len, &dry, &err), config, &err);
-    arena = tool_arena(dry.used);
-    tool_check(cq_json_parse(j, text, len, &arena, &err), config, &err);
-    return j;
-}
-
-/* NAME.npy, NAME.LAYER.npy in the directory that --matrices names: in the places of those of the plan. */
-static void import_matrices(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *dir) {
-    cq_rotate_matrix at;
-    cq_error err;
-    size_t count = 0, missing = 0;
-    char *names = tool_format("%s", "");
-    while (cq_rotate_plan_matrix(plan, &t->m, count, &at)) {
-        char *file = tool_format("%s/%s.npy", dir, at.file);
-        if (!tool_exists(file)) {
-            char *more = tool_format("%s%s%s.npy", names, missing ? ", " : "", at.file);
-            if (missing++ < 8) {
-                free(names);
-                names = more;
-            }
-        }
-        free(file);
-        count++;
-    }
-    if (missing)
-        tool_fail(dir, "lacks %zu of %zu matrices: %s%s", missing, count, names, missing > 8 ? ", ..." : "");
-    free(names);
-    const double **matrix = tool_alloc(count, sizeof *matrix);
-    double **mine = tool_alloc(count, sizeof *mine);
-    for (size_t i = 0; cq_rotate_plan_matrix(plan, &t->m, i, &at); i++) {
-        char *file = tool_format("%s/%s.npy", dir, at.file);
-        tool_npy a = tool_npy_read(file);
-        size_t n = at.r->n;
-        if (a.dtype != TOOL_F32 && a.dtype != TOOL_F64)
-            tool_fail(file, "elements are %s, and must be float32 or float64", tool_dtype_name(a.dtype));
-        if (a.ndim != 2 || a.shape[0] != n || a.shape[1] != n)
-            tool_fail(file, "must have the shape (%zu, %zu): what turns by '%.*s' has so many channels", n, n,
-                      (int)at.name.n, at.name.p);
-        double *work = tool_alloc(n, sizeof *work);
-        matrix[i] = mine[i] = tool_npy_doubles(&a);
-        double off = cq_orthogonality_probe(matrix[i], n, work);
-        if (!(off <= CQ_ORTHOGONALITY_LIMIT))
-            tool_fail(file, "is not orthogonal: x R R^T differs from x by %.3g for a vector x of ones and minus ones, "
-                            "and should by at most %g", off, CQ_ORTHOGONALITY_LIMIT);
-        free(work);
-    }
-    cq_arena arena = cq_arena_over(NULL, 0);
-    tool_check(cq_rotate_plan_import(plan, ctx, &t->m, NULL, &arena, &err), dir, &err);
-    arena = tool_arena(arena.used);
-    tool_check(cq_rotate_plan_import(plan, ctx, &t->m, matrix, &arena, &err), dir, &err);
-    for (size_t i = 0; i < count; i++) free(mine[i]);
-    free(mine);
-    free(matrix);
-}
-
-/* The rotation that --config or --rotate names. Memory stays until the tool ends. */
-static void rotation_plan(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *config) {
-    const char *matrices = tool_text("matrices", NULL);
-    cq_json *j = rotation_config(config);
-    cq_arena arena = cq_arena_over(NULL, 0);
-    cq_error err;
-    for (int pass = 0; pass < 2; pass++) {
-        cq_status st = j ? cq_rotate_plan_config(plan, ctx, &t->m, j, tool.seed, &arena, &err)
-                         : cq_rotate_plan_auto(plan, ctx, &t->m, tool.seed, &arena, &err);
-        if (st && j && err.name == plan->text && err.name_len)
-            tool_fail(config, "%s: %.*s", err.what, (int)err.name_len, err.name);
-        if (st) tool_fail_error(j ? config : t->path, &err);
-        if (!pass) arena = tool_arena(arena.used);
-    }
-    for (size_t i = 0; i < (t->m.two_streams ? 2u : 1u); i++) {
-        const cq_rotate_stream *r1 = &plan->r1[i];
-        if (r1->on) continue;
-        tool_note("%s: the %s stream is not rotated: %s%s%.*s", t->path, i ? "text" : "residual", r1->why,
-                  r1->why_name.n ? ": " : "", (int)r1->why_name.n, r1->why_name.p);
-    }
-    if (!plan->r2_count) tool_note("%s: the values of the heads are not rotated", t->path);
-    if (matrices) import_matrices(plan, ctx, t, matrices);
-}
-
-/* --save-matrices: as --matrices reads them. They are the rotations alone: where the norms are LayerNorms, a reflection
-   that follows from R1 comes behind it. */
-static tool_dir *save_matrices(const cq_rotate_plan *plan, const cq_model *m) {
-    cq_rotate_matrix at;
-    if (!tool_has("save-matrices")) return NULL;
-    tool_dir *dir = tool_dir_create(tool_text("save-matrices", NULL));
-    for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &at); i++) {
-        char *name = tool_format("%s.npy", at.file);
-        size_t shape[2] = {at.r->n, at.r->n};
-        double *x = tool_alloc(at.r->n * at.r->n, sizeof *x);
-        cq_rotation_matrix(at.r, x);
-        tool_out *out = tool_npy_create(tool_dir_file(dir, name), TOOL_F64, 2, shape);
-        tool_write_doubles(out, x, at.r->n * at.r->n);
-        tool_close(out);
-        free(x);
-        free(name);
-    }
-    return dir;
-}
-
-/* --rotate and --online, together or alone; NULL: neither is given. */
-static const cq_rotate_plan *plan_options(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t) {
-    const char *rotate = tool_text("rotate", NULL), *online = tool_text("online", NULL);
-    memset(plan, 0, sizeof *plan);
-    if (rotate) rotation_plan(plan, ctx, t, rotate);
-    if (online && !tool_online(plan, ctx, t, online))
-        tool_usage("--online %s: should be " TOOL_ONLINE_HELP, online);
-    return rotate || online ? plan : NULL;
-}
 static void refuse_online(const char *target) {
     if (tool_has("online"))
         tool_fail(target, "a Hugging Face directory cannot hold online rotations (--online), which the runtime must "
                           "multiply with; only .cq files can: quantize --format cq, or export");
 }
 
-static const char *mode_name(const cq_rotation *r) {
-    return r->mode == CQ_ROTATE_HADAMARD     ? "hadamard"
-           : r->mode == CQ_ROTATE_ORTHOGONAL ? "orthogonal"
-           : r->mode == CQ_ROTATE_DENSE      ? "imported"
-                                             : "base_hadamard";
-}
-/* Those of one name and order count as one. */
-static void report_rotation(const cq_rotate_plan *plan, const cq_model *m, size_t index, const cq_rotate_matrix *at) {
-    cq_rotate_matrix other;
-    size_t blocks = 0;
-    for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &other); i++) {
-        bool same = other.name.n == at->name.n && !memcmp(other.name.p, at->name.p, at->name.n) &&
-                    other.r->n == at->r->n && !other.block == !at->block;
-        if (same && i < index) return;
-        if (same) blocks += other.blocks;
-    }
-    json_open(NULL, '{');
-    json_bytes("name", at->name.p, at->name.n);
-    json_int("dim", (int64_t)at->r->n);
-    json_text("mode", mode_name(at->r));
-    json_bool("per_layer", at->per != CQ_PER_MODEL);
-    if (blocks) json_int("blocks", (int64_t)blocks);
-    json_close();
-    tool_say("rotation %.*s: %s of order %zu", (int)at->name.n, at->name.p, mode_name(at->r), at->r->n);
-    if (blocks && at->per == CQ_PER_LAYER) tool_say(", one a layer in %zu", blocks);
-    else if (blocks) tool_say(", in %zu blocks", blocks);
-    tool_say("\n");
-}
-/* What a configuration left open, and what was done about it. */
-static void report_notes(const cq_rotate_plan *plan, bool completed) {
-    json_open(completed ? "completed" : "notes", '[');
-    for (const cq_rotate_note *n = plan->notes; n; n = n->next) {
-        if (n->completed != completed) continue;
-        json_open(NULL, '{');
-        if (*n->module) json_text("module", n->module);
-        json_text("what", n->what);
-        json_text("why", n->why);
-        if (n->modules) json_int("modules", (int64_t)n->modules);
-        json_close();
-        tool_say("%s: %s%s%s (%s)\n", completed ? "completed" : "note", n->module, *n->module ? ": " : "", n->what,
-                 n->why);
-    }
-    json_close();
-}
-/* What was applied. */
-static void report_rotations(const cq_rotate_plan *plan, const cq_model *m) {
-    const cq_rotate_stream *r1 = &plan->r1[0];
-    cq_rotate_matrix at;
-    json_open("rotations", '[');
-    for (size_t i = 0; cq_rotate_plan_matrix(plan, m, i, &at); i++) report_rotation(plan, m, i, &at);
-    tool_report_online(m, plan);
-    json_close();
-    if (r1->on && r1->r.n == 1) tool_say("the norms are folded\n");
-    tool_report_r1(plan, m);
-    json_bool("norms_folded", r1->on);
-    json_bool("use_float64", plan->use_float64);
-    report_notes(plan, true);
-    report_notes(plan, false);
-}
-
-/* ===================================================================================================================
-   [ROTATE]
-   ================================================================================================================== */
 /* Largest difference of the logits of two models on random tokens, 64 or as many as they take, and the deviation of
    the first's. */
 static double logit_error(const cq_context *ctx, const tool_model *a, const tool_model *b, double *deviation) {
@@ -815,8 +656,8 @@ static void run_rotate(void) {
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
     tool_dir *dir = tool_dir_create(target);
-    rotation_plan(&plan, &ctx, &t, tool_text("config", "auto"));
-    tool_dir *matrices = save_matrices(&plan, &t.m);
+    tool_rotation(&plan, &ctx, &t, tool_text("config", "auto"), tool_text("matrices", NULL));
+    tool_dir *matrices = tool_save_matrices(&plan, &t.m);
     parts p = parts_of(&t, &plan, true);
     for (size_t i = 0; i < p.count; i++) {
         cq_format embed = cq_format_is_int(t.m.embed.format) ? CQ_F32 : t.m.embed.format;
@@ -841,7 +682,7 @@ static void run_rotate(void) {
     if (tool_has("verify")) verify_rotated(&ctx, &t, dir->temp, target, &p, &error, &deviation);
     tool_dir_close(dir);
     if (matrices) tool_dir_close(matrices);
-    report_rotations(&plan, &t.m);
+    tool_report_rotations(&plan, &t.m);
     if (tool_has("verify")) {
         json_real("max_logit_error", error);
         json_real("logit_deviation", deviation);
@@ -939,7 +780,7 @@ static bool emit_module(void *user, const cq_module *module) {
             tool_fail(job->t->path, "'%s' cannot be packed: %zu bytes were planned", part->name, to->bytes);
         put_at(job->w, place, module->tensor.data, module->tensor.bytes);
     } else {
-        put_floats(job->w, i, module->values, part->rows, &place);
+        put_floats(job->w, job->ctx, i, module->values, part->rows, &place);
     }
     job->p->written[i] = true;
     job->starved[i] = module->starved;
@@ -1157,9 +998,13 @@ static void check_quantize(const cq_quantize_desc *desc, const char *target, con
 
 /* "rotate":"auto","online":null */
 static char *rotations_text(void) {
-    const char *rotate = tool_text("rotate", NULL), *online = tool_text("online", NULL);
-    return tool_format("\"rotate\":%s%s%s,\"online\":%s%s%s", rotate ? "\"" : "", rotate ? rotate : "null",
-                       rotate ? "\"" : "", online ? "\"" : "", online ? online : "null", online ? "\"" : "");
+    char *rotate = tool_json_text(tool_text("rotate", NULL)), *online = tool_json_text(tool_text("online", NULL));
+    char *matrices = tool_json_text(tool_text("matrices", NULL));
+    char *text = tool_format("\"rotate\":%s,\"matrices\":%s,\"online\":%s", rotate, matrices, online);
+    free(rotate);
+    free(online);
+    free(matrices);
+    return text;
 }
 static void begin_provenance(text *s, const cq_quantize_desc *desc) {
     char *rotations = rotations_text();
@@ -1284,7 +1129,7 @@ static void try_rotations(quantize_run *q, const char *target, size_t tries) {
         tool_model quantised;
         tool_mute(true);
         tool.seed = first + i;
-        q->desc.plan = plan_options(&plan, q->ctx, q->t);
+        q->desc.plan = tool_rotation_options(&plan, q->ctx, q->t);
         quantize_to(q, file);
         tool_model_open_like(&quantised, file, q->t);
         remove(file); /* it stays mapped */
@@ -1336,9 +1181,9 @@ static void run_quantize(void) {
     }
     if (q.policy_path) desc->policy = read_policy(q.policy_path);
     if (tries > 1) try_rotations(&q, target, tries);
-    desc->plan = plan_options(&plan, &ctx, &t);
+    desc->plan = tool_rotation_options(&plan, &ctx, &t);
     uint64_t bytes = quantize_to(&q, target);
-    if (desc->plan) report_rotations(desc->plan, &t.m);
+    if (desc->plan) tool_report_rotations(desc->plan, &t.m);
     json_int("seed", (int64_t)tool.seed);
     json_int("samples", (int64_t)desc->samples);
     json_int("seq_len", (int64_t)desc->seq_len);
@@ -1376,7 +1221,7 @@ static void write_c_array(const char *target, const unsigned char *data, size_t 
 
 static uint64_t export_file(const char *file, tool_model *t, const cq_context *ctx, const char *dtype, size_t group) {
     cq_rotate_plan space;
-    const cq_rotate_plan *plan = plan_options(&space, ctx, t);
+    const cq_rotate_plan *plan = tool_rotation_options(&space, ctx, t);
     parts p = parts_of(t, plan, false);
     char *config = config_text(t);
     if (t->m.tied && plan && plan->r1[0].on) config = config_untied(config, t);
@@ -1394,7 +1239,7 @@ static uint64_t export_file(const char *file, tool_model *t, const cq_context *c
         write_part(w, i, ctx, t, plan);
         tool_progress("exporting", i + 1, p.count);
     }
-    if (plan) report_rotations(plan, &t->m);
+    if (plan) tool_report_rotations(plan, &t->m);
     char *rotations = rotations_text();
     return finish(w, tool_format("{\"cquant\":\"%s\",\"method\":\"rtn\",\"dtype\":\"%s\",%s,\"seed\":%llu}",
                                  CQUANT_VERSION, dtype, rotations, (unsigned long long)tool.seed));
@@ -1439,8 +1284,9 @@ static void run_export(void) {
 
 static const tool_option rotate_options[] = {
     {"o", "DIR", 0, 0, "the rotated model, in Hugging Face layout"},
-    {"config", "CONFIG", 0, 0, "auto (from the architecture), transformer_universal, nemotron_h, a YAML or JSON file"},
-    {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"},
+    {"config", "CONFIG", 0, 0, "auto (from the architecture), auto:N (in blocks of N channels), transformer_universal, "
+                               "nemotron_h, or a YAML or JSON file"},
+    TOOL_MATRICES_OPTION,
     {"save-matrices", "DIR", 0, 0, "write the matrices, as --matrices reads them"},
     {"dtype", "fp32|fp16|bf16", 0, 0, "of the tensors written (as stored)"},
     {"verify", NULL, 0, 0, "run both models and compare their logits"},
@@ -1459,9 +1305,7 @@ static const tool_option quantize_options[] = {
     {"samples", "N", 1, 1 << 24, "windows to calibrate on (128)"},
     {"seq-len", "N", 1, 1 << 24, "tokens in a window (512)"},
     {"config", "FILE", 0, 0, "mixed precision: {\"default\": {...}, \"overrides\": [{\"pattern\": ..., ...}]}"},
-    {"rotate", "CONFIG", 0, 0, "rotate first, as `rotate --config` does"},
-    {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"},
-    TOOL_ONLINE_OPTION,
+    TOOL_ROTATION_OPTIONS,
     {"tries", "N", 1, 1000, "quantise with the rotations of N seeds, keep the one nearest to the model (1)"},
     {"act-bits", "N", 2, 8, "of the activations with which --tries compares (float)"},
     {"format", "cq|gptq|gguf|hf", 0, 0, "of the output (cq); hf: dequantised, float32"},
@@ -1475,9 +1319,7 @@ static const tool_option export_options[] = {
     {"dtype", "fp16|bf16|int8|int4", 0, 0, "of the matrices; int4: embedding and head in int8"},
     {"group-size", "N", 32, 65536, "columns that share a scale (64)"},
     {"seq-len", "N", 1, 1 << 30, "tokens of the session whose memory is reported (2048, or what the model has)"},
-    {"rotate", "CONFIG", 0, 0, "rotate first, as `rotate --config` does"},
-    {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"},
-    TOOL_ONLINE_OPTION,
+    TOOL_ROTATION_OPTIONS,
     {"c-array", NULL, 0, 0, "write C source instead, for firmware"},
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};

@@ -843,27 +843,36 @@ typedef struct compared {
     bool has_loss;
 } compared;
 
+typedef struct made {
+    char *rotate, *matrices, *online; /* NULL: not */
+    uint64_t seed;
+} made;
+static char *text_of(const cq_json *j, const char *key) {
+    uint32_t node = cq_json_find(j, 0, key);
+    if (!node || cq_json_kind(j, node) != CQ_JSON_STRING) return NULL;
+    size_t n = cq_json_unescape(j, node, NULL, 0);
+    char *text = (char *)tool_alloc(n + 1, 1);
+    cq_json_unescape(j, node, text, n);
+    return text;
+}
 /* How a .cq file was made: was the model rotated first (and by which seed, and what online), and what GPTQ reported of
    each linear. */
-static bool read_provenance(const tool_model *q, const modules *all, compared *c, uint64_t *seed, char **online) {
+static void read_provenance(const tool_model *q, const modules *all, compared *c, made *how) {
     cq_bytes b = q->file.section[CQ_SECTION_PROVENANCE];
     cq_arena arena = cq_arena_over(NULL, 0);
     cq_json j;
     cq_error err;
     int64_t number;
     size_t next = 0;
-    bool rotated;
-    if (!q->is_file || !b.size || cq_json_parse(&j, (const char *)b.data, b.size, &arena, &err) != CQ_OK) return false;
+    memset(how, 0, sizeof *how);
+    if (!q->is_file || !b.size || cq_json_parse(&j, (const char *)b.data, b.size, &arena, &err) != CQ_OK) return;
     arena = tool_arena(arena.used);
     tool_check(cq_json_parse(&j, (const char *)b.data, b.size, &arena, &err), q->path, &err);
-    uint32_t rotate = cq_json_find(&j, 0, "rotate"), list = cq_json_find(&j, 0, "modules");
-    uint32_t method = cq_json_find(&j, 0, "method");
-    rotated = rotate && cq_json_kind(&j, rotate) == CQ_JSON_STRING;
-    uint32_t turned = cq_json_find(&j, 0, "online");
-    if (turned && cq_json_kind(&j, turned) == CQ_JSON_STRING)
-        *online = tool_format("%.*s", (int)(j.nodes[turned].end - j.nodes[turned].begin),
-                              j.text + j.nodes[turned].begin);
-    *seed = cq_json_int(&j, cq_json_find(&j, 0, "seed"), &number) ? (uint64_t)number : 0;
+    uint32_t list = cq_json_find(&j, 0, "modules"), method = cq_json_find(&j, 0, "method");
+    how->rotate = text_of(&j, "rotate");
+    how->matrices = text_of(&j, "matrices");
+    how->online = text_of(&j, "online");
+    how->seed = cq_json_int(&j, cq_json_find(&j, 0, "seed"), &number) ? (uint64_t)number : 0;
     bool gptq = method && cq_json_string_eq(&j, method, "gptq"); /* without calibration a loss means something else */
     if (!list || cq_json_kind(&j, list) != CQ_JSON_ARRAY || !gptq) list = 0;
     for (uint32_t e = list ? cq_json_child(&j, list) : 0; e; e = cq_json_next(&j, e)) {
@@ -884,7 +893,6 @@ static bool read_provenance(const tool_model *q, const modules *all, compared *c
         }
     }
     free(arena.base);
-    return rotated;
 }
 
 static void plot_error(output *o, const cq_context *ctx, const tool_model *t, const modules *all) {
@@ -894,7 +902,7 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
         compared *c = &others[k];
         tool_model q;
         cq_rotate_plan plan;
-        uint64_t seed = 0;
+        made how;
         const char *path = tool.args[k + 1], *slash = strrchr(path, '/');
         c->name = tool_format("%s", slash && slash[1] ? slash + 1 : path);
         if (strlen(c->name) > 3 && !strcmp(c->name + strlen(c->name) - 3, ".cq")) c->name[strlen(c->name) - 3] = 0;
@@ -903,10 +911,17 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
         c->rtn = numbers(all->count);
         tool_model_open(&q, path);
         modules its = modules_of(&q.m);
-        char *online = NULL;
-        bool rotated = read_provenance(&q, all, c, &seed, &online) && make_plan(&plan, ctx, t, seed);
-        if (!rotated) memset(&plan, 0, sizeof plan);
-        if (online && !tool_online(&plan, ctx, t, online)) tool_fail(path, "says online rotations '%s'", online);
+        read_provenance(&q, all, c, &how);
+        if (how.matrices || (how.rotate && tool_rotation_is_file(how.rotate)))
+            tool_fail(path, "was rotated by %s, which it does not hold: its weights cannot be compared",
+                      how.matrices ? "given matrices" : how.rotate);
+        memset(&plan, 0, sizeof plan);
+        uint64_t seed = tool.seed;
+        tool.seed = how.seed;
+        if (how.rotate) tool_rotation(&plan, ctx, t, how.rotate, NULL);
+        tool.seed = seed;
+        if (how.online && !tool_online(&plan, ctx, t, how.online))
+            tool_fail(path, "says online rotations '%s'", how.online);
         for (size_t i = 0; i < all->count; i++) {
             const cq_part *a = &all->part[i];
             const cq_part *b = i < its.count ? &its.part[i] : NULL; /* the same architecture, the same order */
@@ -914,7 +929,7 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
             if (b->rows != a->rows || b->cols != a->cols)
                 tool_fail(path, "%s is (%zu, %zu), and must be (%zu, %zu) as in %s", a->name, b->rows, b->cols, a->rows,
                           a->cols, t->path);
-            float *w = read_part(ctx, t, rotated || online ? &plan : NULL, a), *v = read_part(ctx, &q, NULL, b);
+            float *w = read_part(ctx, t, how.rotate || how.online ? &plan : NULL, a), *v = read_part(ctx, &q, NULL, b);
             double error = 0, all_of = 0;
             for (size_t e = 0; e < a->rows * a->cols; e++) {
                 double d = (double)w[e] - (double)v[e];
@@ -927,7 +942,9 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
             tool_progress("errors", k * all->count + i + 1, n * all->count);
         }
         losses += c->has_loss;
-        free(online);
+        free(how.rotate);
+        free(how.matrices);
+        free(how.online);
         free(its.part);
         free(its.column);
     }

@@ -143,6 +143,7 @@ void json_real(const char *key, double value); /* null if it is not finite */
 void json_bool(const char *key, bool value);
 void json_null(const char *key);
 void json_ids(const char *key, const int32_t *ids, size_t n);
+char *tool_json_text(const char *text); /* as a JSON string, with its quotes; NULL: "null". For free() */
 /* For people, on stdout: printed only without --json. */
 void tool_say(const char *format, ...) TOOL_PRINTF(1, 2);
 /* While on, nothing is said, neither for people nor in JSON: work on trial. At the same depth of JSON on and off. */
@@ -193,9 +194,6 @@ void tool_model_check(const tool_model *t, cq_status status, const cq_error *err
    are never quantised (routers) as float. */
 void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, size_t group_size);
 
-/* Says, also as JSON, which streams of the model a plan does not rotate, and why. */
-void tool_report_r1(const cq_rotate_plan *plan, const cq_model *m);
-
 /* A session with its memory. Returns the bytes of its arenas; *base is for free(). */
 size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc,
                     void **base);
@@ -228,15 +226,6 @@ void tool_gauge_open(tool_gauge *g, const cq_context *ctx, const tool_model *t, 
 /* One window: row at[i] predicts target[i], i < m. */
 void tool_gauge_add(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t *at, const int32_t *target, size_t m);
 void tool_gauge_close(tool_gauge *g);
-/* What --online says ("r4", "r3,r4:32"), added to a plan, or to an empty one. Memory stays until the tool ends. false:
-   it is no such text. */
-bool tool_online(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *text);
-#define TOOL_ONLINE_HELP "r3, r4, or r3,r4; each may have an order: r4:32"
-#define TOOL_ONLINE_OPTION                                                                                             \
-    {"online", "r3,r4", 0, 0, "Hadamard rotations at run time, r4 before down, r3 of queries and keys; r4:N of order N"}
-/* Entries of "rotations" for those of a plan (may be NULL), and those that the model has already. */
-void tool_report_online(const cq_model *m, const cq_rotate_plan *plan);
-
 /* How many consecutive windows n ids give, counting a shorter last one; at most `limit` (0: all). */
 size_t tool_windows(size_t n, size_t window, size_t limit);
 
@@ -270,6 +259,32 @@ void tool_fold_codebook(tool_model *t);       /* codebook.npy beside the model, 
 #define TOOL_PROMPT_OPTIONS                                                                                            \
     {"text-embeds", "T.npy", 0, 0, "two streams: float32 [batch, rows, width], the text stream"},                      \
     {"bbox", "B.npy", 0, 0, "two streams: float32 [batch, 3], its box, for models that take one"}
+
+/* ===================================================================================================================
+   [ROTATIONS]  plans by the words of the command line; their memory stays until the tool ends
+   ================================================================================================================== */
+/* config: "auto", "auto:N" (in blocks of N channels), a built-in configuration, or a file, YAML or (NAME.json) JSON.
+   matrices: a directory of NAME.npy, NAME.LAYER.npy that take the places of those of the plan; NULL: none. */
+void tool_rotation(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *config,
+                   const char *matrices);
+bool tool_rotation_is_file(const char *config);
+tool_dir *tool_save_matrices(const cq_rotate_plan *plan, const cq_model *m); /* --save-matrices; NULL: not given */
+/* What --online says ("r4", "r3,r4:32"), added to a plan, or to an empty one. false: it is no such text. */
+bool tool_online(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *text);
+#define TOOL_ONLINE_HELP "r3, r4, or r3,r4; each may have an order: r4:32"
+/* --rotate, --matrices and --online, together or alone; NULL: none is given. */
+const cq_rotate_plan *tool_rotation_options(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t);
+#define TOOL_ROTATION_OPTIONS                                                                                          \
+    {"rotate", "CONFIG", 0, 0, "rotate first, as `rotate --config` does"},                                             \
+    TOOL_MATRICES_OPTION,                                                                                              \
+    {"online", "r3,r4", 0, 0, "Hadamard rotations at run time, r4 before down, r3 of queries and keys; r4:N of order N"}
+#define TOOL_MATRICES_OPTION                                                                                           \
+    {"matrices", "DIR", 0, 0, "matrices made elsewhere: NAME.npy, and NAME.LAYER.npy of what each layer has (r1, r2)"}
+/* For people and as JSON: what a plan turned, what a configuration left open, and what does not turn and why. */
+void tool_report_rotations(const cq_rotate_plan *plan, const cq_model *m);
+void tool_report_r1(const cq_rotate_plan *plan, const cq_model *m); /* streams that do not turn */
+/* Entries of "rotations" for online ones of a plan (may be NULL), and for those that the model has already. */
+void tool_report_online(const cq_model *m, const cq_rotate_plan *plan);
 
 /* The commands. */
 extern const tool_command cmd_models, cmd_inspect, cmd_matrix, cmd_solve;            /* cmd_study.c */

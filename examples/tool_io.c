@@ -634,6 +634,15 @@ static void json_string(const char *text, size_t len) {
     json_put("\"", 1);
 }
 
+char *tool_json_text(const char *text) {
+    size_t before = json.size;
+    if (text) json_string(text, strlen(text));
+    else json_put("null", 4);
+    char *out = tool_format("%.*s", (int)(json.size - before), json.text + before);
+    json.size = before;
+    return out;
+}
+
 static void json_key(const char *key) {
     if (json.depth) {
         if (!json.first[json.depth - 1]) json_put(", ", 2);

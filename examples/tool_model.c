@@ -242,68 +242,6 @@ void tool_model_open_like(tool_model *t, const char *path, const tool_model *lik
 void tool_model_open(tool_model *t, const char *path) { tool_model_open_like(t, path, NULL); }
 
 /* ===================================================================================================================
-   [ONLINE ROTATIONS]
-   ================================================================================================================== */
-/* r3 or r4, with :N or without, up to a comma or the end; moves on behind it */
-static bool read_order(const char **text, size_t order[2]) {
-    const char *p = *text;
-    if (p[0] != 'r' || (p[1] != '3' && p[1] != '4')) return false;
-    size_t *n = &order[p[1] - '3'];
-    if (*n) return false; /* twice */
-    *n = CQ_ONLINE_WIDEST;
-    p += 2;
-    if (*p == ':') {
-        size_t digits = strspn(p + 1, "0123456789");
-        *n = (size_t)strtoul(p + 1, NULL, 10);
-        if (!digits || digits > 9 || *n < 2) return false;
-        p += 1 + digits;
-    }
-    *text = p;
-    return *p == 0 || *p == ',';
-}
-
-bool tool_online(cq_rotate_plan *plan, const cq_context *ctx, const tool_model *t, const char *text) {
-    size_t order[2] = {0, 0};
-    cq_arena arena = cq_arena_over(NULL, 0);
-    cq_error err;
-    for (const char *p = text;; p++) {
-        if (!read_order(&p, order)) return false;
-        if (!*p) break;
-    }
-    if (cq_rotate_plan_online(plan, ctx, &t->m, order[0], order[1], &arena, &err)) tool_fail_error(t->path, &err);
-    arena = tool_arena(arena.used);
-    if (cq_rotate_plan_online(plan, ctx, &t->m, order[0], order[1], &arena, &err)) tool_fail_error(t->path, &err);
-    return true;
-}
-
-static size_t online_order(const cq_block *b, const cq_rotate_plan *plan) {
-    if (plan && plan->online_at[b->desc]) return plan->online[plan->online_at[b->desc] - 1].n;
-    return b->online ? b->online->n : 0;
-}
-void tool_report_online(const cq_model *m, const cq_rotate_plan *plan) {
-    for (int r4 = 0; r4 < 2; r4++)
-        for (size_t i = 0; i < m->block_count; i++) {
-            size_t n = online_order(&m->blocks[i], plan), same = 0, k;
-            for (k = 0; k < m->block_count; k++) {
-                if (online_order(&m->blocks[k], plan) != n || (m->blocks[k].kind > CQ_BLOCK_MLA) != r4) continue;
-                if (k < i) break; /* named already */
-                same++;
-            }
-            if (!n || (m->blocks[i].kind > CQ_BLOCK_MLA) != r4 || k < m->block_count) continue;
-            json_open(NULL, '{');
-            json_text("name", r4 ? "r4" : "r3");
-            json_int("dim", (int64_t)n);
-            json_text("mode", "base_hadamard");
-            json_bool("per_layer", false);
-            json_bool("online", true);
-            json_int("blocks", (int64_t)same);
-            json_close();
-            tool_say("rotation %s: base_hadamard of order %zu, online, in %zu blocks (%s)\n", r4 ? "r4" : "r3", n, same,
-                     r4 ? "what down reads" : "queries and keys");
-        }
-}
-
-/* ===================================================================================================================
    [TOKENIZER]
    ================================================================================================================== */
 static bool add_file(const tool_model *t, const char *name, const char **data, size_t *len, const char **path) {
@@ -456,20 +394,6 @@ size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, c
 size_t tool_windows(size_t n, size_t window, size_t limit) {
     size_t windows = n / window + (n % window ? 1 : 0);
     return limit && windows > limit ? limit : windows;
-}
-
-void tool_report_r1(const cq_rotate_plan *plan, const cq_model *m) {
-    static const char *const keys[2][3] = {{"r1", "why", "why_name"}, {"r1_text", "why_text", "why_text_name"}};
-    for (size_t i = 0; i < (m->two_streams ? 2u : 1u); i++) {
-        const cq_rotate_stream *r1 = &plan->r1[i];
-        if ((r1->on && r1->r.n != 1) || !r1->why) continue; /* of order 1: the norms are folded, no more */
-        json_null(keys[i][0]);
-        json_text(keys[i][1], r1->why);
-        if (r1->why_name.n) json_bytes(keys[i][2], r1->why_name.p, r1->why_name.n);
-        else json_null(keys[i][2]);
-        tool_say("no rotation of the %s stream: %s%s%.*s\n", i ? "text" : "residual", r1->why,
-                 r1->why_name.n ? ": " : "", (int)r1->why_name.n, r1->why_name.p);
-    }
 }
 
 void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, size_t group_size) {

@@ -614,7 +614,7 @@ for rotate in "" "--rotate auto"; do
     "$tool" quantize d -o q2.cq --calib-ids i.npy --seq-len 4 --group-size 32 $rotate --online r3,r4 --threads 1 --quiet >.out
     same "quantize ${rotate:+$rotate }--online, one thread" q.cq q2.cq
 done
-grep -q -a '"rotate":"auto","online":"r3,r4"' q.cq && ok "the file says how it was made" || bad "the file says how it was made" "it does not"
+grep -q -a '"rotate":"auto","matrices":null,"online":"r3,r4"' q.cq && ok "the file says how it was made" || bad "the file says how it was made" "it does not"
 runs "a model with online rotations, quantised" quantize q.cq -o q2.cq --method rtn --bits 8 --group-size 32
 "$tool" inspect q2.cq --json | grep -q '"name": "r4", "dim": 72' && ok "it keeps them" || bad "it keeps them" "it does not"
 runs "plot of a file with online rotations" plot d q.cq -o p --force
@@ -720,6 +720,19 @@ echo 'norm_fuse_config: {lm_head_fuse: [[model.norm, lm_head]]}' >c.yaml
 runs "norms alone" rotate d -o r3 --config c.yaml --dtype fp32 --verify --json
 grep -q '"rotations": \[\], "r1": null, .*"norms_folded": true' .out && ok "are folded" || bad "are folded" "$(cat .out)"
 rm -rf r1 r3
+runs "blocks of channels" rotate d -o r3 --config auto:12 --dtype fp32 --verify --json
+grep -q '{"name": "r1", "dim": 12, ' .out && ok "of their order" || bad "of their order" "$(cat .out)"
+rm -rf r3
+match="should divide" fails "blocks that do not divide" rotate d -o r3 --config auto:16
+usage "blocks of what is no number" rotate d -o r3 --config auto:x
+usage "blocks of one channel" rotate d -o r3 --config auto:1
+cp c.json 'c".json'
+runs "quantize by a file of a strange name" quantize d -o q.cq --method rtn --group-size 32 --rotate 'c".json'
+grep -q -a '"rotate":"c\\"\.json"' q.cq && ok "which is written down" || bad "which is written down" "it is not"
+match='was rotated by c".json' fails "a plot of what it cannot know" plot d q.cq -o pics
+runs "quantize in blocks" quantize d -o q.cq --method rtn --group-size 32 --rotate auto:12 --seed 4 --force
+runs "and compared as rotated" plot d q.cq -o pics --json
+rm -rf pics q.cq 'c".json'
 
 # ---- matrices out and in ----
 "$tool" rotate d -o r1 --seed 2 --dtype fp32 --save-matrices mats --quiet >.out
