@@ -22,16 +22,26 @@ MX = {"mxfp4": (ml_dtypes.float4_e2m1fn, 2, 6.0), "mxfp6 e2m3": (ml_dtypes.float
 ROTATIONS = {"none": [], "R1 R2": ["auto"], "R1 R2 in blocks of 32": [f"auto:{BLOCK}"]}
 
 
-def mx_round(w, dtype, emax, largest):
-    """Rows in blocks of 32: an exponent for each, elements rounded to nearest even and saturated."""
+def sylvester(n):
+    h = np.ones((1, 1))
+    while len(h) < n:
+        h = np.block([[h, h], [h, -h]])
+    return h / np.sqrt(n)
+
+
+def mx_round(w, dtype, emax, largest, turn=None):
+    """Rows in blocks of 32: an exponent for each, elements rounded to nearest even and saturated. turn: in that basis."""
     x = w.reshape(-1, BLOCK).astype(np.float64)
+    if turn is not None:
+        x = x @ turn
     peak = np.abs(x).max(axis=1, keepdims=True)
     scale = np.exp2(np.floor(np.log2(np.where(peak > 0, peak, 1))) - emax)
     q = np.clip(x / scale, -largest, largest).astype(np.float32).astype(dtype).astype(np.float64)
-    return (q * scale).astype(np.float32).reshape(w.shape)
+    q = q * scale if turn is None else (q * scale) @ turn.T
+    return q.astype(np.float32).reshape(w.shape)
 
 
-def mx_model(source, target, dtype, emax, largest):
+def mx_model(source, target, dtype, emax, largest, turn=None):
     """A copy of a directory of float32 tensors whose linears are rounded; embedding and head stay."""
     shutil.copytree(source, target)
     path = os.path.join(target, "model.safetensors")
@@ -45,7 +55,7 @@ def mx_model(source, target, dtype, emax, largest):
             f.seek(8 + size + t["data_offsets"][0])
             w = np.frombuffer(f.read(t["data_offsets"][1] - t["data_offsets"][0]), np.float32).reshape(t["shape"])
             f.seek(8 + size + t["data_offsets"][0])
-            f.write(mx_round(w, dtype, emax, largest).tobytes())
+            f.write(mx_round(w, dtype, emax, largest, turn).tobytes())
 
 
 class Study:
@@ -99,6 +109,10 @@ class Study:
                 target = self.path("mx")
                 mx_model(source, target, dtype, emax, largest)
                 self.say(f"{name} rtn", label, [self.kl(target)])
+                if not rotation:  # what turning the input of each linear at run time, norms as they are, would give
+                    target = self.path("mx")
+                    mx_model(source, target, dtype, emax, largest, sylvester(BLOCK))
+                    self.say(f"{name} rtn", f"each linear's input in blocks of {BLOCK}", [self.kl(target)])
 
     @staticmethod
     def say(weights, rotation, row):

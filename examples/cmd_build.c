@@ -179,6 +179,10 @@ static cq_format stored_format(const cq_part *part, cq_format otherwise) {
 /* ===================================================================================================================
    [OUTPUTS]  a .cq file, or model.safetensors in a directory; tensors are written at their places, in any order
    ================================================================================================================== */
+typedef struct buffer {
+    void *data;
+    size_t size;
+} buffer;
 typedef struct writer {
     tool_out *out;
     const char *path; /* for errors */
@@ -188,6 +192,7 @@ typedef struct writer {
     uint64_t *offset; /* safetensors: (tensors + 1) */
     uint64_t section_bytes[CQ_SECTION_COUNT];
     cq_arena arena;
+    buffer wide, narrow, bytes; /* see room() */
 } writer;
 
 static void put_at(writer *w, uint64_t offset, const void *bytes, size_t n) {
@@ -357,45 +362,6 @@ static void round_floats(const cq_tensor *as, float *x, size_t rows, size_t cols
     free(bytes);
 }
 
-typedef struct round_job {
-    const cq_tensor *piece; /* of so many rows as a task has, the last one may have fewer */
-    const char *name;
-    unsigned char *bytes;
-    const float *x;
-    size_t rows;
-} round_job;
-static void round_task(void *arg, size_t task) {
-    const round_job *j = (const round_job *)arg;
-    cq_tensor piece = *j->piece;
-    size_t first = task * piece.rows, left = j->rows - first;
-    cq_error err;
-    if (left < piece.rows &&
-        cq_tensor_init(&piece, piece.format, piece.layout, left, piece.cols, piece.group_size, piece.asym, &err))
-        tool_fail(NULL, "tensor %s: %s", j->name, err.what);
-    if (cq_quantize_rtn(&piece, j->bytes + task * j->piece->bytes, j->x + first * piece.cols, piece.cols, &err))
-        tool_fail(NULL, "tensor %s: %s", j->name, err.what);
-}
-/* Rows of a part, in the format of the output, at *place, which is moved on; rows a multiple of 16 but at the end. A
-   transposed part is given whole. */
-static void put_floats(writer *w, const cq_context *ctx, size_t i, const float *x, size_t rows, uint64_t *place) {
-    const cq_part *part = &w->p->part[i];
-    const cq_tensor *to = &w->p->named[w->p->tensor[i]].t;
-    bool turn = !w->cq && part->swapped;
-    size_t cols = part->cols, r = turn ? cols : rows, c = turn ? rows : cols, step = r < 256 ? r : 256;
-    float *turned = turn ? transposed(x, rows, cols) : NULL;
-    cq_tensor piece, whole;
-    cq_error err;
-    tool_check(cq_tensor_init(&piece, to->format, to->layout, step, c, to->group_size, to->asym, &err), part->name, &err);
-    tool_check(cq_tensor_init(&whole, to->format, to->layout, r, c, to->group_size, to->asym, &err), part->name, &err);
-    unsigned char *bytes = tool_alloc(whole.bytes + 1, 1);
-    round_job job = {&piece, part->name, bytes, turn ? turned : x, r};
-    cq_parallel_for(ctx, (r + step - 1) / step, round_task, &job);
-    put_at(w, *place, bytes, whole.bytes);
-    *place += whole.bytes;
-    free(bytes);
-    free(turned);
-}
-
 /* To float on the way to fewer bits, so that rounding once more gives what rounding x at once would give: towards zero,
    and what was cut off is remembered in the last bit (no midpoint of a shorter format has it). Without branches. */
 static float to_odd(double x) {
@@ -408,57 +374,108 @@ static float to_odd(double x) {
     return f;
 }
 
-#define NARROW ((size_t)1 << 16) /* numbers a task */
-typedef struct narrow_job {
-    const double *wide;
-    float *x;
-    size_t n;
-    bool last;
-} narrow_job;
-static void narrow_task(void *arg, size_t task) {
-    const narrow_job *j = (const narrow_job *)arg;
-    size_t end = j->n - task * NARROW < NARROW ? j->n : (task + 1) * NARROW;
-    for (size_t i = task * NARROW; j->last && i < end; i++) j->x[i] = (float)j->wide[i];
-    for (size_t i = task * NARROW; !j->last && i < end; i++) j->x[i] = to_odd(j->wide[i]);
+/* Rounded to nearest, halves to even. In the range of normal floats a bf16 is the upper end of a double, but for the
+   exponent's offset: 1023 there, 127 here. */
+static void put_bf16(unsigned char *out, const double *x, size_t n) {
+    for (size_t i = 0; i < n; i++, out += 2) {
+        uint64_t u, magnitude;
+        memcpy(&u, &x[i], sizeof u);
+        magnitude = (u & UINT64_MAX >> 1) - ((uint64_t)(1023 - 127) << 52);
+        uint16_t v = (uint16_t)((magnitude + ((uint64_t)1 << 44) - 1 + (magnitude >> 45 & 1)) >> 45 | u >> 63 << 15);
+        if (magnitude - ((uint64_t)1 << 52) >= (uint64_t)253 << 52) v = cq_f32_to_bf16(to_odd(x[i])); /* not normal */
+        out[0] = (unsigned char)v;
+        out[1] = (unsigned char)(v >> 8);
+    }
 }
 
-/* Rows of a part as a plan makes them, rounded to float if that is what they are stored as. wide: room for them. */
-static void read_rows(const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan, const cq_part *part,
-                      size_t row, size_t n, bool last, double *wide, float *x) {
+/* Rows of a part, rounded to what they are stored as, some a task. */
+typedef struct round_job {
+    const cq_tensor *piece; /* of so many rows as a task has, the last one may have fewer */
+    const char *name;
+    unsigned char *bytes;
+    const float *x;     /* (rows, cols), or NULL: */
+    const double *wide;
+    size_t rows;
+} round_job;
+static void round_task(void *arg, size_t task) {
+    const round_job *j = (const round_job *)arg;
+    cq_tensor piece = *j->piece;
+    size_t first = task * piece.rows * piece.cols, left = j->rows - task * piece.rows;
+    unsigned char *bytes = j->bytes + task * j->piece->bytes;
     cq_error err;
-    if (!wide) {
-        tool_model_check(t, cq_part_read(ctx, &t->m, plan, part, row, n, x, &err), &err);
+    if (left < piece.rows &&
+        cq_tensor_init(&piece, piece.format, piece.layout, left, piece.cols, piece.group_size, piece.asym, &err))
+        tool_fail(NULL, "tensor %s: %s", j->name, err.what);
+    size_t n = piece.rows * piece.cols;
+    if (!j->x && piece.format == CQ_BF16 && piece.layout == CQ_ROWS) {
+        put_bf16(bytes, j->wide + first, n);
         return;
     }
-    tool_model_check(t, cq_part_read_f64(ctx, &t->m, plan, part, row, n, wide, &err), &err);
-    narrow_job job = {wide, x, n * part->cols, last};
-    cq_parallel_for(ctx, (job.n + NARROW - 1) / NARROW, narrow_task, &job);
+    float *narrow = j->x ? NULL : tool_alloc(n, sizeof *narrow);
+    bool once = piece.format == CQ_F16 || piece.format == CQ_BF16;
+    for (size_t i = 0; narrow && i < n; i++) narrow[i] = once ? to_odd(j->wide[first + i]) : (float)j->wide[first + i];
+    if (cq_quantize_rtn(&piece, bytes, narrow ? narrow : j->x + first, piece.cols, &err))
+        tool_fail(NULL, "tensor %s: %s", j->name, err.what);
+    free(narrow);
+}
+/* Room in a buffer of the writer, kept from part to part: fresh pages cost as much as the work on them. */
+static void *room(buffer *b, size_t bytes) {
+    if (bytes > b->size) {
+        free(b->data);
+        b->data = malloc(bytes);
+        b->size = bytes;
+        if (!b->data) tool_fail(NULL, "out of memory: %zu bytes are needed", bytes);
+    }
+    return b->data;
+}
+/* Rows of a part, x or wide (the other is NULL), in the format of the output, at *place, which is moved on; rows a
+   multiple of 16 but at the end. A transposed part is given whole, as x. */
+static void put_rows(writer *w, const cq_context *ctx, size_t i, const float *x, const double *wide, size_t rows,
+                     uint64_t *place) {
+    const cq_part *part = &w->p->part[i];
+    const cq_tensor *to = &w->p->named[w->p->tensor[i]].t;
+    bool turn = !w->cq && part->swapped;
+    size_t cols = part->cols, r = turn ? cols : rows, c = turn ? rows : cols, step = r < 16 ? r : 16;
+    float *turned = turn ? transposed(x, rows, cols) : NULL;
+    cq_tensor piece, whole;
+    cq_error err;
+    tool_check(cq_tensor_init(&piece, to->format, to->layout, step, c, to->group_size, to->asym, &err), part->name, &err);
+    tool_check(cq_tensor_init(&whole, to->format, to->layout, r, c, to->group_size, to->asym, &err), part->name, &err);
+    unsigned char *bytes = room(&w->bytes, whole.bytes);
+    round_job job = {&piece, part->name, bytes, turn ? turned : x, wide, r};
+    cq_parallel_for(ctx, (r + step - 1) / step, round_task, &job);
+    put_at(w, *place, bytes, whole.bytes);
+    *place += whole.bytes;
+    free(turned);
 }
 
-/* one whole part, rotated and rounded to the format of the output, in pieces where that is possible */
+/* One whole part, rotated and rounded once to the format of the output, in pieces where that is possible. */
 static void write_part(writer *w, size_t i, const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan) {
     const cq_part *part = &w->p->part[i];
     bool by_rows = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD ||
                    part->kind == CQ_PART_POSITION || part->kind == CQ_PART_SIDE;
     uint64_t place = place_of(w, i);
     size_t step = by_rows ? 4096 : part->rows, most = step < part->rows ? step : part->rows;
-    cq_format format = w->p->named[w->p->tensor[i]].t.format;
-    bool once = format == CQ_F16 || format == CQ_BF16;
+    const cq_tensor *codes = w->p->round[i].rows ? &w->p->round[i] : NULL;
+    bool turn = !w->cq && part->swapped;
+    cq_error err;
     w->p->written[i] = true;
     if (part->kind == CQ_PART_CARRIED) {
         put_at(w, place, part->stored->data, (size_t)part->stored->bytes);
         return;
     }
-    double *wide = plan && plan->use_float64 ? tool_alloc(most * part->cols, sizeof *wide) : NULL;
-    float *x = tool_alloc(most * part->cols, sizeof(float));
+    double *wide = plan && plan->use_float64 && !codes ? room(&w->wide, most * part->cols * sizeof *wide) : NULL;
+    float *x = wide && !turn ? NULL : room(&w->narrow, most * part->cols * sizeof *x);
     for (size_t row = 0; row < part->rows; row += step) {
         size_t n = step < part->rows - row ? step : part->rows - row;
-        read_rows(ctx, t, plan, part, row, n, !once, wide, x);
-        if (w->p->round[i].rows) round_floats(&w->p->round[i], x, n, part->cols);
-        put_floats(w, ctx, i, x, n, &place);
+        tool_model_check(t, wide ? cq_part_read_f64(ctx, &t->m, plan, part, row, n, wide, &err)
+                                 : cq_part_read(ctx, &t->m, plan, part, row, n, x, &err), &err);
+        cq_format format = w->p->named[w->p->tensor[i]].t.format;
+        bool once = format == CQ_F16 || format == CQ_BF16;
+        for (size_t k = 0; wide && x && k < n * part->cols; k++) x[k] = once ? to_odd(wide[k]) : (float)wide[k];
+        if (codes) round_floats(codes, x, n, part->cols);
+        put_rows(w, ctx, i, x, x ? NULL : wide, n, &place);
     }
-    free(wide);
-    free(x);
 }
 
 /* ===================================================================================================================
@@ -780,7 +797,7 @@ static bool emit_module(void *user, const cq_module *module) {
             tool_fail(job->t->path, "'%s' cannot be packed: %zu bytes were planned", part->name, to->bytes);
         put_at(job->w, place, module->tensor.data, module->tensor.bytes);
     } else {
-        put_floats(job->w, job->ctx, i, module->values, part->rows, &place);
+        put_rows(job->w, job->ctx, i, module->values, NULL, part->rows, &place);
     }
     job->p->written[i] = true;
     job->starved[i] = module->starved;
