@@ -9,8 +9,9 @@
      n = 64   many tokens: bound by arithmetic. Limit: the peak of the instructions that the kernel may use (a multiply
               and an add, never fused; see EXACTNESS in cquant.h).
    Then the transforms of cquant_rotate.h:
-     fwht     one Hadamard transform of order n, in place, scaled, in additions (n log2 n) a second. Limit: the lower of
-              two, the peak of additions from registers and a copy of the same n floats; the last column says which.
+     fwht     one Hadamard transform of order n = K 2^p, in place, scaled, in additions a second: n p, and n (K/4 + 2)
+              for a core. Limit: the lower of two, the peak of additions from registers and a copy of the same n floats;
+              the last column says which.
      R1       a rotation of order 3584 = 28 * 128 applied to either side of a 3584 x 18944 float weight, in ms. Limit:
               the time to copy the weight twice; here less than 100 % is faster than that.
    "share" is value / limit, "x scalar" the speed against the plain C kernels. Best of several runs each. */
@@ -293,11 +294,12 @@ typedef struct {
     cq_hadamard h;
     float *x, *y;
     size_t n, times; /* in one call, for what is too short for the clock */
+    void *scratch;
 } transform;
 
 static void run_fwht(void *arg) {
     transform *t = (transform *)arg;
-    for (size_t i = 0; i < t->times; i++) cq_hadamard_f32(t->ctx, &t->h, t->x, NULL, i % 2 != 0);
+    for (size_t i = 0; i < t->times; i++) cq_hadamard_f32(t->ctx, &t->h, t->x, t->scratch, i % 2 != 0);
 }
 static void run_copy(void *arg) {
     transform *t = (transform *)arg;
@@ -307,12 +309,17 @@ static void run_copy(void *arg) {
     }
 }
 static void fwht(const cq_context *fast, const cq_context *plain, float *x, float *y, size_t n, double adds) {
-    transform t = {fast, {0}, x, y, n, 1 + 65536 / n};
-    cq_arena none = cq_arena_over(NULL, 0); /* a power of two needs no memory */
+    transform t = {fast, {0}, x, y, n, 1 + 65536 / n, NULL};
+    cq_arena arena = cq_arena_over(NULL, 0);
     char name[64], note[64];
     double levels = 0, seconds, copy, plain_seconds;
-    for (size_t i = n; i > 1; i /= 2) levels++;
-    if (cq_hadamard_init(&t.h, n, &none, NULL)) exit(1);
+    if (cq_hadamard_init(&t.h, n, &arena, NULL)) exit(1);
+    void *cores = allocate(arena.used + 1); /* a power of two needs none */
+    arena = cq_arena_over(cores, arena.used);
+    if (cq_hadamard_init(&t.h, n, &arena, NULL)) exit(1);
+    t.scratch = allocate(cq_hadamard_scratch(&t.h) + 1);
+    for (size_t i = t.h.pow2; i > 1; i /= 2) levels++;
+    if (t.h.k1 > 1) levels += (double)t.h.k1 / 4 + 2;
     seconds = best(run_fwht, &t, 0.15) / (double)t.times;
     copy = best(run_copy, &t, 0.05) / (double)t.times;
     t.ctx = plain;
@@ -322,6 +329,8 @@ static void fwht(const cq_context *fast, const cq_context *plain, float *x, floa
     snprintf(note, sizeof note, "%.0f ns, a copy %.0f ns; limit: %s", seconds * 1e9, copy * 1e9,
              work / copy < adds ? "copy" : "additions");
     report_note(name, work / seconds, "Gadd/s", bound, plain_seconds / seconds, note);
+    free(cores);
+    free(t.scratch);
 }
 
 enum { R1_N = 3584, R1_OTHER = 18944 }; /* down_proj of a model of 7 billion weights */
@@ -410,8 +419,8 @@ int main(int argc, char **argv) {
     product(&fast, &plain, CQ_F32, false, w, x, bandwidth, f32);
     product(&fast, &plain, CQ_F16, false, w, x, bandwidth, f32);
     product(&fast, &plain, CQ_INT4, false, w, x, bandwidth, f32);
-    static const size_t orders[] = {128, 512, 1024, 4096, 16384};
-    for (size_t i = 0; i < 5; i++) fwht(&fast, &plain, x, w, orders[i], adds);
+    static const size_t orders[] = {128, 512, 1024, 4096, 16384, 28 * 128, 148 * 128};
+    for (size_t i = 0; i < 7; i++) fwht(&fast, &plain, x, w, orders[i], adds);
     free(w), free(x);
     rotate(&fast, &plain);
     return argc > 1 ? write_json(argv[1]) : 0;

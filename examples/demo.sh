@@ -1,5 +1,5 @@
 #!/bin/sh
-# The main job end to end: one small diffusion model in seven formats, what each costs and what it keeps, a text as it
+# The main job end to end: one small diffusion model in eight files, what each costs and what it keeps, a text as it
 # is denoised, and pictures. Everything that is made lies in build/demo. Run by `make demo`; another model that has a
 # tokenizer, heldout.txt and calib.txt:
 #   sh examples/demo.sh MODEL
@@ -45,13 +45,14 @@ quantize int4-rtn --method rtn --bits 4
 {
     quantize int4-gptq --bits 4 $gptq
     quantize int4-rotated-gptq --bits 4 $gptq --rotate auto
+    quantize int4-online-gptq --bits 4 $gptq --rotate auto --online r4
     quantize int3-gptq --bits 3 $gptq
 }
 
 echo
 echo "$windows windows of 128 tokens of held-out text, 30 % of the tokens masked:"
 echo
-printf '%-20s %10s %11s %9s %9s %8s %9s %9s %8s\n' model bytes bits/weight 'loss/nat' 'KL/nat' top-1/% tokens/s 'int8 act' 'peak/MB'
+printf '%-22s %10s %11s %9s %9s %8s %9s %9s %8s\n' model bytes bits/weight 'loss/nat' 'KL/nat' top-1/% tokens/s 'int8 act' 'peak/MB'
 row() { # NAME MODEL BYTES
     e=$out/eval
     "$cquant" eval "$2" --text "$held" --ratio 0.3 --window 128 --samples "$windows" --reference "$model" \
@@ -66,7 +67,7 @@ row() { # NAME MODEL BYTES
     case $1 in int*) speed "$2" int8 ;; esac # integer weights multiply with activations in int8 as well
     awk -v name="$1" -v bytes="$3" -v n="$parameters" -v loss="$loss" -v kl="$kl" -v top1="$top1" -v floats="$floats" \
         -v ints="$rate" -v peak="$peak" 'BEGIN {
-            printf "%-20s %10d %11.2f %9.4f %9.5f %8.2f %9s %9s %8.1f\n",
+            printf "%-22s %10d %11.2f %9.4f %9.5f %8.2f %9s %9s %8.1f\n",
                 name, bytes, 8 * bytes / n, loss, kl, 100 * top1, floats, ints, peak / 1e6 }'
 }
 speed() { # MODEL ACT: rate = tokens a second, without the reference model
@@ -82,6 +83,7 @@ file int8 int8
 file 'int4 RTN' int4-rtn
 file 'int4 GPTQ' int4-gptq
 file 'int4 rotated + GPTQ' int4-rotated-gptq
+file 'int4 online R4 + GPTQ' int4-online-gptq
 file 'int3 GPTQ' int3-gptq
 rm -f "$out/eval.json"
 stored=$(sed -n 's/.*"\(torch_\)\{0,1\}dtype": *"\([a-z0-9]*\)".*/ in \2/p' "$model/config.json")
