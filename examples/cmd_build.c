@@ -193,6 +193,7 @@ typedef struct writer {
     uint64_t section_bytes[CQ_SECTION_COUNT];
     cq_arena arena;
     buffer wide, narrow, bytes; /* see room() */
+    bool double_16; /* rotate in double also what is stored in 16 bits, where float makes no difference to speak of */
 } writer;
 
 static void put_at(writer *w, uint64_t offset, const void *bytes, size_t n) {
@@ -375,17 +376,22 @@ static float to_odd(double x) {
 }
 
 /* Rounded to nearest, halves to even. In the range of normal floats a bf16 is the upper end of a double, but for the
-   exponent's offset: 1023 there, 127 here. */
-static void put_bf16(unsigned char *out, const double *x, size_t n) {
+   exponent's offset: 1023 there, 127 here. false: one is not finite. */
+static bool put_bf16(unsigned char *out, const double *x, size_t n) {
+    bool finite = true;
     for (size_t i = 0; i < n; i++, out += 2) {
         uint64_t u, magnitude;
         memcpy(&u, &x[i], sizeof u);
         magnitude = (u & UINT64_MAX >> 1) - ((uint64_t)(1023 - 127) << 52);
         uint16_t v = (uint16_t)((magnitude + ((uint64_t)1 << 44) - 1 + (magnitude >> 45 & 1)) >> 45 | u >> 63 << 15);
-        if (magnitude - ((uint64_t)1 << 52) >= (uint64_t)253 << 52) v = cq_f32_to_bf16(to_odd(x[i])); /* not normal */
+        if (magnitude - ((uint64_t)1 << 52) >= (uint64_t)253 << 52) { /* not normal there */
+            finite = finite && isfinite(x[i]);
+            v = cq_f32_to_bf16(to_odd(x[i]));
+        }
         out[0] = (unsigned char)v;
         out[1] = (unsigned char)(v >> 8);
     }
+    return finite;
 }
 
 /* Rows of a part, rounded to what they are stored as, some a task. */
@@ -408,7 +414,7 @@ static void round_task(void *arg, size_t task) {
         tool_fail(NULL, "tensor %s: %s", j->name, err.what);
     size_t n = piece.rows * piece.cols;
     if (!j->x && piece.format == CQ_BF16 && piece.layout == CQ_ROWS) {
-        put_bf16(bytes, j->wide + first, n);
+        if (!put_bf16(bytes, j->wide + first, n)) tool_fail(NULL, "tensor %s: a weight is not finite", j->name);
         return;
     }
     float *narrow = j->x ? NULL : tool_alloc(n, sizeof *narrow);
@@ -464,14 +470,15 @@ static void write_part(writer *w, size_t i, const cq_context *ctx, const tool_mo
         put_at(w, place, part->stored->data, (size_t)part->stored->bytes);
         return;
     }
-    double *wide = plan && plan->use_float64 && !codes ? room(&w->wide, most * part->cols * sizeof *wide) : NULL;
+    cq_format format = w->p->named[w->p->tensor[i]].t.format;
+    bool once = format == CQ_F16 || format == CQ_BF16;
+    bool in_double = plan && plan->use_float64 && !codes && (!once || w->double_16);
+    double *wide = in_double ? room(&w->wide, most * part->cols * sizeof *wide) : NULL;
     float *x = wide && !turn ? NULL : room(&w->narrow, most * part->cols * sizeof *x);
     for (size_t row = 0; row < part->rows; row += step) {
         size_t n = step < part->rows - row ? step : part->rows - row;
         tool_model_check(t, wide ? cq_part_read_f64(ctx, &t->m, plan, part, row, n, wide, &err)
                                  : cq_part_read(ctx, &t->m, plan, part, row, n, x, &err), &err);
-        cq_format format = w->p->named[w->p->tensor[i]].t.format;
-        bool once = format == CQ_F16 || format == CQ_BF16;
         for (size_t k = 0; wide && x && k < n * part->cols; k++) x[k] = once ? to_odd(wide[k]) : (float)wide[k];
         if (codes) round_floats(codes, x, n, part->cols);
         put_rows(w, ctx, i, x, x ? NULL : wide, n, &place);
@@ -683,6 +690,7 @@ static void run_rotate(void) {
         store_as(&p, i, f, CQ_ROWS, 0, false);
     }
     writer *w = write_safetensors(tool_dir_file(dir, "model.safetensors"), &p, &t);
+    w->double_16 = strncmp(tool_text("config", "auto"), "auto", 4) != 0; /* as the configuration has it */
     for (size_t i = 0; i < p.count; i++) {
         write_part(w, i, &ctx, &t, &plan);
         tool_progress("rotating", i + 1, p.count);

@@ -664,8 +664,8 @@ fi
 match=-o usage "rotate without -o" rotate d
 
 # ---- rotations by configuration ----
-"$tool" rotate d -o r --seed 2 --quiet >.out
-runs "transformer_universal" rotate d -o r1 --seed 2 --config transformer_universal --verify --json
+"$tool" rotate d -o r --seed 2 --dtype fp32 --quiet >.out # in double, as these configurations ask
+runs "transformer_universal" rotate d -o r1 --seed 2 --dtype fp32 --config transformer_universal --verify --json
 json "a configuration's json" rotations completed notes use_float64 norms_folded max_logit_error
 grep -q '"what": "biases"' .out && ok "remarks stand in notes" || bad "remarks stand in notes" "$(cat .out)"
 same "is auto where that is right" r/model.safetensors r1/model.safetensors
@@ -678,7 +678,7 @@ rotation_config:
   "*q_proj|*k_proj": [r1, null]
   "*v_proj": [r1, r2]
 END
-runs "a YAML file" rotate d -o r1 --seed 2 --config c.yaml --json
+runs "a YAML file" rotate d -o r1 --seed 2 --dtype fp32 --config c.yaml --json
 same "what it leaves out is added" r/model.safetensors r1/model.safetensors
 grep -q '"completed": \[{"module": "model.embed_tokens", "what": "\[r1, null\]"' .out &&
     grep -q '{"module": "model.layers.\*.self_attn.o_proj", "what": "\[r2, r1\]"' .out && ok "and reported" ||
@@ -686,7 +686,7 @@ grep -q '"completed": \[{"module": "model.embed_tokens", "what": "\[r1, null\]"'
 grep -q "'head_dim' is 12" .out && ok "a key that is not there" || bad "a key that is not there" "$(cat .out)"
 echo '{"rotation_config": {"*q_proj": ["r1", null], "*v_proj": [null, "r2"]}, "rotation_matrices": {"r1":
     {"dim": 60, "mode": "hadamard"}, "r2": {"dim": 12, "mode": "hadamard", "per_layer": true}}}' >c.json
-runs "a JSON file" rotate d -o r1 --seed 2 --config c.json --force
+runs "a JSON file" rotate d -o r1 --seed 2 --dtype fp32 --config c.json --force
 same "says the same" r/model.safetensors r1/model.safetensors
 wrong() { # NAME MATCH TEXT: a YAML file that is refused
     printf '%s\n' "$3" >c.yaml
