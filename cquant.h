@@ -1039,14 +1039,32 @@ CQUANT_DEF void cq_pack_panel_float(const cq_tensor *t, void *dst, size_t panel,
         for (size_t k = 0; k < t->cols; k++) cq__store(p + (k * CQ__ROWS + r) * size, t->format, w[r * ldw + k]);
 }
 
+/* n floats, `step` bytes apart; a loop for each format */
+static void cq__store_row(unsigned char *p, size_t step, cq_format format, const float *x, size_t n) {
+    if (format == CQ_F32)
+        for (size_t k = 0; k < n; k++) cq__put32(p + k * step, cq__bits(x[k]));
+    else if (format == CQ_F16)
+        for (size_t k = 0; k < n; k++) cq__put16(p + k * step, cq_f32_to_f16(x[k]));
+    else
+        for (size_t k = 0; k < n; k++) { /* finite: see cq_f32_to_bf16 */
+            uint32_t u = cq__bits(x[k]);
+            cq__put16(p + k * step, (uint16_t)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16));
+        }
+}
 CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, size_t ldw, cq_error *err) {
     size_t groups = cq_tensor_groups(t), bytes = cq_panel_bytes(t), size = cq_format_bits(t->format) / 8;
     unsigned bits = cq_format_bits(t->format);
     t->data = (const unsigned char *)dst;
-    for (size_t r = 0; r < t->rows; r++)
-        for (size_t k = 0; k < t->cols; k++)
-            if (!(w[r * ldw + k] - w[r * ldw + k] == 0.0f))
+    for (size_t r = 0; r < t->rows; r++) {
+        uint32_t top = 0; /* the largest exponent: all ones where a number is not finite */
+        for (size_t k = 0; k < t->cols; k++) {
+            uint32_t e = cq__bits(w[r * ldw + k]) & 0x7f800000u;
+            top = e > top ? e : top;
+        }
+        for (size_t k = 0; top == 0x7f800000u; k++)
+            if ((cq__bits(w[r * ldw + k]) & 0x7f800000u) == top)
                 return cq_fail_at(err, CQ_ERR_RANGE, "a weight is not finite (row given)", NULL, 0, r, (int64_t)k);
+    }
     for (size_t panel = 0; panel < cq_panel_count(t); panel++) {
         unsigned char *p = (unsigned char *)dst + panel * bytes, *blocks = p + cq__panel_head(t);
         const float *rows = w + panel * CQ__ROWS * ldw;
@@ -1054,9 +1072,8 @@ CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, si
         if (t->layout != CQ_PANELS) {
             size_t row = t->layout == CQ_ROWS ? t->cols : 1, col = t->layout == CQ_ROWS ? 1 : t->rows;
             for (size_t r = 0; r < n; r++)
-                for (size_t k = 0; k < t->cols; k++)
-                    cq__store((unsigned char *)dst + ((panel * CQ__ROWS + r) * row + k * col) * size, t->format,
-                              rows[r * ldw + k]);
+                cq__store_row((unsigned char *)dst + (panel * CQ__ROWS + r) * row * size, col * size, t->format,
+                              rows + r * ldw, t->cols);
             continue;
         }
         if (!groups) {
