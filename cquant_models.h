@@ -11094,7 +11094,8 @@ static void cq__finish_heads(cq_session *s, const cq_block *b, float *x, size_t 
                 cq__rope(x + b->rope_at, s->angles[b->rope] + row * b->rope_dim, b->rope_dim, b->rope_style);
         }
         for (size_t i = 0; (scale < 1.0f || scale > 1.0f) && i < d; i++) x[i] = x[i] * scale;
-        for (size_t i = 0; b->online && i < d; i += b->online->n) cq_hadamard_f32(s->ctx, b->online, x + i, s->online, false);
+        for (size_t i = 0; b->online && i < d; i += b->online->n)
+            cq_hadamard_f32(s->ctx, b->online, x + i, s->online, false);
     }
 }
 
@@ -12642,7 +12643,8 @@ static void cq__r1_obstacle(const cq_model *m, bool text, cq_rotate_stream *r1) 
         if (cq__norm_obstacle(m, &b->norm[CQ_NORM_PRE], stays, r1) ||
             cq__norm_obstacle(m, &b->norm[CQ_NORM_POST],
                               "a norm after a block, before the sum: its uneven gain cannot be folded", r1) ||
-            cq__norm_obstacle(m, &b->norm[CQ_NORM_AFTER], "a norm of the sum: its uneven gain stays in the stream", r1) ||
+            cq__norm_obstacle(m, &b->norm[CQ_NORM_AFTER], "a norm of the sum: its uneven gain stays in the stream",
+                              r1) ||
             cq__norm_obstacle(m, &b->norm[CQ_NORM_JOINT],
                               "a norm of what blocks beside each other add: its uneven gain cannot be folded", r1) ||
             (b->kind == CQ_BLOCK_MOE && cq__norm_obstacle(m, &b->norm[CQ_NORM_ROUTER], NULL, r1)))
@@ -12777,7 +12779,8 @@ static cq_status cq__plan_auto(cq_rotate_plan *plan, const cq_context *ctx, cons
         cq_rotate_stream *r1 = &plan->r1[t];
         r1->on = !r1->why;
         if (!r1->on) continue;
-        if ((st = cq__rotation_auto(&r1->r, block ? block : m->hidden, seed, stream[t], arena, err)) != CQ_OK) return st;
+        st = cq__rotation_auto(&r1->r, block ? block : m->hidden, seed, stream[t], arena, err);
+        if (st) return st;
         most = cq__larger(most, cq_rotation_scratch(ctx, &r1->r));
     }
     for (size_t i = 0; i < m->block_count; i++) {
@@ -12786,7 +12789,8 @@ static cq_status cq__plan_auto(cq_rotate_plan *plan, const cq_context *ctx, cons
         if (!first) continue;
         plan->r2_count++;
         if (!r) break;
-        st = cq__rotation_auto(r, block && b->v_dim % block == 0 ? block : b->v_dim, seed, 1 + first->layer, arena, err);
+        st = cq__rotation_auto(r, block && b->v_dim % block == 0 ? block : b->v_dim, seed, 1 + first->layer, arena,
+                               err);
         if (st) return st;
         scratch = cq_rotation_scratch(ctx, r);
         most = scratch > most ? scratch : most;
@@ -13190,32 +13194,49 @@ static cq_status cq__turn_values(const cq_context *ctx, const cq_rotate_plan *pl
     return CQ_OK;
 }
 
-/* The stream that a linear reads, through which norm (NULL: none), and the one that it writes; NULL: it does not, or
-   that is not rotated. */
+/* What turns at the input (0) and the output (1) of a linear, if its stream or the values of its block turn. */
+typedef enum cq__side { CQ__SIDE_STILL, CQ__SIDE_STREAM, CQ__SIDE_VALUES } cq__side;
+static void cq__linear_sides(const cq_model *m, const cq_block *b, const cq_linear *l, cq__side side[2]) {
+    const cq__role_row *row = &cq__roles[l->role];
+    bool stream; /* else of the latent width */
+    side[0] = side[1] = CQ__SIDE_STILL;
+    if (!b) {
+        if (l == &m->side_in || l == cq__last_reader(m)) side[0] = CQ__SIDE_STREAM;
+        else if (l == &m->embed_in || l == &m->codebook || l == &m->input[0] || l == &m->input[1])
+            side[1] = CQ__SIDE_STREAM;
+        return;
+    }
+    stream = !(b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(l->role));
+    side[0] = row->stream_in && stream ? CQ__SIDE_STREAM : row->values_in ? CQ__SIDE_VALUES : CQ__SIDE_STILL;
+    side[1] = row->stream_out && stream ? CQ__SIDE_STREAM : row->values_out ? CQ__SIDE_VALUES : CQ__SIDE_STILL;
+    for (size_t i = 0; i < 2; i++)
+        if (side[i] == CQ__SIDE_VALUES && b->kind > CQ_BLOCK_MLA) side[i] = CQ__SIDE_STILL;
+}
+/* R1 of the stream that a linear (NULL: a table) reads or writes; NULL: it is not rotated */
+static const cq_rotate_stream *cq__linear_r1(const cq_model *m, const cq_rotate_plan *plan, const cq_block *b,
+                                             const cq_linear *l) {
+    if (l && (l == &m->input[0] || l == &m->input[1])) return plan && plan->r1[1].on ? &plan->r1[1] : NULL;
+    return cq__r1(plan, b);
+}
+/* The norm through which a linear reads the stream; NULL: none */
+static const cq_norm *cq__norm_read(const cq_model *m, const cq_block *b, const cq_linear *l) {
+    if (!b) return l == cq__last_reader(m) ? &m->norm : NULL;
+    return &b->norm[l->role == CQ_ROLE_ROUTER && b->norm[CQ_NORM_ROUTER].on ? CQ_NORM_ROUTER : CQ_NORM_PRE];
+}
+/* The stream that a linear reads, the norm whose gain it takes in (NULL: none), and the stream that it writes; NULL: it
+   does not, or that is not rotated. */
 typedef struct cq__sides {
     const cq_rotate_stream *reads, *writes;
     const cq_norm *norm;
 } cq__sides;
 static cq__sides cq__sides_of(const cq_model *m, const cq_rotate_plan *plan, const cq_block *b, const cq_linear *l) {
-    const cq__role_row *role = &cq__roles[l->role];
-    const cq_rotate_stream *r1 = cq__r1(plan, b);
+    const cq_rotate_stream *r1 = cq__linear_r1(m, plan, b, l);
+    cq__side side[2];
     cq__sides s;
-    cq__fill(&s, 0, sizeof s);
-    if (b && !(b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(l->role))) { /* those are of the latent width */
-        bool own = l->role == CQ_ROLE_ROUTER && b->norm[CQ_NORM_ROUTER].on;
-        s.reads = role->stream_in ? r1 : NULL;
-        s.writes = role->stream_out ? r1 : NULL;
-        s.norm = &b->norm[own ? CQ_NORM_ROUTER : CQ_NORM_PRE];
-    } else if (!b && (l == &m->input[0] || l == &m->input[1])) {
-        s.writes = plan && plan->r1[1].on ? &plan->r1[1] : NULL;
-    } else if (!b && (l == &m->embed_in || l == &m->codebook)) {
-        s.writes = r1;
-    } else if (!b && l == &m->side_in) {
-        s.reads = r1;
-    } else if (!b && l == cq__last_reader(m)) {
-        s.reads = r1;
-        s.norm = &m->norm;
-    }
+    cq__linear_sides(m, b, l, side);
+    s.reads = side[0] == CQ__SIDE_STREAM ? r1 : NULL;
+    s.writes = side[1] == CQ__SIDE_STREAM ? r1 : NULL;
+    s.norm = s.reads ? cq__norm_read(m, b, l) : NULL;
     if (s.norm && !cq__uneven(s.norm, m->hidden)) s.norm = NULL;
     return s;
 }
@@ -13388,30 +13409,9 @@ CQUANT_DEF const char *cq_rotate_builtin(size_t index, const char **text) {
 }
 
 /* ---- modules and what turns at their sides ---- */
-typedef enum cq__side { CQ__SIDE_STILL, CQ__SIDE_STREAM, CQ__SIDE_VALUES } cq__side;
-
-/* As cq__sides_of has it. */
-static void cq__linear_sides(const cq_model *m, const cq_block *b, const cq_linear *l, cq__side side[2]) {
-    const cq__role_row *row = &cq__roles[l->role];
-    bool stream; /* else of the latent width */
-    side[0] = side[1] = CQ__SIDE_STILL;
-    if (!b) {
-        if (l == &m->side_in || l == cq__last_reader(m)) side[0] = CQ__SIDE_STREAM;
-        else if (l == &m->embed_in || l == &m->codebook || l == &m->input[0] || l == &m->input[1])
-            side[1] = CQ__SIDE_STREAM;
-        return;
-    }
-    stream = !(b->at[CQ_ROLE_EXPERT_IN] && cq__is_expert(l->role));
-    side[0] = row->stream_in && stream ? CQ__SIDE_STREAM : row->values_in ? CQ__SIDE_VALUES : CQ__SIDE_STILL;
-    side[1] = row->stream_out && stream ? CQ__SIDE_STREAM : row->values_out ? CQ__SIDE_VALUES : CQ__SIDE_STILL;
-    for (size_t i = 0; i < 2; i++)
-        if (side[i] == CQ__SIDE_VALUES && b->kind > CQ_BLOCK_MLA) side[i] = CQ__SIDE_STILL;
-}
 static cq_str cq__side_name(const cq_rotate_plan *plan, const cq_model *m, const cq_part *part, cq__side side) {
     const cq_block *b = part->block;
-    const cq_rotate_stream *r1 = cq__r1(plan, b);
-    if (part->linear && (part->linear == &m->input[0] || part->linear == &m->input[1]))
-        r1 = plan && plan->r1[1].on ? &plan->r1[1] : NULL;
+    const cq_rotate_stream *r1 = cq__linear_r1(m, plan, b, part->linear);
     if (side == CQ__SIDE_STREAM && r1 && r1->r.n > 1) return r1->name;
     if (side == CQ__SIDE_VALUES && cq__r2(plan, m, b)) return plan->values[b - m->blocks].name;
     return cq__str(NULL, 0);
@@ -14107,7 +14107,7 @@ static bool cq__fuse_reads(const cq_model *m, cq_str norm, cq_str reader, bool *
         if (!x.block || !cursor.first) continue;
         if (!cq__str_same(cq__name_in_layer(m, x.block, x.name, x.bare), reader)) continue;
         *there = true;
-        if (x.side[0] == CQ__SIDE_STREAM) *reads = cq__norm_in_layer(m, x.block, &x.block->norm[CQ_NORM_PRE]);
+        if (x.side[0] == CQ__SIDE_STREAM) *reads = cq__norm_in_layer(m, x.block, cq__norm_read(m, x.block, x.linear));
         if (reads->n && cq__str_same(*reads, norm)) return true;
     }
     return false;
@@ -14314,11 +14314,12 @@ static cq_status cq__config_notes(cq__config *c) {
             values = values || (lacks && x.side[i] == CQ__SIDE_VALUES);
         }
         if (r1->on && x.side[0] == CQ__SIDE_STREAM && x.linear) {
-            const cq_norm *pre = x.block ? &x.block->norm[CQ_NORM_PRE] : &c->m->norm; /* side_in: of none */
-            gain = cq__norm_in_layer(c->m, x.block, pre);
-            plus_one = plus_one || pre->plus_one;
-            fold = gain.n && cq__uneven(pre, c->m->hidden) && !cq__fuse_listed(c, x.block ? c->layer_fuse : c->head_fuse, gain,
-                                              cq__name_in_layer(c->m, x.block, x.name, x.bare));
+            const cq_norm *pre = cq__norm_read(c->m, x.block, x.linear);
+            if (pre) gain = cq__norm_in_layer(c->m, x.block, pre);
+            plus_one = plus_one || (pre && pre->plus_one);
+            fold = gain.n && cq__uneven(pre, c->m->hidden) &&
+                   !cq__fuse_listed(c, x.block ? c->layer_fuse : c->head_fuse, gain,
+                                    cq__name_in_layer(c->m, x.block, x.name, x.bare));
         }
         if ((stream || values || fold) && noted && note) note->modules++;
         if ((stream || values || fold) && !noted) { /* the first of its role stands for all */

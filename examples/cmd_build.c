@@ -375,6 +375,12 @@ static float to_odd(double x) {
     return f;
 }
 
+/* Doubles to floats: once more to be rounded, to 16 bits, or final. */
+static void narrow(float *out, const double *x, size_t n, cq_format to) {
+    bool more = to == CQ_F16 || to == CQ_BF16;
+    for (size_t i = 0; i < n; i++) out[i] = more ? to_odd(x[i]) : (float)x[i];
+}
+
 /* Rounded to nearest, halves to even. In the range of normal floats a bf16 is the upper end of a double, but for the
    exponent's offset: 1023 there, 127 here. false: one is not finite. */
 static bool put_bf16(unsigned char *out, const double *x, size_t n) {
@@ -417,12 +423,11 @@ static void round_task(void *arg, size_t task) {
         if (!put_bf16(bytes, j->wide + first, n)) tool_fail(NULL, "tensor %s: a weight is not finite", j->name);
         return;
     }
-    float *narrow = j->x ? NULL : tool_alloc(n, sizeof *narrow);
-    bool once = piece.format == CQ_F16 || piece.format == CQ_BF16;
-    for (size_t i = 0; narrow && i < n; i++) narrow[i] = once ? to_odd(j->wide[first + i]) : (float)j->wide[first + i];
-    if (cq_quantize_rtn(&piece, bytes, narrow ? narrow : j->x + first, piece.cols, &err))
+    float *own = j->x ? NULL : tool_alloc(n, sizeof *own);
+    if (own) narrow(own, j->wide + first, n, piece.format);
+    if (cq_quantize_rtn(&piece, bytes, own ? own : j->x + first, piece.cols, &err))
         tool_fail(NULL, "tensor %s: %s", j->name, err.what);
-    free(narrow);
+    free(own);
 }
 /* Room in a buffer of the writer, kept from part to part: fresh pages cost as much as the work on them. */
 static void *room(buffer *b, size_t bytes) {
@@ -445,8 +450,10 @@ static void put_rows(writer *w, const cq_context *ctx, size_t i, const float *x,
     float *turned = turn ? transposed(x, rows, cols) : NULL;
     cq_tensor piece, whole;
     cq_error err;
-    tool_check(cq_tensor_init(&piece, to->format, to->layout, step, c, to->group_size, to->asym, &err), part->name, &err);
-    tool_check(cq_tensor_init(&whole, to->format, to->layout, r, c, to->group_size, to->asym, &err), part->name, &err);
+    cq_status st = cq_tensor_init(&piece, to->format, to->layout, step, c, to->group_size, to->asym, &err);
+    tool_check(st, part->name, &err);
+    st = cq_tensor_init(&whole, to->format, to->layout, r, c, to->group_size, to->asym, &err);
+    tool_check(st, part->name, &err);
     unsigned char *bytes = room(&w->bytes, whole.bytes);
     round_job job = {&piece, part->name, bytes, turn ? turned : x, wide, r};
     cq_parallel_for(ctx, (r + step - 1) / step, round_task, &job);
@@ -471,15 +478,15 @@ static void write_part(writer *w, size_t i, const cq_context *ctx, const tool_mo
         return;
     }
     cq_format format = w->p->named[w->p->tensor[i]].t.format;
-    bool once = format == CQ_F16 || format == CQ_BF16;
-    bool in_double = plan && plan->use_float64 && !codes && (!once || w->double_16);
+    bool short_format = format == CQ_F16 || format == CQ_BF16;
+    bool in_double = plan && plan->use_float64 && !codes && (!short_format || w->double_16);
     double *wide = in_double ? room(&w->wide, most * part->cols * sizeof *wide) : NULL;
     float *x = wide && !turn ? NULL : room(&w->narrow, most * part->cols * sizeof *x);
     for (size_t row = 0; row < part->rows; row += step) {
         size_t n = step < part->rows - row ? step : part->rows - row;
         tool_model_check(t, wide ? cq_part_read_f64(ctx, &t->m, plan, part, row, n, wide, &err)
                                  : cq_part_read(ctx, &t->m, plan, part, row, n, x, &err), &err);
-        for (size_t k = 0; wide && x && k < n * part->cols; k++) x[k] = once ? to_odd(wide[k]) : (float)wide[k];
+        if (wide && x) narrow(x, wide, n * part->cols, format);
         if (codes) round_floats(codes, x, n, part->cols);
         put_rows(w, ctx, i, x, x ? NULL : wide, n, &place);
     }

@@ -1,4 +1,4 @@
-/* tool_rotate.c - what turns a model: --rotate and --config, --matrices, --online, and what is said of it (see tool.h) */
+/* tool_rotate.c - what turns a model: --rotate, --config, --matrices, --online, and what is said of it (see tool.h) */
 #include "tool.h"
 
 #include <stdlib.h>
