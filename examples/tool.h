@@ -7,6 +7,7 @@
    tool_io.c     errors, memory, files, outputs, .npy, JSON, threads, progress
    tool_streams.c  models with two streams: open_model.yaml, codebook.npy, --text-embeds
    tool_model.c  MODEL: directories of Hugging Face, .cq files; tokenizer, sessions, ids
+   tool_write.c  parts, files, config.json of models that are written (tool_write.h)
    cquant.c      options and main
    cmd_*.c       the commands */
 #ifndef TOOL_H
@@ -289,7 +290,8 @@ void tool_report_online(const cq_model *m, const cq_rotate_plan *plan);
 /* The commands. */
 extern const tool_command cmd_models, cmd_inspect, cmd_matrix, cmd_solve;            /* cmd_study.c */
 extern const tool_command cmd_logits, cmd_eval, cmd_generate, cmd_tokenize;          /* cmd_run.c */
-extern const tool_command cmd_rotate, cmd_quantize, cmd_export;                      /* cmd_build.c */
+extern const tool_command cmd_rotate, cmd_export;                                    /* cmd_build.c */
+extern const tool_command cmd_quantize;                                              /* cmd_quantize.c */
 extern const tool_command cmd_plot;                                                  /* cmd_plot.c */
 
 #endif
