@@ -41,6 +41,7 @@ bench-peers: ## the Hadamard transform beside FFHT (git and a network, the first
 interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python environment in build/venv)
 	@test -d $(B)/models || { $(B)/venv/bin/python tests/reference/make_models.py $(B)/models.new && mv $(B)/models.new $(B)/models; }
 	@test -d $(B)/arch || { $(B)/venv/bin/python tests/reference/make_arch.py $(B)/arch.new && mv $(B)/arch.new $(B)/arch; }
+	$(B)/venv/bin/python tests/reference/check_numbers.py $(B)
 	$(B)/venv/bin/python tests/reference/check_models.py $(B) $(B)/models
 	$(B)/venv/bin/python tests/reference/check_arch.py $(B) $(B)/arch
 	$(B)/venv/bin/python tests/reference/check_front.py $(B) $(B)/arch

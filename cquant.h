@@ -159,33 +159,47 @@ CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task tas
 /* ===================================================================================================================
    [TENSORS]  a view of a matrix (rows, cols), stored as a checkpoint has it or as the kernels want it
    ================================================================================================================== */
-typedef enum cq_format { CQ_F32, CQ_F16, CQ_BF16, CQ_INT8, CQ_INT4, CQ_INT3, CQ_INT2, CQ_FORMAT_COUNT } cq_format;
+typedef enum cq_format { /* the numbers are those of .cq files and stay */
+    CQ_F32, CQ_F16, CQ_BF16,
+    CQ_INT8, CQ_INT4, CQ_INT3, CQ_INT2, /* a code minus a zero, times an fp16 scale a group */
+    CQ_FP8,                             /* an e4m3 number times an fp32 scale a group */
+    CQ_MXFP8, CQ_MXFP6_E2M3, CQ_MXFP6_E3M2, CQ_MXFP4, /* OCP microscaling: an e4m3, e2m3, e3m2, e2m1 number times a
+                                           power of two (E8M0, one byte) for each block of 32 columns */
+    CQ_FORMAT_COUNT
+} cq_format;
 typedef enum cq_layout {
     CQ_ROWS,  /* row-major, cols apart; float formats only. What checkpoints hold */
     CQ_PANELS, /* 16 rows interleaved, see [LESSON 5 panels]. What .cq files hold */
     CQ_COLUMNS /* column-major, rows apart; float formats only. A matrix that a checkpoint stores as (in, out) */
 } cq_layout;
 
-/* A weight is (code - zero) * scale, code in [0, 2^bits). Symmetric: zero = 2^(bits-1) for all; asymmetric: one zero
-   a row and group. Scales are fp16. Groups are runs of group_size columns; the last may be shorter. All multi-byte
-   values are little-endian, so a tensor can be used in place from any file or flash on any machine. */
+/* Integers: a weight is (code - zero) * scale, code in [0, 2^bits). Symmetric: zero = 2^(bits-1) for all; asymmetric:
+   one zero a row and group. Small floats: a weight is the number that the code stands for (cq_mini_value) * scale.
+   Groups are runs of group_size columns; the last may be shorter. All multi-byte values are little-endian, so a tensor
+   can be used in place from any file or flash on any machine. */
 typedef struct cq_tensor {
     cq_format format;
     cq_layout layout;
     bool asym;           /* integer formats: zeros are stored */
-    uint32_t group_size; /* integer formats: multiple of 32; stored as the padded row length when one group a row */
+    uint32_t group_size; /* coded formats: multiple of 16 (microscaling: 32); the row length, rounded up to 32, for
+                            one group a row */
     size_t rows, cols;
     size_t bytes;              /* of data */
     const unsigned char *data; /* NULL until set; align to 4 (CQ_ROWS: to the element) at least */
 } cq_tensor;
 
-/* Fills *t without data, computing t->bytes. group_size: integer formats only, a multiple of 32, or 0: one group a row.
-   CQ_ERR_ARG for an impossible combination, CQ_ERR_RANGE when the size overflows. */
+/* Fills *t without data, computing t->bytes. group_size: coded formats only, a multiple of 16 (one of 32 is faster), or
+   0: one group a row; of microscaling formats 32 or 0, which is 32. CQ_ERR_ARG for an impossible combination,
+   CQ_ERR_RANGE when the size overflows. */
 CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout layout, size_t rows, size_t cols,
                                     size_t group_size, bool asym, cq_error *err);
-CQUANT_DEF unsigned cq_format_bits(cq_format format);      /* 32, 16, 16, 8, 4, 3, 2 */
-CQUANT_DEF const char *cq_format_name(cq_format format);   /* "f32", "f16", "bf16", "int8", "int4", "int3", "int2" */
-CQUANT_DEF bool cq_format_is_int(cq_format format);
+CQUANT_DEF unsigned cq_format_bits(cq_format format);      /* of a number, without its share of a scale; 0: no format */
+CQUANT_DEF const char *cq_format_name(cq_format format);   /* "f32", "bf16", "int4", "mxfp6_e2m3" ...; or "unknown" */
+CQUANT_DEF bool cq_format_is_int(cq_format format);        /* INT8 to INT2 */
+CQUANT_DEF bool cq_format_is_coded(cq_format format);      /* codes with scales, in panels: all but F32, F16, BF16 */
+CQUANT_DEF bool cq_format_is_mx(cq_format format);         /* E8M0 scales of 32 columns */
+CQUANT_DEF bool cq_format_has_q8(cq_format format);        /* can be multiplied with int8 activations: cq_matmul_q8 */
+CQUANT_DEF cq_format cq_format_int(unsigned bits);         /* INT2, INT3, INT4, INT8; CQ_FORMAT_COUNT: there is none */
 CQUANT_DEF size_t cq_tensor_groups(const cq_tensor *t);    /* groups in a row; 0 for float formats */
 CQUANT_DEF void cq_tensor_row(const cq_tensor *t, size_t row,
                               float *out /* (cols) */); /* one row, dequantised exactly */
@@ -196,17 +210,23 @@ CQUANT_DEF void cq_tensor_span(const cq_tensor *t, size_t row, size_t col, size_
    [QUANTIZE]  one grid per group, and packing codes into panels
    ================================================================================================================== */
 typedef struct cq_grid {
-    float scale;  /* exactly representable in fp16 */
-    int32_t zero; /* code that means 0; 2^(bits-1) when symmetric */
-    int32_t max;  /* 2^bits - 1 */
+    float scale;      /* as the format stores it: exactly representable there */
+    int32_t zero;     /* integers: the code that means 0; 2^(bits-1) when symmetric. Small floats: 0 */
+    cq_format format; /* a coded one */
 } cq_grid;
 
-/* The grid that just covers n weights: symmetric scale = 2 max|w| / (2^bits - 1); asymmetric between min and max with 0
-   included. The scale is rounded to fp16 first, so that codes are chosen for the scale that is stored. */
-CQUANT_DEF cq_grid cq_grid_minmax(const float *w, size_t n, unsigned bits, bool asym);
-CQUANT_DEF cq_grid cq_grid_make(float scale, float zero, unsigned bits); /* rounds scale to fp16, zero to a code */
-CQUANT_DEF uint8_t cq_grid_code(cq_grid g, float w);                     /* nearest code, ties to even */
-CQUANT_DEF float cq_grid_value(cq_grid g, uint8_t code);                 /* (code - zero) * scale, exact */
+/* The grid that just covers n weights. Integers: symmetric scale = 2 max|w| / (2^bits - 1); asymmetric between min and
+   max with 0 included. Small floats: the least scale whose largest number is not below max|w|; of microscaling formats
+   that is a power of two ("ceil"; the standard's conversion takes cq_grid_floor). The scale is rounded to what is
+   stored first, so that codes are chosen for the scale that is stored. */
+CQUANT_DEF cq_grid cq_grid_minmax(const float *w, size_t n, cq_format format, bool asym);
+/* Microscaling as OCP MX 1.0, section 6.3 has it: scale = 2^(floor(log2 max|w|) - the exponent of the largest number).
+   What is then above the largest number saturates. Other formats: as minmax, symmetric. */
+CQUANT_DEF cq_grid cq_grid_floor(const float *w, size_t n, cq_format format);
+/* Rounds scale to what the format stores (microscaling: up to a power of two), zero to a code. */
+CQUANT_DEF cq_grid cq_grid_make(float scale, float zero, cq_format format);
+CQUANT_DEF uint8_t cq_grid_code(cq_grid g, float w);     /* nearest code, ties to even; out of range: the last; 0 for -0 */
+CQUANT_DEF float cq_grid_value(cq_grid g, uint8_t code); /* what the code stands for: exact */
 
 /* Packs one panel (rows 16 * panel .. 16 * panel + 15 of t, fewer at the end) into dst + panel * cq_panel_bytes(t).
    codes: (rows of the panel, ldc) one byte each; grids: (rows of the panel, ldg), one per group. */
@@ -216,7 +236,7 @@ CQUANT_DEF void cq_pack_panel(const cq_tensor *t, void *dst, size_t panel, const
                               const cq_grid *grids, size_t ldg);
 /* The same for float formats: w (rows of the panel, ldw), rounded to nearest even. */
 CQUANT_DEF void cq_pack_panel_float(const cq_tensor *t, void *dst, size_t panel, const float *w, size_t ldw);
-/* Round to nearest: quantises w (rows, ldw) into dst (t->bytes), for every format; sets t->data = dst. */
+/* Round to nearest with minmax grids: quantises w (rows, ldw) into dst (t->bytes), for every format; t->data = dst. */
 CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, size_t ldw, cq_error *err);
 /* The way back, for tests and exporters: the code of one weight, and the grid of one group. */
 CQUANT_DEF uint8_t cq_tensor_code(const cq_tensor *t, size_t row, size_t col);
@@ -241,7 +261,8 @@ typedef struct cq_acts {
 } cq_acts;
 CQUANT_DEF void cq_acts_alloc(cq_acts *a, cq_arena *arena, size_t n, size_t cols);
 CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float *x, size_t ldx, size_t n, size_t cols);
-/* The product of integers: as cq_matmul, with integer weights in panels and int8 activations. */
+/* The product of integers: as cq_matmul, with weights of a format that cq_format_has_q8, and int8 activations. Small
+   floats are multiples of 1/2 (e2m1), 1/8 (e2m3), 1/16 (e3m2): as integers they are summed exactly too. */
 CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w,
                              const unsigned char *bias, const cq_acts *a, size_t n, bool add);
 
@@ -279,6 +300,13 @@ CQUANT_DEF float cq_f16_to_f32(uint16_t h);
 CQUANT_DEF uint16_t cq_f32_to_f16(float x);                /* nearest even, overflow to infinity, NaN stays NaN */
 CQUANT_DEF float cq_bf16_to_f32(uint16_t h);
 CQUANT_DEF uint16_t cq_f32_to_bf16(float x);
+/* Small floats: one sign bit, then exponent and mantissa; no infinities but in e5m2 (OCP 8-bit floating point 1.0 and
+   MX 1.0). To them: nearest, ties to even, subnormals kept, everything too large and infinity saturates to the largest
+   finite number; NaN gives NaN where there is one (e4m3, e5m2), else -0, as ml_dtypes has it. */
+typedef enum cq_mini { CQ_E2M1, CQ_E2M3, CQ_E3M2, CQ_E4M3, CQ_E5M2, CQ_MINI_COUNT } cq_mini;
+CQUANT_DEF float cq_mini_to_f32(cq_mini mini, uint8_t code);
+CQUANT_DEF uint8_t cq_f32_to_mini(cq_mini mini, float x);
+CQUANT_DEF float cq_e8m0_to_f32(uint8_t code);             /* 2^(code - 127); 255: NaN */
 /* Counter-based random numbers, Philox4x32-10 (Salmon et al., SC 2011): the same three numbers give the same 64 bits on
    every machine and thread; nothing is stored. */
 CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
@@ -792,33 +820,97 @@ CQUANT_DEF void *cq_alloc(cq_arena *arena, size_t count, size_t size) {
 /* ===================================================================================================================
    [LESSON 4 numbers]
    ================================================================================================================== */
-CQUANT_DEF unsigned cq_format_bits(cq_format format) {
-    switch (format) {
-    case CQ_F32: return 32;
-    case CQ_F16:
-    case CQ_BF16: return 16;
-    case CQ_INT8: return 8;
-    case CQ_INT4: return 4;
-    case CQ_INT3: return 3;
-    case CQ_INT2: return 2;
-    case CQ_FORMAT_COUNT: break;
-    }
-    return 0;
+/* All that is to be known of a format, but for the order of its bits in a panel (LESSON 5). */
+typedef struct cq__format_facts {
+    const char *name;
+    unsigned char bits;    /* of a number */
+    unsigned char scale;   /* bytes: 0 none, 1 E8M0, 2 fp16, 4 fp32 */
+    unsigned char mini;    /* a cq_mini; CQ_MINI_COUNT: integers, or not coded */
+    unsigned char q8_bits; /* times 2^this a number is an integer small enough for cq_matmul_q8; 255: no such */
+} cq__format_facts;
+static const cq__format_facts cq__formats[CQ_FORMAT_COUNT + 1] = {
+    {"f32", 32, 0, CQ_MINI_COUNT, 255},  {"f16", 16, 0, CQ_MINI_COUNT, 255},  {"bf16", 16, 0, CQ_MINI_COUNT, 255},
+    {"int8", 8, 2, CQ_MINI_COUNT, 0},    {"int4", 4, 2, CQ_MINI_COUNT, 0},    {"int3", 3, 2, CQ_MINI_COUNT, 0},
+    {"int2", 2, 2, CQ_MINI_COUNT, 0},    {"fp8", 8, 4, CQ_E4M3, 255},         {"mxfp8", 8, 1, CQ_E4M3, 255},
+    {"mxfp6_e2m3", 6, 1, CQ_E2M3, 3},    {"mxfp6_e3m2", 6, 1, CQ_E3M2, 4},    {"mxfp4", 4, 1, CQ_E2M1, 1},
+    {"unknown", 0, 0, CQ_MINI_COUNT, 255}};
+CQ__INLINE const cq__format_facts *cq__facts(cq_format format) {
+    return &cq__formats[(unsigned)format < CQ_FORMAT_COUNT ? format : CQ_FORMAT_COUNT];
 }
-CQUANT_DEF const char *cq_format_name(cq_format format) {
-    switch (format) {
-    case CQ_F32: return "f32";
-    case CQ_F16: return "f16";
-    case CQ_BF16: return "bf16";
-    case CQ_INT8: return "int8";
-    case CQ_INT4: return "int4";
-    case CQ_INT3: return "int3";
-    case CQ_INT2: return "int2";
-    case CQ_FORMAT_COUNT: break;
-    }
-    return "unknown";
-}
+CQUANT_DEF unsigned cq_format_bits(cq_format format) { return cq__facts(format)->bits; }
+CQUANT_DEF const char *cq_format_name(cq_format format) { return cq__facts(format)->name; }
 CQUANT_DEF bool cq_format_is_int(cq_format format) { return format >= CQ_INT8 && format <= CQ_INT2; }
+CQUANT_DEF bool cq_format_is_coded(cq_format format) { return cq__facts(format)->scale != 0; }
+CQUANT_DEF bool cq_format_is_mx(cq_format format) { return cq__facts(format)->scale == 1; }
+CQUANT_DEF bool cq_format_has_q8(cq_format format) { return cq__facts(format)->q8_bits != 255; }
+CQUANT_DEF cq_format cq_format_int(unsigned bits) {
+    for (unsigned f = CQ_INT8; f <= CQ_INT2; f++)
+        if (cq__formats[f].bits == bits) return (cq_format)f;
+    return CQ_FORMAT_COUNT;
+}
+
+/* A small float with m mantissa bits: where its exponent is e >= emin, neighbours are 2^(e - m) apart, and below 2^emin
+   as far as just above (subnormals). So rounding is rounding to a multiple of that step, and that is done by adding a
+   number so large that the last bit of the sum is worth it, and taking that away again: the sum is rounded to even.
+   1.5 * 2^23 steps keep the sum in one binade for either sign. Integers are the same with a step of 1 everywhere. */
+typedef struct cq__steps {
+    uint32_t exponent; /* mask of the bits of a number that choose its step: its exponent, or nothing */
+    float least;       /* 2^emin; integers: 1 */
+    float large;       /* 1.5 * 2^(23 - m); integers: m = 0 */
+    float max;         /* largest number; integers: unused */
+} cq__steps;
+typedef struct cq__mini_facts {
+    unsigned char mantissa, bias, bits;
+    float max;
+} cq__mini_facts;
+static const cq__mini_facts cq__minis[CQ_MINI_COUNT] = {
+    {1, 1, 4, 6.0f}, {3, 1, 6, 7.5f}, {2, 3, 6, 28.0f}, {3, 7, 8, 448.0f}, {2, 15, 8, 57344.0f}};
+
+CQ__INLINE cq__steps cq__steps_of(unsigned mini) {
+    cq__steps s = {0, 1.0f, 12582912.0f, 0.0f};
+    if (mini >= CQ_MINI_COUNT) return s;
+    s.exponent = 0x7f800000u;
+    s.least = cq__exp2i(1 - (int32_t)cq__minis[mini].bias);
+    s.large = 1.5f * cq__exp2i(23 - (int32_t)cq__minis[mini].mantissa);
+    s.max = cq__minis[mini].max;
+    return s;
+}
+/* |v| at most the largest number; integers: below 2^22 */
+CQ__INLINE float cq__step(const cq__steps *s, float v) {
+    float unit = cq__float(cq__bits(v) & s->exponent);
+    unit = (unit > s->least ? unit : s->least) * s->large;
+    return (v + unit) - unit;
+}
+
+CQUANT_DEF float cq_mini_to_f32(cq_mini mini, uint8_t code) {
+    const cq__mini_facts *f = &cq__minis[mini];
+    uint32_t sign = (uint32_t)(code >> (f->bits - 1) & 1) << 31, a = code & ((1u << (f->bits - 1)) - 1);
+    uint32_t m = f->mantissa, e = a >> m;
+    if (mini == CQ_E4M3 && a == 0x7f) return cq__float(sign | 0x7fc00000u);
+    if (mini == CQ_E5M2 && e == 31) return cq__float(sign | 0x7f800000u | (a & 3u) << 21);
+    if (e) return cq__float(sign | (((127u - f->bias) << 23) + (a << (23 - m))));
+    float v = (float)a * cq__exp2i(1 - (int32_t)f->bias - (int32_t)m);
+    return sign ? -v : v;
+}
+/* of a number that is one of the small floats: its code */
+CQ__INLINE uint8_t cq__mini_code(const cq__mini_facts *f, float v) {
+    uint32_t u = cq__bits(v), sign = u >> 31 << (f->bits - 1), a = u & 0x7fffffffu, low = (127u - f->bias) << 23;
+    if (a > low + 0x7fffffu) return (uint8_t)(sign | ((a - low) >> (23 - f->mantissa)));
+    return (uint8_t)(sign | (uint32_t)(int32_t)(cq__float(a) * cq__exp2i((int32_t)f->bias - 1 + f->mantissa)));
+}
+CQUANT_DEF uint8_t cq_f32_to_mini(cq_mini mini, float x) {
+    const cq__mini_facts *f = &cq__minis[mini];
+    cq__steps s = cq__steps_of(mini);
+    uint32_t sign = cq__bits(x) >> 31 << (f->bits - 1);
+    if (x != x)
+        return (uint8_t)(mini == CQ_E4M3 ? sign | 0x7fu : mini == CQ_E5M2 ? sign | 0x7eu : 1u << (f->bits - 1));
+    x = x < s.max ? x : s.max;
+    x = x > -s.max ? x : -s.max;
+    return (uint8_t)(sign | cq__mini_code(f, cq__step(&s, x))); /* what rounds to 0 keeps its sign */
+}
+CQUANT_DEF float cq_e8m0_to_f32(uint8_t code) {
+    return code == 255 ? CQ__NAN : code ? cq__float((uint32_t)code << 23) : cq__float(1u << 22);
+}
 
 /* one little-endian float of any float format */
 CQ__INLINE float cq__load(const unsigned char *p, cq_format format) {
@@ -835,16 +927,17 @@ CQ__INLINE void cq__store(unsigned char *p, cq_format format, float v) {
    lanes, and any vector width gives the same bits. So 16 rows are interleaved into a *panel*; rows past the end are 0.
 
    Float formats:    [k][16 rows], k = 0 .. cols - 1.
-   Integer formats:  [group][16 rows] fp16 scales, then, if asymmetric, [group][16 rows] zeros (1 byte), padded to 64
-                     bytes; then blocks of 32 columns x 16 rows, the last one padded with code 0 (activations are padded
-                     with 0, so that it adds nothing). Within a block, step s = 0..7 covers 4 columns; lane byte
-                     L = (row / 8) * 32 + (row % 8) * 4 + (k % 4) puts the four columns of one row together, as the
-                     8-bit multiply-add instructions of every ISA want them:
+   Coded formats:    [group][16 rows] scales (fp16; fp8: fp32; microscaling: E8M0), then, if asymmetric, [group][16
+                     rows] zeros (1 byte), padded to 64 bytes; then blocks of 32 columns x 16 rows, the last one padded
+                     with code 0 (activations are padded with 0, so that it adds nothing). Within a block, step s =
+                     0..7 covers 4 columns; lane byte L = (row / 8) * 32 + (row % 8) * 4 + (k % 4) puts the four
+                     columns of one row together, as the 8-bit multiply-add instructions of every ISA want them:
 
-     int8   512 bytes   byte [s][L] = code - 128 (two's complement)
-     int4   256 bytes   byte [s % 4][L], low nibble: steps 0..3, high nibble: steps 4..7
-     int2   128 bytes   byte [s % 2][L], bits 2 (s / 2) and 2 (s / 2) + 1
-     int3   192 bytes   the low two bits as int2, then 64 bytes: bit s of byte [L] is bit 2 of the code
+     8 bits  512 bytes   byte [s][L]; of int8 it is code - 128 (two's complement)
+     4 bits  256 bytes   byte [s % 4][L], low nibble: steps 0..3, high nibble: steps 4..7
+     2 bits  128 bytes   byte [s % 2][L], bits 2 (s / 2) and 2 (s / 2) + 1
+     3 bits  192 bytes   the low two bits as above, then 64 bytes: bit s of byte [L] is bit 2 of the code
+     6 bits  384 bytes   the low four bits as above, then the high two as above
 
    Unpacking is a shift and a mask of whole vectors; nothing is ever moved between lanes.
    ================================================================================================================== */
@@ -852,25 +945,29 @@ CQ__INLINE void cq__store(unsigned char *p, cq_format format, float v) {
 #define CQ__BLOCK 32u /* columns in a block */
 
 CQUANT_DEF size_t cq_tensor_groups(const cq_tensor *t) {
-    return cq_format_is_int(t->format) && t->cols ? (t->cols + t->group_size - 1) / t->group_size : 0;
+    return cq_format_is_coded(t->format) && t->cols ? (t->cols + t->group_size - 1) / t->group_size : 0;
 }
 CQUANT_DEF size_t cq_panel_count(const cq_tensor *t) { return t->rows / CQ__ROWS + (t->rows % CQ__ROWS != 0); }
 
-/* bytes before the blocks of an integer panel */
+/* bytes of a row's scale, and where the zeros of a panel begin */
+CQ__INLINE size_t cq__scale_bytes(const cq_tensor *t) { return cq__facts(t->format)->scale; }
+CQ__INLINE size_t cq__zeros_at(const cq_tensor *t) { return cq_tensor_groups(t) * CQ__ROWS * cq__scale_bytes(t); }
+/* bytes before the blocks of a coded panel */
 CQ__INLINE size_t cq__panel_head(const cq_tensor *t) {
-    return (cq_tensor_groups(t) * CQ__ROWS * (t->asym ? 3u : 2u) + 63u) & ~(size_t)63u;
+    return (cq__zeros_at(t) + (t->asym ? cq_tensor_groups(t) * CQ__ROWS : 0) + 63u) & ~(size_t)63u;
 }
+CQ__INLINE size_t cq__block_bytes(cq_format format) { return CQ__BLOCK * CQ__ROWS / 8 * cq_format_bits(format); }
 CQ__INLINE size_t cq__blocks(const cq_tensor *t) { return (t->cols + CQ__BLOCK - 1) / CQ__BLOCK; }
 
 CQUANT_DEF size_t cq_panel_bytes(const cq_tensor *t) {
-    size_t body = cq_format_is_int(t->format) ? cq__blocks(t) * CQ__BLOCK : t->cols;
-    return cq_format_is_int(t->format) ? cq__panel_head(t) + body * CQ__ROWS * cq_format_bits(t->format) / 8
-                                       : (body * CQ__ROWS * (cq_format_bits(t->format) / 8) + 63u) & ~(size_t)63u;
+    return cq_format_is_coded(t->format)
+               ? cq__panel_head(t) + cq__blocks(t) * cq__block_bytes(t->format)
+               : (t->cols * CQ__ROWS * (cq_format_bits(t->format) / 8) + 63u) & ~(size_t)63u;
 }
 
 CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout layout, size_t rows, size_t cols,
                                     size_t group_size, bool asym, cq_error *err) {
-    bool is_int = cq_format_is_int(format);
+    bool coded = cq_format_is_coded(format), mx = cq_format_is_mx(format);
     size_t elements, padded;
     t->format = format;
     t->layout = layout;
@@ -882,18 +979,23 @@ CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout la
     t->data = NULL;
     if ((int)format < 0 || format >= CQ_FORMAT_COUNT || (int)layout < 0 || layout > CQ_COLUMNS)
         return cq_fail(err, CQ_ERR_ARG, "unknown tensor format or layout");
-    if (is_int && layout != CQ_PANELS) return cq_fail(err, CQ_ERR_ARG, "integer formats are stored in panels only");
-    if (!is_int && (group_size || asym)) return cq_fail(err, CQ_ERR_ARG, "float formats have no groups and no zeros");
+    if (coded && layout != CQ_PANELS) return cq_fail(err, CQ_ERR_ARG, "formats with codes are stored in panels only");
+    if (!coded && (group_size || asym)) return cq_fail(err, CQ_ERR_ARG, "float formats have no groups and no zeros");
+    if (asym && !cq_format_is_int(format)) return cq_fail(err, CQ_ERR_ARG, "only integer formats have zero points");
     /* sixteen times the elements in floats bounds every size computed here and in cq_panel_bytes */
     if (!cq__add(rows, CQ__ROWS - 1, &padded) || !cq__add(cols, 2 * CQ__BLOCK, &elements) ||
         !cq__mul(padded, elements, &elements) || elements > SIZE_MAX / 16)
         return cq_fail(err, CQ_ERR_RANGE, "tensor is too large for this machine");
-    if (is_int) {
+    if (coded) {
         size_t whole = cq__blocks(t) * CQ__BLOCK;
-        if (group_size % CQ__BLOCK)
-            return cq_fail_at(err, CQ_ERR_ARG, "group_size must be a multiple of 32, or 0 for one group a row", NULL, 0,
+        if (mx && group_size && group_size != CQ__BLOCK)
+            return cq_fail_at(err, CQ_ERR_ARG, "a microscaling format has one scale for 32 columns: group_size 32 or 0",
+                              NULL, 0, UINT64_MAX, (int64_t)group_size);
+        if (group_size % 16)
+            return cq_fail_at(err, CQ_ERR_ARG, "group_size must be a multiple of 16, or 0 for one group a row", NULL, 0,
                               UINT64_MAX, (int64_t)group_size);
-        if (group_size == 0 || group_size > whole) group_size = whole;
+        if (mx) group_size = CQ__BLOCK;
+        else if (group_size == 0 || group_size > whole) group_size = whole;
         if (group_size > 65536) /* 65536 * 255 * 127 < 2^31: the integer sums of a group stay exact */
             return cq_fail_at(err, CQ_ERR_RANGE, "a group may have at most 65536 columns", NULL, 0, UINT64_MAX,
                               (int64_t)group_size);
@@ -903,29 +1005,43 @@ CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout la
     return CQ_OK;
 }
 
-/* code of row r < 16, column k, in the blocks of an integer panel */
+/* code of row r < 16, column k, in the blocks of a coded panel */
 CQ__INLINE unsigned cq__code(const unsigned char *blocks, cq_format format, size_t r, size_t k) {
     size_t s = (k / 4) & 7, lane = (r / 8) * 32 + (r & 7) * 4 + (k & 3);
-    const unsigned char *p = blocks + k / CQ__BLOCK * (CQ__BLOCK * CQ__ROWS / 8) * cq_format_bits(format);
-    switch (format) {
-    case CQ_INT8: return p[s * 64 + lane] ^ 128u;
-    case CQ_INT4: return (unsigned)p[(s & 3) * 64 + lane] >> (s & 4) & 15u;
-    case CQ_INT2: return (unsigned)p[(s & 1) * 64 + lane] >> (s & 6) & 3u;
+    const unsigned char *p = blocks + k / CQ__BLOCK * cq__block_bytes(format) + lane;
+    switch (cq_format_bits(format)) {
+    case 8: return p[s * 64] ^ (format == CQ_INT8 ? 128u : 0u);
+    case 4: return (unsigned)p[(s & 3) * 64] >> (s & 4) & 15u;
+    case 2: return (unsigned)p[(s & 1) * 64] >> (s & 6) & 3u;
+    case 3: return ((unsigned)p[(s & 1) * 64] >> (s & 6) & 3u) | ((unsigned)p[128] >> s & 1u) << 2;
     default:
-        return ((unsigned)p[(s & 1) * 64 + lane] >> (s & 6) & 3u) | ((unsigned)p[128 + lane] >> s & 1u) << 2;
+        return ((unsigned)p[(s & 3) * 64] >> (s & 4) & 15u) | ((unsigned)p[256 + (s & 1) * 64] >> (s & 6) & 3u) << 4;
     }
 }
 CQ__INLINE void cq__set_code(unsigned char *blocks, cq_format format, size_t r, size_t k, unsigned code) {
     size_t s = (k / 4) & 7, lane = (r / 8) * 32 + (r & 7) * 4 + (k & 3);
-    unsigned char *p = blocks + k / CQ__BLOCK * (CQ__BLOCK * CQ__ROWS / 8) * cq_format_bits(format);
-    switch (format) { /* the panel was zeroed before */
-    case CQ_INT8: p[s * 64 + lane] = (unsigned char)(code ^ 128u); break;
-    case CQ_INT4: p[(s & 3) * 64 + lane] |= (unsigned char)(code << (s & 4)); break;
-    case CQ_INT2: p[(s & 1) * 64 + lane] |= (unsigned char)(code << (s & 6)); break;
+    unsigned char *p = blocks + k / CQ__BLOCK * cq__block_bytes(format) + lane;
+    switch (cq_format_bits(format)) { /* the panel was zeroed before */
+    case 8: p[s * 64] = (unsigned char)(code ^ (format == CQ_INT8 ? 128u : 0u)); break;
+    case 4: p[(s & 3) * 64] |= (unsigned char)(code << (s & 4)); break;
+    case 2: p[(s & 1) * 64] |= (unsigned char)(code << (s & 6)); break;
+    case 3:
+        p[(s & 1) * 64] |= (unsigned char)((code & 3u) << (s & 6));
+        p[128] |= (unsigned char)((code >> 2) << s);
+        break;
     default:
-        p[(s & 1) * 64 + lane] |= (unsigned char)((code & 3u) << (s & 6));
-        p[128 + lane] |= (unsigned char)((code >> 2) << s);
+        p[(s & 3) * 64] |= (unsigned char)((code & 15u) << (s & 4));
+        p[256 + (s & 1) * 64] |= (unsigned char)((code >> 4) << (s & 6));
     }
+}
+
+CQ__INLINE float cq__load_scale(const unsigned char *p, cq_format format) {
+    unsigned bytes = cq__facts(format)->scale;
+    return bytes == 2 ? cq_f16_to_f32(cq__u16(p)) : bytes == 1 ? cq_e8m0_to_f32(p[0]) : cq__f32(p);
+}
+/* the zero of symmetric grids */
+CQ__INLINE int32_t cq__middle(cq_format format) {
+    return cq_format_is_int(format) ? (int32_t)1 << (cq_format_bits(format) - 1) : 0;
 }
 
 CQUANT_DEF uint8_t cq_tensor_code(const cq_tensor *t, size_t row, size_t col) {
@@ -935,11 +1051,10 @@ CQUANT_DEF uint8_t cq_tensor_code(const cq_tensor *t, size_t row, size_t col) {
 CQUANT_DEF cq_grid cq_tensor_grid(const cq_tensor *t, size_t row, size_t group) {
     const unsigned char *panel = t->data + row / CQ__ROWS * cq_panel_bytes(t);
     size_t i = group * CQ__ROWS + row % CQ__ROWS;
-    unsigned bits = cq_format_bits(t->format);
     cq_grid g;
-    g.scale = cq_f16_to_f32(cq__u16(panel + 2 * i));
-    g.zero = t->asym ? (int32_t)panel[cq_tensor_groups(t) * CQ__ROWS * 2 + i] : (int32_t)1 << (bits - 1);
-    g.max = ((int32_t)1 << bits) - 1;
+    g.format = t->format;
+    g.scale = cq__load_scale(panel + cq__scale_bytes(t) * i, t->format);
+    g.zero = t->asym ? (int32_t)panel[cq__zeros_at(t) + i] : cq__middle(t->format);
     return g;
 }
 
@@ -956,7 +1071,7 @@ CQUANT_DEF void cq_tensor_span(const cq_tensor *t, size_t row, size_t col, size_
         return;
     }
     const unsigned char *panel = t->data + row / CQ__ROWS * cq_panel_bytes(t);
-    if (!cq_format_is_int(t->format)) {
+    if (!cq_format_is_coded(t->format)) {
         const unsigned char *p = panel + (col * CQ__ROWS + row % CQ__ROWS) * size;
         for (size_t i = 0; i < n; i++) out[i] = cq__load(p + i * CQ__ROWS * size, t->format);
         return;
@@ -967,7 +1082,7 @@ CQUANT_DEF void cq_tensor_span(const cq_tensor *t, size_t row, size_t col, size_
         cq_grid g = cq_tensor_grid(t, row, (col + i) / t->group_size);
         size_t end = cq__min(n, ((col + i) / t->group_size + 1) * t->group_size - col);
         for (; i < end; i++)
-            out[i] = (float)((int32_t)cq__code(blocks, t->format, row % CQ__ROWS, col + i) - g.zero) * g.scale;
+            out[i] = cq_grid_value(g, (uint8_t)cq__code(blocks, t->format, row % CQ__ROWS, col + i));
     }
 }
 CQUANT_DEF void cq_tensor_row(const cq_tensor *t, size_t row, float *out) { cq_tensor_span(t, row, 0, t->cols, out); }
@@ -977,48 +1092,88 @@ CQUANT_DEF void cq_tensor_row(const cq_tensor *t, size_t row, float *out) { cq_t
    ================================================================================================================== */
 CQ__INLINE float cq__round_even(float x) { return (x + CQ__ROUND) - CQ__ROUND; } /* |x| < 2^22 */
 
-CQUANT_DEF cq_grid cq_grid_make(float scale, float zero, unsigned bits) {
+/* the last code of an integer format */
+CQ__INLINE int32_t cq__top(cq_format format) { return ((int32_t)1 << cq_format_bits(format)) - 1; }
+
+/* The least E8M0 scale that is not below v > 0, or the greatest that is not above it. */
+CQ__INLINE float cq__power_of_two(float v, bool up) {
+    uint32_t u = cq__bits(v), e = u >> 23;
+    if (up && (u & 0x7fffffu) > (e ? 0u : 0x400000u)) e++; /* code 0, 2^-127, is a subnormal float */
+    return cq_e8m0_to_f32((uint8_t)(e < 254 ? e : 254));
+}
+CQUANT_DEF cq_grid cq_grid_make(float scale, float zero, cq_format format) {
     cq_grid g;
-    g.max = ((int32_t)1 << bits) - 1;
-    g.scale = cq_f16_to_f32(cq_f32_to_f16(scale < 65504.0f ? scale : 65504.0f));
-    zero = zero > 0.0f ? (zero < (float)g.max ? zero : (float)g.max) : 0.0f;
-    g.zero = (int32_t)cq__round_even(zero);
+    unsigned stored = cq__facts(format)->scale;
+    float top = (float)cq__top(format);
+    g.format = format;
+    g.scale = scale > 0.0f ? (stored == 1 ? cq__power_of_two(scale, true) : scale) : 0.0f;
+    if (stored == 2) g.scale = cq_f16_to_f32(cq_f32_to_f16(scale < 65504.0f ? scale : 65504.0f));
+    else if (!(g.scale < CQ__INFINITY)) g.scale = FLT_MAX;
+    if (stored == 1 && !(scale > 0.0f)) g.scale = cq_e8m0_to_f32(0); /* E8M0 has no 0; codes of 0 do as well */
+    zero = zero > 0.0f ? (zero < top ? zero : top) : 0.0f;
+    g.zero = cq_format_is_int(format) ? (int32_t)cq__round_even(zero) : 0;
     return g;
 }
 CQUANT_DEF uint8_t cq_grid_code(cq_grid g, float w) {
     if (!(g.scale > 0.0f)) return (uint8_t)g.zero;
-    float q = w / g.scale, z = (float)g.zero;
-    q = q > -z ? (q < (float)g.max - z ? q : (float)g.max - z) : -z; /* clamp first: then rounding is in range */
+    if (!cq_format_is_int(g.format)) {
+        unsigned mini = cq__facts(g.format)->mini;
+        uint8_t code = cq_f32_to_mini((cq_mini)mini, w / g.scale);
+        return code == 1u << (cq__minis[mini].bits - 1) ? 0 : code; /* -0 is no weight of its own */
+    }
+    float q = w / g.scale, z = (float)g.zero, top = (float)cq__top(g.format);
+    q = q > -z ? (q < top - z ? q : top - z) : -z; /* clamp first: then rounding is in range */
     return (uint8_t)((int32_t)cq__round_even(q) + g.zero);
 }
-CQUANT_DEF float cq_grid_value(cq_grid g, uint8_t code) { return (float)((int32_t)code - g.zero) * g.scale; }
+CQUANT_DEF float cq_grid_value(cq_grid g, uint8_t code) {
+    unsigned mini = cq__facts(g.format)->mini;
+    return (mini < CQ_MINI_COUNT ? cq_mini_to_f32((cq_mini)mini, code) : (float)((int32_t)code - g.zero)) * g.scale;
+}
 
-/* Symmetric grids use all 2^bits codes: -max .. +max spans 2^bits - 1 steps, so the zero lies half a step off the
-   middle and the extreme weight is half a step outside: the convention of the GPTQ file format (scale = max / 7.5 at 4
-   bits). */
-CQUANT_DEF cq_grid cq_grid_minmax(const float *w, size_t n, unsigned bits, bool asym) {
-    float lo = 0.0f, hi = 0.0f, steps = (float)((1u << bits) - 1u);
+/* Symmetric integer grids use all 2^bits codes: -max .. +max spans 2^bits - 1 steps, so the zero lies half a step off
+   the middle and the extreme weight is half a step outside: the convention of the GPTQ file format (scale = max / 7.5 at
+   4 bits). */
+CQUANT_DEF cq_grid cq_grid_minmax(const float *w, size_t n, cq_format format, bool asym) {
+    float lo = 0.0f, hi = 0.0f, m;
     for (size_t i = 0; i < n; i++) {
         lo = w[i] < lo ? w[i] : lo;
         hi = w[i] > hi ? w[i] : hi;
     }
-    if (!asym) {
-        float m = hi > -lo ? hi : -lo;
-        return cq_grid_make(2.0f * m / steps, (float)(1u << (bits - 1)), bits);
+    m = hi > -lo ? hi : -lo;
+    if (!cq_format_is_int(format)) {
+        cq_grid g = cq_grid_make(m / cq__minis[cq__facts(format)->mini].max, 0.0f, format);
+        return g;
     }
-    cq_grid g = cq_grid_make((hi - lo) / steps, 0.0f, bits);
-    return g.scale > 0.0f ? cq_grid_make(g.scale, -lo / g.scale, bits) : g;
+    float steps = (float)cq__top(format);
+    if (!asym) return cq_grid_make(2.0f * m / steps, (float)cq__middle(format), format);
+    cq_grid g = cq_grid_make((hi - lo) / steps, 0.0f, format);
+    return g.scale > 0.0f ? cq_grid_make(g.scale, -lo / g.scale, format) : g;
+}
+CQUANT_DEF cq_grid cq_grid_floor(const float *w, size_t n, cq_format format) {
+    float m = 0.0f;
+    if (!cq_format_is_mx(format)) return cq_grid_minmax(w, n, format, false);
+    for (size_t i = 0; i < n; i++) {
+        float a = w[i] < 0.0f ? -w[i] : w[i];
+        m = a > m ? a : m;
+    }
+    cq_grid g = cq_grid_make(0.0f, 0.0f, format);
+    float top = cq__power_of_two(cq__minis[cq__facts(format)->mini].max, false); /* its exponent alone */
+    if (m > 0.0f) g.scale = cq__power_of_two(m / top, false);
+    return g;
 }
 
 /* all codes and scales 0 */
 static void cq__clear_panel(const cq_tensor *t, unsigned char *panel) {
     size_t head = cq__panel_head(t);
-    cq__fill(panel, 0, head);
+    cq__fill(panel, 0, head); /* the scale of rows past the end: 0, and of E8M0, which has no 0, the least */
     cq__fill(panel + head, t->format == CQ_INT8 ? 0x80 : 0, cq_panel_bytes(t) - head);
 }
 CQ__INLINE void cq__set_grid(const cq_tensor *t, unsigned char *panel, size_t r, size_t g, cq_grid grid) {
-    cq__put16(panel + 2 * (g * CQ__ROWS + r), cq_f32_to_f16(grid.scale));
-    if (t->asym) panel[cq_tensor_groups(t) * CQ__ROWS * 2 + g * CQ__ROWS + r] = (unsigned char)grid.zero;
+    unsigned char *p = panel + cq__scale_bytes(t) * (g * CQ__ROWS + r);
+    if (cq__scale_bytes(t) == 2) cq__put16(p, cq_f32_to_f16(grid.scale));
+    else if (cq__scale_bytes(t) == 4) cq__put32(p, cq__bits(grid.scale));
+    else p[0] = (unsigned char)(cq__bits(grid.scale) >> 23); /* a power of two; 2^-127 is the subnormal of code 0 */
+    if (t->asym) panel[cq__zeros_at(t) + g * CQ__ROWS + r] = (unsigned char)grid.zero;
 }
 
 CQUANT_DEF void cq_pack_panel(const cq_tensor *t, void *dst, size_t panel, const uint8_t *codes, size_t ldc,
@@ -1053,7 +1208,6 @@ static void cq__store_row(unsigned char *p, size_t step, cq_format format, const
 }
 CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, size_t ldw, cq_error *err) {
     size_t groups = cq_tensor_groups(t), bytes = cq_panel_bytes(t), size = cq_format_bits(t->format) / 8;
-    unsigned bits = cq_format_bits(t->format);
     t->data = (const unsigned char *)dst;
     for (size_t r = 0; r < t->rows; r++) {
         uint32_t top = 0; /* the largest exponent: all ones where a number is not finite */
@@ -1084,7 +1238,7 @@ CQUANT_DEF cq_status cq_quantize_rtn(cq_tensor *t, void *dst, const float *w, si
         for (size_t r = 0; r < n; r++)
             for (size_t g = 0; g < groups; g++) {
                 size_t begin = g * t->group_size, end = cq__min(begin + t->group_size, t->cols);
-                cq_grid grid = cq_grid_minmax(rows + r * ldw + begin, end - begin, bits, t->asym);
+                cq_grid grid = cq_grid_minmax(rows + r * ldw + begin, end - begin, t->format, t->asym);
                 cq__set_grid(t, p, r, g, grid);
                 for (size_t k = begin; k < end; k++)
                     cq__set_code(blocks, t->format, r, k, cq_grid_code(grid, rows[r * ldw + k]));
@@ -1163,55 +1317,61 @@ static void cq__unpack_c(float *out, const cq_tensor *t, size_t panel, size_t bl
         return;
     }
     const unsigned char *p = t->data + panel * cq_panel_bytes(t);
-    if (!cq_format_is_int(t->format)) {
+    if (!cq_format_is_coded(t->format)) {
         p += k0 * CQ__ROWS * size;
         for (size_t i = 0; i < n * CQ__ROWS; i++) out[i] = cq__load(p + i * size, t->format);
         return;
     }
-    for (size_t r = 0; r < CQ__ROWS; r++) {
-        cq_grid g = cq_tensor_grid(t, panel * CQ__ROWS + r, k0 / t->group_size);
-        for (size_t k = 0; k < n; k++)
+    for (size_t r = 0; r < CQ__ROWS; r++)
+        for (size_t k = 0; k < n; k++) {
+            cq_grid g = cq_tensor_grid(t, panel * CQ__ROWS + r, (k0 + k) / t->group_size);
             out[k * CQ__ROWS + r] =
-                (float)((int32_t)cq__code(p + cq__panel_head(t), t->format, r, k0 + k) - g.zero) * g.scale;
-    }
+                cq_grid_value(g, (uint8_t)cq__code(p + cq__panel_head(t), t->format, r, k0 + k));
+        }
 }
 
+/* a number of a small float as an integer, in units of 2^-q8_bits */
+CQ__INLINE int32_t cq__mini_int(const cq__format_facts *f, unsigned code) {
+    return (int32_t)(cq_mini_to_f32((cq_mini)f->mini, (uint8_t)code) * cq__exp2i(f->q8_bits));
+}
 static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const int8_t *q, size_t ldq,
                            const int32_t *sum, size_t lds, const float *scale, size_t n) {
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
-    size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
-    int32_t middle = (int32_t)1 << (cq_format_bits(t->format) - 1);
-    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, sum += 4 * lds, scale += 4, out += 4 * CQ__ROWS) {
+    const cq__format_facts *f = cq__facts(t->format);
+    size_t groups = cq_tensor_groups(t), end = cq__blocks(t) * CQ__BLOCK;
+    float unit = cq__exp2i(-(int32_t)f->q8_bits);
+    (void)sum; /* by blocks of 32, which a group need not be made of */
+    (void)lds;
+    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, scale += 4, out += 4 * CQ__ROWS) {
         size_t m = cq__min(4, n - j0); /* columns that share the unpacked codes */
         for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;
         for (size_t g = 0; g < groups; g++) {
-            size_t last = cq__min((g + 1) * per, count);
+            size_t last = cq__min((g + 1) * t->group_size, end);
             int32_t dot[4 * CQ__ROWS]; /* sums of code * activation over the group */
+            int32_t total[4] = {0, 0, 0, 0}; /* sums of the activations over the group: the zero point's share */
             for (size_t i = 0; i < m * CQ__ROWS; i++) dot[i] = 0;
-            for (size_t b = g * per; b < last; b++) {
-                int16_t code[CQ__BLOCK / 4 * CQ__ROWS];
-                for (size_t k0 = 0; k0 < CQ__BLOCK; k0 += CQ__BLOCK / 4) {
-                    for (size_t k = 0; k < CQ__BLOCK / 4; k++)
+            for (size_t k0 = g * t->group_size; k0 < last; k0 += 8) {
+                int16_t code[8 * CQ__ROWS];
+                for (size_t k = 0; k < 8; k++)
+                    for (size_t r = 0; r < CQ__ROWS; r++) {
+                        unsigned c = cq__code(blocks, t->format, r, k0 + k);
+                        code[k * CQ__ROWS + r] = (int16_t)(f->mini < CQ_MINI_COUNT ? cq__mini_int(f, c) : (int32_t)c);
+                    }
+                for (size_t j = 0; j < m; j++)
+                    for (size_t k = 0; k < 8; k++) {
+                        int32_t x = q[j * ldq + k0 + k];
+                        total[j] += x;
                         for (size_t r = 0; r < CQ__ROWS; r++)
-                            code[k * CQ__ROWS + r] = (int16_t)cq__code(blocks, t->format, r, b * CQ__BLOCK + k0 + k);
-                    for (size_t j = 0; j < m; j++)
-                        for (size_t k = 0; k < CQ__BLOCK / 4; k++) {
-                            int32_t x = q[j * ldq + b * CQ__BLOCK + k0 + k];
-                            for (size_t r = 0; r < CQ__ROWS; r++)
-                                dot[j * CQ__ROWS + r] += (int32_t)code[k * CQ__ROWS + r] * x;
-                        }
-                }
+                            dot[j * CQ__ROWS + r] += (int32_t)code[k * CQ__ROWS + r] * x;
+                    }
             }
-            for (size_t j = 0; j < m; j++) {
-                int32_t total = 0; /* sum of the activations over the group: the zero point's share */
-                for (size_t b = g * per; b < last; b++) total += sum[j * lds + b];
+            for (size_t j = 0; j < m; j++)
                 for (size_t r = 0; r < CQ__ROWS; r++) {
-                    size_t i = g * CQ__ROWS + r;
-                    int32_t zero = t->asym ? (int32_t)p[groups * CQ__ROWS * 2 + i] : middle;
-                    float s = cq_f16_to_f32(cq__u16(p + 2 * i));
-                    out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] + (float)(dot[j * CQ__ROWS + r] - zero * total) * s;
+                    cq_grid grid = cq_tensor_grid(t, panel * CQ__ROWS + r, g);
+                    float s = grid.scale * unit;
+                    out[j * CQ__ROWS + r] =
+                        out[j * CQ__ROWS + r] + (float)(dot[j * CQ__ROWS + r] - grid.zero * total[j]) * s;
                 }
-            }
         }
         for (size_t j = 0; j < m; j++)
             for (size_t r = 0; r < CQ__ROWS; r++) out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] * scale[j];
@@ -1409,7 +1569,7 @@ CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_
 }
 CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w,
                              const unsigned char *bias, const cq_acts *a, size_t n, bool add) {
-    CQUANT_ASSERT(cq_format_is_int(w->format) && a->cols == w->cols && n <= a->n);
+    CQUANT_ASSERT(cq_format_has_q8(w->format) && a->cols == w->cols && n <= a->n);
     cq__matmul_run(ctx, y, ldy, w, bias, NULL, 0, a, n, add);
 }
 
@@ -1765,6 +1925,41 @@ CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, bool t
     }
 }
 
+/* Codes of a block of small floats to signed bytes, in units of 2^-q8_bits, [8 steps][64]: 4 bits (e2m1), or 6 (e2m3),
+   whose 32 magnitudes are two tables of 16. */
+CQ__AVX2 void cq__mini_bytes_avx2(unsigned char *out, const unsigned char *w, bool six) {
+    const __m256i low = six ? _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5,
+                                               6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+                            : _mm256_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12, 0, 1, 2, 3, 4,
+                                               6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    const __m256i high = _mm256_setr_epi8(16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60, 16, 18, 20,
+                                          22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60);
+    const __m256i nibble = _mm256_set1_epi8(15), one = _mm256_set1_epi8(1), two = _mm256_set1_epi8(2);
+    for (size_t half = 0; half < 64; half += 32)
+        for (int s = 0; s < 8; s++) {
+            __m256i v = _mm256_srli_epi16(CQ__LOAD(w + (size_t)(s & 3) * 64 + half), s & 4);
+            v = _mm256_and_si256(v, nibble);
+            __m256i x = _mm256_shuffle_epi8(low, v);
+            if (six) { /* bit 4: which table; bit 5: the sign */
+                __m256i top = _mm256_srli_epi16(CQ__LOAD(w + 256 + (size_t)(s & 1) * 64 + half), s & 6);
+                __m256i sign = _mm256_cmpeq_epi8(_mm256_and_si256(top, two), two);
+                top = _mm256_cmpeq_epi8(_mm256_and_si256(top, one), one);
+                x = _mm256_blendv_epi8(x, _mm256_shuffle_epi8(high, v), top);
+                x = _mm256_sub_epi8(_mm256_xor_si256(x, sign), sign);
+            }
+            _mm256_storeu_si256((__m256i *)(void *)(out + (size_t)s * 64 + half), x);
+        }
+}
+/* eight scales of fp16 or E8M0; what E8M0's 0 and 255 mean is no shift of bits */
+CQ__AVX2 __m256 cq__scales8_avx2(const unsigned char *p, cq_format format) {
+    if (!cq_format_is_mx(format)) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+    __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    __m256i v = _mm256_slli_epi32(e, 23), none = _mm256_cmpeq_epi32(e, _mm256_setzero_si256());
+    v = _mm256_or_si256(v, _mm256_and_si256(none, _mm256_set1_epi32(1 << 22)));
+    none = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(255));
+    return _mm256_castsi256_ps(_mm256_or_si256(v, _mm256_and_si256(none, _mm256_set1_epi32(1 << 22))));
+}
+
 /* One column, int4: decoding is bound by memory, so all sums stay in registers over the whole panel. */
 CQ__AVX2 void cq__int4_panel1_avx2(float *out, const cq_tensor *t, const unsigned char *p, const int8_t *q,
                                    const int32_t *sum, float scale) {
@@ -1815,11 +2010,17 @@ CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, co
                                 const int32_t *sum, size_t lds, const float *scale, size_t n) {
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
     size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
-    size_t block_bytes = CQ__BLOCK * CQ__ROWS / 8 * cq_format_bits(t->format);
-    int32_t middle = t->format == CQ_INT8 ? 0 : (int32_t)1 << (cq_format_bits(t->format) - 1);
+    size_t block_bytes = cq__block_bytes(t->format);
+    bool mini = !cq_format_is_int(t->format);
+    int32_t middle = mini || t->format == CQ_INT8 ? 0 : cq__middle(t->format);
+    const __m256 unit = _mm256_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
+    if (t->group_size % CQ__BLOCK || t->format == CQ_MXFP6_E3M2) { /* halves of blocks; numbers beyond a byte */
+        cq__panel_q8_c(out, t, panel, q, ldq, sum, lds, scale, n);
+        return;
+    }
     CQ__ALIGNED int32_t acc[4 * CQ__ROWS];
     CQ__ALIGNED unsigned char bytes[CQ__BLOCK * CQ__ROWS];
-    if (t->format == CQ_INT4 && n == 1) {
+    if (t->format == CQ_INT4 && n == 1) { /* groups are whole blocks here */
         cq__int4_panel1_avx2(out, t, p, q, sum, scale[0]);
         return;
     }
@@ -1837,6 +2038,9 @@ CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, co
                 const int8_t *x = q + b * CQ__BLOCK;
                 if (t->format == CQ_INT8) {
                     cq__int8_block_avx2(acc, w, x, ldq, m);
+                } else if (mini) {
+                    cq__mini_bytes_avx2(bytes, w, t->format != CQ_MXFP4);
+                    cq__int8_block_avx2(acc, bytes, x, ldq, m);
                 } else if (t->format == CQ_INT4) {
                     if (m == 4) cq__int4_block4_avx2(acc, w, x, ldq);
                     else
@@ -1848,8 +2052,8 @@ CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, co
                         for (size_t j = 0; j < m; j++) cq__byte_block1_avx2(acc + j * CQ__ROWS, bytes, x + j * ldq);
                 }
             }
-            s0 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 2 * g * CQ__ROWS)));
-            s1 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 2 * g * CQ__ROWS + 16)));
+            s0 = _mm256_mul_ps(cq__scales8_avx2(p + cq__scale_bytes(t) * (g * CQ__ROWS), t->format), unit);
+            s1 = _mm256_mul_ps(cq__scales8_avx2(p + cq__scale_bytes(t) * (g * CQ__ROWS + 8), t->format), unit);
             if (t->asym) {
                 __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(p + (2 * groups + g) * CQ__ROWS));
                 const __m256i offset = _mm256_set1_epi32(t->format == CQ_INT8 ? 128 : 0);
@@ -1883,6 +2087,19 @@ CQ__AVX2 __m256 cq__load8_avx2(const unsigned char *p, cq_format format) {
     __m128i h = _mm_loadu_si128((const __m128i *)(const void *)p);
     return format == CQ_F16 ? _mm256_cvtph_ps(h)
                             : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+/* eight codes of small floats to numbers, as cq_mini_to_f32 */
+CQ__AVX2 __m256 cq__mini8_avx2(__m256i code, cq_mini mini) {
+    const cq__mini_facts *f = &cq__minis[mini];
+    __m256i a = _mm256_and_si256(code, _mm256_set1_epi32((1 << (f->bits - 1)) - 1));
+    __m256i sign = _mm256_slli_epi32(_mm256_srli_epi32(code, f->bits - 1), 31);
+    __m256i normal = _mm256_add_epi32(_mm256_slli_epi32(a, 23 - f->mantissa), _mm256_set1_epi32((127 - f->bias) << 23));
+    __m256 below = _mm256_mul_ps(_mm256_cvtepi32_ps(a), _mm256_set1_ps(cq__exp2i(1 - f->bias - f->mantissa)));
+    __m256i is_below = _mm256_cmpgt_epi32(_mm256_set1_epi32(1 << f->mantissa), a);
+    __m256i v = _mm256_blendv_epi8(normal, _mm256_castps_si256(below), is_below);
+    if (mini == CQ_E4M3)
+        v = _mm256_blendv_epi8(v, _mm256_set1_epi32(0x7fc00000), _mm256_cmpeq_epi32(a, _mm256_set1_epi32(0x7f)));
+    return _mm256_castsi256_ps(_mm256_or_si256(v, sign));
 }
 CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size_t block) {
     size_t k0 = block * CQ__BLOCK, n = cq__min(CQ__BLOCK, t->cols - k0), size = cq_format_bits(t->format) / 8;
@@ -1928,36 +2145,49 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
         return;
     }
     const unsigned char *p = t->data + panel * cq_panel_bytes(t);
-    if (!cq_format_is_int(t->format)) {
+    const cq__format_facts *f = cq__facts(t->format);
+    if (cq_format_is_coded(t->format) && t->group_size % CQ__BLOCK) {
+        cq__unpack_c(out, t, panel, block);
+        return;
+    }
+    if (!cq_format_is_coded(t->format)) {
         p += k0 * CQ__ROWS * size;
         for (size_t i = 0; i < n * CQ__ROWS; i += 8) _mm256_storeu_ps(out + i, cq__load8_avx2(p + i * size, t->format));
         return;
     }
     size_t groups = cq_tensor_groups(t), g = k0 / t->group_size;
-    const unsigned char *w = p + cq__panel_head(t) + block * (CQ__BLOCK * CQ__ROWS / 8) * cq_format_bits(t->format);
+    const unsigned char *w = p + cq__panel_head(t) + block * cq__block_bytes(t->format);
     unsigned char bytes[CQ__BLOCK * CQ__ROWS];
-    if (t->format == CQ_INT2 || t->format == CQ_INT3) cq__spread_avx2(bytes, w, t->format == CQ_INT3);
+    if (f->bits < 4) cq__spread_avx2(bytes, w, f->bits == 3);
     for (size_t half = 0; half < 2; half++) { /* 8 rows */
-        __m256 scale =
-            _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + 2 * g * CQ__ROWS + 16 * half)));
-        __m256i zero = _mm256_set1_epi32((int32_t)1 << (cq_format_bits(t->format) - 1));
+        const unsigned char *at = p + f->scale * (g * CQ__ROWS + 8 * half);
+        __m256 scale = f->scale == 4 ? _mm256_loadu_ps((const float *)(const void *)at)
+                                     : cq__scales8_avx2(at, t->format);
+        __m256i zero = _mm256_set1_epi32(cq__middle(t->format));
         if (t->asym)
             zero = _mm256_cvtepu8_epi32(
                 _mm_loadl_epi64((const __m128i *)(const void *)(p + (2 * groups + g) * CQ__ROWS + 8 * half)));
         for (size_t s = 0; s < 8; s++) {
             __m256i v;
-            if (t->format == CQ_INT8) {
-                v = _mm256_xor_si256(CQ__LOAD(w + s * 64 + 32 * half), _mm256_set1_epi8((char)-128));
-            } else if (t->format == CQ_INT4) {
+            if (f->bits == 8) {
+                v = CQ__LOAD(w + s * 64 + 32 * half);
+                if (t->format == CQ_INT8) v = _mm256_xor_si256(v, _mm256_set1_epi8((char)-128));
+            } else if (f->bits < 4) {
+                v = CQ__LOAD(bytes + s * 64 + 32 * half);
+            } else {
                 v = _mm256_srli_epi16(CQ__LOAD(w + (s & 3) * 64 + 32 * half), (int)(s & 4));
                 v = _mm256_and_si256(v, _mm256_set1_epi8(15));
-            } else {
-                v = CQ__LOAD(bytes + s * 64 + 32 * half);
+                if (f->bits == 6) {
+                    __m256i top = _mm256_srli_epi16(CQ__LOAD(w + 256 + (s & 1) * 64 + 32 * half), (int)(s & 6));
+                    top = _mm256_and_si256(top, _mm256_set1_epi8(3));
+                    v = _mm256_or_si256(v, _mm256_slli_epi16(top, 4));
+                }
             }
             for (size_t k = 0; k < 4 && s * 4 + k < n; k++) {
                 __m256i code = _mm256_and_si256(_mm256_srli_epi32(v, (int)(8 * k)), _mm256_set1_epi32(255));
-                __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(code, zero)), scale);
-                _mm256_storeu_ps(out + (s * 4 + k) * CQ__ROWS + 8 * half, value);
+                __m256 value = f->mini < CQ_MINI_COUNT ? cq__mini8_avx2(code, (cq_mini)f->mini)
+                                                       : _mm256_cvtepi32_ps(_mm256_sub_epi32(code, zero));
+                _mm256_storeu_ps(out + (s * 4 + k) * CQ__ROWS + 8 * half, _mm256_mul_ps(value, scale));
             }
         }
     }

@@ -19,7 +19,7 @@
        cq_hessian h;
        cq_factor f;
        cq_tensor t;
-       cq_gptq_desc desc = {0};                             // 4 bits, and the best defaults that we know
+       cq_gptq_desc desc = {CQ_INT4};                       // and the best defaults that we know
        cq_gptq_result out = {codes, grids, NULL, NULL};
        cq_arena arena = cq_arena_over(memory, sizeof memory);
        desc.group_size = 64;
@@ -96,20 +96,23 @@ typedef enum cq_gptq_search {
     CQ_GPTQ_SEARCH_PIVOTS,   /* scales that minimise sum D_k (w_k - q_k)^2, D the pivots of H: LESSON 4 */
     CQ_GPTQ_SEARCH_DIAGONAL, /* sum H[k][k] (w_k - q_k)^2 */
     CQ_GPTQ_SEARCH_UNIFORM,  /* sum (w_k - q_k)^2 */
-    CQ_GPTQ_MINMAX           /* no search: the scale that just covers the group */
+    CQ_GPTQ_MINMAX,          /* no search: the scale that just covers the group (microscaling: "ceil") */
+    CQ_GPTQ_FLOOR            /* microscaling: the exponent of the standard's conversion; else as MINMAX */
 } cq_gptq_search;
 
 #define CQ_GPTQ_NO_SWEEPS 0xffffffffu
 
 typedef struct cq_gptq_desc {
-    unsigned bits;         /* 2, 3, 4 or 8; 0: 4 */
-    size_t group_size;     /* columns that share a scale, >= 1, the last group may be shorter; 0: one group a row */
-    bool asym;             /* a zero point a group, instead of the middle code */
+    cq_format format;      /* a coded one: integers, FP8, microscaling; 0 (CQ_F32): CQ_INT4 */
+    size_t group_size;     /* columns that share a scale, >= 1, the last group may be shorter; 0: one group a row.
+                              Microscaling: 32, also when 0 */
+    bool asym;             /* integers: a zero point a group, instead of the middle code */
     cq_gptq_order order;
     float damp;            /* H + damp * mean(diag H) * I; (0, 1]; 0: 0.01. Grows until the factor exists */
     cq_gptq_search search;
     unsigned sweeps;       /* of coordinate descent over the codes afterwards; 0: 2; or CQ_GPTQ_NO_SWEEPS */
-    bool no_refit;         /* leave the scales as chosen; else refitted to the final codes (not with ACT_GROUPS) */
+    bool no_refit;         /* leave the scales as chosen; else refitted to the final codes (not with ACT_GROUPS, and not
+                              powers of two) */
     size_t slots;          /* rows are cut into this many independent tasks, each with its own scratch; 0: 4 */
 } cq_gptq_desc;
 /* The plain algorithm of the paper: order NATURAL, search MINMAX, sweeps NO_SWEEPS, no_refit true. */
@@ -162,7 +165,8 @@ typedef struct cq_gptq_result {
    (where = row, got = column). With arena->base NULL it only counts; w and out may then be NULL. */
 CQUANT_DEF cq_status cq_gptq_solve(const cq_context *ctx, const cq_gptq_desc *desc, const cq_factor *f, const float *w,
                                    size_t ldw, size_t rows, const cq_gptq_result *out, cq_arena *arena, cq_error *err);
-/* Round to nearest, minmax grids, in the same form: for linears that saw no input. Uses bits, group_size and asym.
+/* Round to nearest, minmax grids (floor, if desc->search says so), in the same form: for linears that saw no input.
+   Uses format, group_size and asym.
    out->report must be NULL: there is no H to judge by. */
 CQUANT_DEF cq_status cq_gptq_rtn(const cq_gptq_desc *desc, const float *w, size_t ldw, size_t rows, size_t cols,
                                  const cq_gptq_result *out, cq_error *err);
@@ -174,13 +178,13 @@ CQUANT_DEF void cq_gptq_dequantize(const cq_gptq_desc *desc, const cq_gptq_resul
    [POLICY]  mixed precision: a default and overrides by module name, as in
    {"default": {"bits": 4}, "overrides": [{"pattern": "*.o_proj", "bits": 8}, {"pattern": "lm_head", "skip": true}]}
    ================================================================================================================== */
-enum { CQ_POLICY_BITS = 1, CQ_POLICY_GROUP_SIZE = 2, CQ_POLICY_ASYM = 4, CQ_POLICY_SKIP = 8 };
+enum { CQ_POLICY_FORMAT = 1, CQ_POLICY_GROUP_SIZE = 2, CQ_POLICY_ASYM = 4, CQ_POLICY_SKIP = 8 };
 
 typedef struct cq_policy_rule {
     const char *pattern; /* a glob, NOT zero-terminated; NULL: every name (the default) */
     size_t pattern_len;
     unsigned set;        /* which of the fields below this rule sets: CQ_POLICY_... */
-    unsigned bits;
+    cq_format format;
     size_t group_size;
     bool asym;
     bool skip;           /* leave the module in floating point */
@@ -313,8 +317,9 @@ CQUANT_DEF cq_status cq_hessian_merge(cq_hessian *into, const cq_hessian *from, 
    refit. Nothing calls it but the tests, which compare the fast solver with it.
    ================================================================================================================== */
 /* w, codes, x, e: (cols); grids: one per group. ut[k][j] = U_jk. */
-CQ__UNUSED static void cq__gptq_plain(const float *ut, size_t cols, const float *w, unsigned bits, size_t group_size,
-                                      bool asym, uint8_t *codes, cq_grid *grids, float *x, float *e) {
+CQ__UNUSED static void cq__gptq_plain(const float *ut, size_t cols, const float *w, cq_format format,
+                                      size_t group_size, bool asym, uint8_t *codes, cq_grid *grids, float *x,
+                                      float *e) {
     for (size_t k = 0; k < cols; k++) {
         size_t g = k / group_size, begin = g * group_size, end = cq__min(begin + group_size, cols);
         if (k == begin) { /* a new group: what its weights have become by the errors so far gives the scale */
@@ -322,7 +327,7 @@ CQ__UNUSED static void cq__gptq_plain(const float *ut, size_t cols, const float 
                 x[c] = w[c];
                 for (size_t j = 0; j < begin; j++) x[c] = x[c] + e[j] * ut[c * cols + j];
             }
-            grids[g] = cq_grid_minmax(x + begin, end - begin, bits, asym);
+            grids[g] = cq_grid_minmax(x + begin, end - begin, format, asym);
         }
         for (size_t j = begin; j < k; j++) x[k] = x[k] + e[j] * ut[k * cols + j];
         codes[k] = cq_grid_code(grids[g], x[k]);
@@ -441,7 +446,12 @@ static void cq__act_order(uint32_t *perm, const float *h, size_t cols) {
 
 CQUANT_DEF cq_status cq_gptq_resolve(cq_gptq_desc *out, const cq_gptq_desc *desc, size_t cols, cq_error *err) {
     *out = *desc;
-    if (!out->bits) out->bits = 4;
+    if (out->format == CQ_F32) out->format = CQ_INT4;
+    bool mx = cq_format_is_mx(out->format);
+    if (mx && !out->group_size) out->group_size = 32;
+    if (mx && out->group_size != 32 && out->group_size != cols)
+        return cq_fail_at(err, CQ_ERR_ARG, "a microscaling format has one scale for 32 columns: group_size 32 or 0",
+                          NULL, 0, UINT64_MAX, (int64_t)out->group_size);
     if (!out->group_size || out->group_size > cols) out->group_size = cols;
     if (out->damp == 0.0f) out->damp = 0.01f;
     if (!out->sweeps) out->sweeps = 2;
@@ -449,11 +459,15 @@ CQUANT_DEF cq_status cq_gptq_resolve(cq_gptq_desc *out, const cq_gptq_desc *desc
     if (!cols || cols > UINT32_MAX)
         return cq_fail_at(err, CQ_ERR_ARG, "a layer has between 1 and 2^32 - 1 columns", NULL, 0, UINT64_MAX,
                           (int64_t)cols);
-    if (out->bits != 2 && out->bits != 3 && out->bits != 4 && out->bits != 8)
-        return cq_fail_at(err, CQ_ERR_ARG, "bits must be 2, 3, 4 or 8 (or 0: 4)", NULL, 0, UINT64_MAX, out->bits);
+    if (!cq_format_is_coded(out->format))
+        return cq_fail_at(err, CQ_ERR_ARG, "the format must be one with codes: CQ_INT4, CQ_MXFP4 ...", NULL, 0,
+                          UINT64_MAX, (int64_t)out->format);
+    if (out->asym && !cq_format_is_int(out->format))
+        return cq_fail_at(err, CQ_ERR_ARG, "only integer formats have zero points: asym must be false", NULL, 0,
+                          UINT64_MAX, (int64_t)out->format);
     if ((int)out->order < 0 || out->order > CQ_GPTQ_ACT_GROUPS)
         return cq_fail_at(err, CQ_ERR_ARG, "unknown cq_gptq_order", NULL, 0, UINT64_MAX, (int64_t)out->order);
-    if ((int)out->search < 0 || out->search > CQ_GPTQ_MINMAX)
+    if ((int)out->search < 0 || out->search > CQ_GPTQ_FLOOR)
         return cq_fail_at(err, CQ_ERR_ARG, "unknown cq_gptq_search", NULL, 0, UINT64_MAX, (int64_t)out->search);
     if (!(out->damp > 0.0f && out->damp <= 1.0f))
         return cq_fail(err, CQ_ERR_ARG, "damp must be above 0 and at most 1 (or 0: 0.01)");
@@ -466,7 +480,8 @@ CQUANT_DEF cq_status cq_gptq_resolve(cq_gptq_desc *out, const cq_gptq_desc *desc
     return CQ_OK;
 }
 CQUANT_DEF size_t cq_gptq_groups(const cq_gptq_desc *desc, size_t cols) {
-    size_t g = desc->group_size && desc->group_size < cols ? desc->group_size : cols;
+    size_t g = !desc->group_size && cq_format_is_mx(desc->format) ? 32 : desc->group_size;
+    g = g && g < cols ? g : cols;
     return g ? (cols - 1) / g + 1 : 0;
 }
 
@@ -536,50 +551,57 @@ CQUANT_DEF cq_status cq_gptq_factor(const cq_context *ctx, cq_factor *f, const c
    better. So try 80 shrunken ranges, 1.0 down to 0.3, and take the one with the least weighted error, the sum of
    c_k (w_k - q_k)^2. The right c_k are the pivots: the loss is the sum of D_k r_k^2 (LESSON 2), and r_k is the rounding
    error of column k. With these weights a column with a huge input gets its weight *on* the grid. A scale is rounded to
-   fp16 before it is judged.
+   what the format stores before it is judged. E8M0 scales are powers of two: there only three are worth a look, the
+   one that covers the group and a half and a quarter of it.
 
    Sixteen rows lie side by side from here on: x[k][16]. The loops over 16 lanes are what compilers vectorise.
    ================================================================================================================== */
 #define CQ__SHRINKS 80
-typedef struct cq__lanes { /* the grids of one group for 16 rows */
+typedef struct cq__lanes { /* the grids of one group for 16 rows. A weight is level * scale; of integers the level is
+                              code - zero, of small floats the number itself */
     float scale[16], zero[16];
-    float lo[16], hi[16]; /* least and largest code - zero; both 0 when the scale is 0 */
+    float lo[16], hi[16]; /* least and largest level; both 0 when the scale is 0 */
 } cq__lanes;
 
-CQ__INLINE void cq__lanes_set(cq__lanes *l, size_t i, cq_grid g) {
+CQ__INLINE void cq__lanes_set(cq__lanes *l, size_t i, cq_grid g, const cq__steps *steps) {
+    bool is_int = cq_format_is_int(g.format);
     l->scale[i] = g.scale;
     l->zero[i] = (float)g.zero;
-    l->lo[i] = g.scale > 0.0f ? -(float)g.zero : 0.0f;
-    l->hi[i] = g.scale > 0.0f ? (float)(g.max - g.zero) : 0.0f;
+    l->lo[i] = g.scale > 0.0f ? (is_int ? -(float)g.zero : -steps->max) : 0.0f;
+    l->hi[i] = g.scale > 0.0f ? (is_int ? (float)(cq__top(g.format) - g.zero) : steps->max) : 0.0f;
 }
 /* x (n, 16): weights of a group; weight (n): the c_k above */
 static void cq__lanes_choose(cq__lanes *l, const float *x, const float *weight, size_t n, const cq_gptq_desc *desc) {
     float lo[16], hi[16], best[16];
+    const cq__steps steps = cq__steps_of(cq__facts(desc->format)->mini);
+    bool mx = cq_format_is_mx(desc->format), search = desc->search < CQ_GPTQ_MINMAX;
     for (size_t i = 0; i < 16; i++) lo[i] = hi[i] = best[i] = 0.0f;
     for (size_t k = 0; k < n; k++)
         for (size_t i = 0; i < 16; i++) {
             lo[i] = x[k * 16 + i] < lo[i] ? x[k * 16 + i] : lo[i];
             hi[i] = x[k * 16 + i] > hi[i] ? x[k * 16 + i] : hi[i];
         }
-    for (int step = 0; step < (desc->search == CQ_GPTQ_MINMAX ? 1 : CQ__SHRINKS); step++) {
-        float shrink = 1.0f - 0.7f * (float)step / (float)CQ__SHRINKS;
+    for (int step = 0; step < (!search ? 1 : mx ? 3 : CQ__SHRINKS); step++) {
+        float shrink = mx ? 1.0f / (float)(1 << step) : 1.0f - 0.7f * (float)step / (float)CQ__SHRINKS;
         float inverse[16], cost[16];
         cq__lanes t;
         for (size_t i = 0; i < 16; i++) {
             float range[2];
             range[0] = lo[i] * shrink;
             range[1] = hi[i] * shrink;
-            cq__lanes_set(&t, i, cq_grid_minmax(range, 2, desc->bits, desc->asym));
+            cq_grid g = desc->search == CQ_GPTQ_FLOOR ? cq_grid_floor(range, 2, desc->format)
+                                                      : cq_grid_minmax(range, 2, desc->format, desc->asym);
+            cq__lanes_set(&t, i, g, &steps);
             inverse[i] = t.scale[i] > 0.0f ? 1.0f / t.scale[i] : 0.0f;
             cost[i] = 0.0f;
         }
-        if (desc->search != CQ_GPTQ_MINMAX)
+        if (search)
             for (size_t k = 0; k < n; k++)
                 for (size_t i = 0; i < 16; i++) {
                     float v = x[k * 16 + i] * inverse[i], e;
                     v = v > t.lo[i] ? v : t.lo[i];
                     v = v < t.hi[i] ? v : t.hi[i];
-                    e = x[k * 16 + i] - cq__round_even(v) * t.scale[i];
+                    e = x[k * 16 + i] - cq__step(&steps, v) * t.scale[i];
                     cost[i] = cost[i] + weight[k] * e * e;
                 }
         for (size_t i = 0; i < 16; i++)
@@ -592,15 +614,22 @@ static void cq__lanes_choose(cq__lanes *l, const float *x, const float *weight, 
             }
     }
 }
-/* code - zero of the code nearest to v; equals cq_grid_code */
-CQ__INLINE float cq__lane_round(const cq__lanes *l, size_t i, float v) {
+/* the level nearest to v; equals cq_grid_code */
+CQ__INLINE float cq__lane_round(const cq__lanes *l, size_t i, float v, const cq__steps *steps) {
     v = v / (l->scale[i] > 0.0f ? l->scale[i] : 1.0f);
     v = v > l->lo[i] ? v : l->lo[i];
     v = v < l->hi[i] ? v : l->hi[i];
-    return cq__round_even(v);
+    return cq__step(steps, v);
 }
-CQ__INLINE float cq__lane_value(const cq__lanes *l, size_t i, uint8_t code) {
-    return ((float)code - l->zero[i]) * l->scale[i];
+/* levels of 16 rows to codes and back */
+CQ__INLINE void cq__lanes_code(uint8_t *q, const cq__lanes *l, const float *level, unsigned mini) {
+    for (size_t i = 0; i < 16; i++)
+        q[i] = mini < CQ_MINI_COUNT ? cq__mini_code(&cq__minis[mini], level[i])
+                                    : (uint8_t)(int32_t)(level[i] + l->zero[i]);
+}
+CQ__INLINE void cq__lanes_level(float *level, const cq__lanes *l, const uint8_t *q, unsigned mini) {
+    for (size_t i = 0; i < 16; i++)
+        level[i] = mini < CQ_MINI_COUNT ? cq_mini_to_f32((cq_mini)mini, q[i]) : (float)q[i] - l->zero[i];
 }
 
 /* ===================================================================================================================
@@ -654,16 +683,19 @@ static void cq__lanes_product(const cq_context *ctx, float *c, const float *a, c
 
 static void cq__solve_block(const cq__solve_job *job, const cq__panel16 *p, size_t begin, size_t end) {
     const cq_factor *f = job->f;
+    unsigned mini = cq__facts(job->desc.format)->mini;
+    const cq__steps steps = cq__steps_of(mini);
+    float level[16];
     for (size_t k = begin; k < end; k++) {
         size_t c = f->perm[k];
         const cq__lanes *l = p->lanes + job->group[c];
         float *x = p->x + k * 16, *e = p->e + k * 16;
         cq__lanes_product(job->ctx, x, p->e + begin * 16, f->ut + k * job->cols + begin, job->cols, k - begin, 1);
         for (size_t i = 0; i < 16; i++) {
-            float v = cq__lane_round(l, i, x[i]);
-            p->q[c * 16 + i] = (uint8_t)(int32_t)(v + l->zero[i]);
-            e[i] = p->w[c * 16 + i] - v * l->scale[i];
+            level[i] = cq__lane_round(l, i, x[i], &steps);
+            e[i] = p->w[c * 16 + i] - level[i] * l->scale[i];
         }
+        cq__lanes_code(p->q + c * 16, l, level, mini);
     }
 }
 
@@ -722,6 +754,9 @@ static void cq__solve_gradient(const cq__solve_job *job, const float *e, float *
 
 static void cq__sweep_block(const cq__solve_job *job, const cq__slot *s, const cq__panel16 *p, size_t begin, size_t n) {
     const float *h = job->f->h + begin * job->cols + begin;
+    unsigned mini = cq__facts(job->desc.format)->mini;
+    const cq__steps steps = cq__steps_of(mini);
+    float old[16], level[16];
     cq__solve_gradient(job, p->e, s->g, begin, n);
     for (size_t k = 0; k < n; k++) {
         const cq__lanes *l = p->lanes + job->group[begin + k];
@@ -729,12 +764,14 @@ static void cq__sweep_block(const cq__solve_job *job, const cq__slot *s, const c
         float *e = p->e + (begin + k) * 16, *g = s->g + k * 16, *change = s->t + k * 16; /* change of e so far */
         float diagonal = h[k * job->cols + k] + job->f->lambda;
         cq__lanes_product(job->ctx, g, s->t, h + k * job->cols, job->cols, k, 1);
+        cq__lanes_level(old, l, q, mini);
         for (size_t i = 0; i < 16; i++) {
-            float old = cq__lane_value(l, i, q[i]), v = cq__lane_round(l, i, old + g[i] / diagonal);
-            q[i] = (uint8_t)(int32_t)(v + l->zero[i]);
-            change[i] = old - v * l->scale[i];
+            old[i] = old[i] * l->scale[i];
+            level[i] = cq__lane_round(l, i, old[i] + g[i] / diagonal, &steps);
+            change[i] = old[i] - level[i] * l->scale[i];
             e[i] = e[i] + change[i];
         }
+        cq__lanes_code(q, l, level, mini);
     }
 }
 static void cq__solve_sweep(const cq__solve_job *job, const cq__slot *s, size_t panels) {
@@ -750,7 +787,7 @@ static void cq__refit_group(const cq__solve_job *job, const cq__slot *s, const c
     float *codes = p->x, dot[16], square[16], delta[16]; /* codes: K, (n, 16) */
     for (size_t i = 0; i < 16; i++) dot[i] = square[i] = 0.0f;
     for (size_t k = 0; k < n; k++)
-        for (size_t i = 0; i < 16; i++) codes[k * 16 + i] = (float)p->q[(begin + k) * 16 + i] - l->zero[i];
+        cq__lanes_level(codes + k * 16, l, p->q + (begin + k) * 16, cq__facts(job->desc.format)->mini);
     for (size_t b = 0; b < n; b += CQ__SOLVE_BLOCK) {
         size_t m = cq__min(CQ__SOLVE_BLOCK, n - b);
         cq__solve_gradient(job, p->e, s->g, begin + b, m);
@@ -764,7 +801,7 @@ static void cq__refit_group(const cq__solve_job *job, const cq__slot *s, const c
     }
     for (size_t i = 0; i < 16; i++) {
         float scale = square[i] > 0.0f ? l->scale[i] + dot[i] / square[i] : 0.0f;
-        scale = scale < 65504.0f ? cq_f16_to_f32(cq_f32_to_f16(scale)) : 0.0f;
+        scale = scale < 65504.0f ? cq_grid_make(scale, 0.0f, job->desc.format).scale : 0.0f;
         delta[i] = scale - l->scale[i];
         if (scale > 0.0f && delta[i] * square[i] * delta[i] < 2.0f * delta[i] * dot[i]) l->scale[i] = scale;
         else delta[i] = 0.0f;
@@ -798,7 +835,7 @@ static void cq__panel_rtn(const cq__solve_job *job, const cq__panel16 *p) {
         for (size_t b = 0; b < job->cols; b += size) {
             size_t n = cq__min(size, job->cols - b);
             for (size_t k = 0; k < n; k++) p->x[k] = p->w[(b + k) * 16 + i];
-            cq_grid g = cq_grid_minmax(p->x, n, job->desc.bits, job->desc.asym);
+            cq_grid g = cq_grid_minmax(p->x, n, job->desc.format, job->desc.asym);
             for (size_t k = 0; k < n; k++)
                 p->e[(b + k) * 16 + i] = p->x[k] - cq_grid_value(g, cq_grid_code(g, p->x[k]));
         }
@@ -827,7 +864,8 @@ static void cq__solve_strip(const cq__solve_job *job, cq__slot *s, size_t first,
         q->e = swap;
     }
     for (unsigned i = 0; i < desc->sweeps && desc->sweeps != CQ_GPTQ_NO_SWEEPS; i++) cq__solve_sweep(job, s, panels);
-    for (size_t g = 0; g < job->groups && !desc->no_refit && desc->order != CQ_GPTQ_ACT_GROUPS; g++)
+    bool refit = !desc->no_refit && desc->order != CQ_GPTQ_ACT_GROUPS && !cq_format_is_mx(desc->format);
+    for (size_t g = 0; g < job->groups && refit; g++)
         for (size_t p = 0; p < panels; p++) cq__refit_group(job, s, &s->panel[p], g);
     for (size_t p = 0; p < panels; p++) {
         const cq__panel16 *q = &s->panel[p];
@@ -839,7 +877,7 @@ static void cq__solve_strip(const cq__solve_job *job, cq__slot *s, size_t first,
                 cq_grid *grid = job->out->grids + (r0 + i) * job->groups + g;
                 grid->scale = q->lanes[g].scale[i];
                 grid->zero = (int32_t)q->lanes[g].zero[i];
-                grid->max = ((int32_t)1 << desc->bits) - 1;
+                grid->format = desc->format;
             }
         }
     }
@@ -942,7 +980,9 @@ CQUANT_DEF cq_status cq_gptq_rtn(const cq_gptq_desc *desc, const float *w, size_
     for (size_t r = 0; r < rows; r++)
         for (size_t g = 0; g < groups; g++) {
             size_t begin = g * d.group_size, end = cq__min(d.group_size, cols - begin) + begin;
-            cq_grid grid = cq_grid_minmax(w + r * ldw + begin, end - begin, d.bits, d.asym);
+            cq_grid grid = d.search == CQ_GPTQ_FLOOR
+                               ? cq_grid_floor(w + r * ldw + begin, end - begin, d.format)
+                               : cq_grid_minmax(w + r * ldw + begin, end - begin, d.format, d.asym);
             out->grids[r * groups + g] = grid;
             for (size_t c = begin; c < end; c++) out->codes[r * cols + c] = cq_grid_code(grid, w[r * ldw + c]);
         }
@@ -952,7 +992,8 @@ CQUANT_DEF cq_status cq_gptq_rtn(const cq_gptq_desc *desc, const float *w, size_
 
 CQUANT_DEF void cq_gptq_dequantize(const cq_gptq_desc *desc, const cq_gptq_result *q, size_t rows, size_t cols,
                                    float *out) {
-    size_t groups = cq_gptq_groups(desc, cols), size = groups == 1 ? cols : desc->group_size;
+    size_t size = desc->group_size ? desc->group_size : cq_format_is_mx(desc->format) ? 32 : cols;
+    size_t groups = cq_gptq_groups(desc, cols);
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < cols; c++)
             out[r * cols + c] =
@@ -1012,7 +1053,7 @@ CQUANT_DEF void cq_policy_resolve(cq_policy *policy, const char *name, size_t le
         cq_policy_rule *r = &policy->rules[i];
         if (r->pattern && !cq_glob(r->pattern, r->pattern_len, name, len)) continue;
         r->matched++;
-        if (r->set & CQ_POLICY_BITS) desc->bits = r->bits;
+        if (r->set & CQ_POLICY_FORMAT) desc->format = r->format;
         if (r->set & CQ_POLICY_GROUP_SIZE) desc->group_size = r->group_size;
         if (r->set & CQ_POLICY_ASYM) desc->asym = r->asym;
         if (r->set & CQ_POLICY_SKIP) *skip = r->skip;

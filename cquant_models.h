@@ -231,7 +231,7 @@ CQUANT_DEF cq_status cq_safetensors_header(const cq_named *list, size_t n, unsig
        header                                        entry of the table
          0  8  "CQUANT\r\n"  (text mode breaks it)      0  8  offset of the name
          8  4  version: 1                               8  4  bytes of the name: 1 to 1024, none of them zero
-        12  4  tensors                                 12  1  format   0 f32 1 f16 2 bf16 3 int8 4 int4 5 int3 6 int2
+        12  4  tensors                                 12  1  format: a cq_format
         16  8  head_bytes                              13  1  layout   0 rows 1 panels    (cquant.h, LESSON 5)
         24  8  file_bytes                              14  1  1: asymmetric, zeros are stored
         32  8  checksum of the head, with              15  1  dimensions: 0 to 4
@@ -908,7 +908,7 @@ typedef struct cq_module {
     const cq_block *block;
     const cq_linear *linear;  /* which; its name is cq_module_name */
     cq_tensor tensor;         /* packed; data NULL: take `values`. The policy skips it (format F32), or panels cannot
-                                 hold it: ACT_GROUPS, or a group size that is no multiple of 32 */
+                                 hold it: ACT_GROUPS, or a group size that is no multiple of 16 */
     const float *values;      /* (rows, cols): what the packed codes stand for */
     const cq_gptq_desc *desc; /* as resolved for this module; group_size 0: one group a row */
     const uint32_t *g_idx;    /* (cols) with CQ_GPTQ_ACT_GROUPS; else NULL: column / group_size */
@@ -920,7 +920,7 @@ typedef struct cq_module {
 } cq_module;
 
 typedef struct cq_quantize_desc {
-    cq_gptq_desc gptq;    /* bits, group_size (0, or a multiple of 32 to be packed), asym, order, ... */
+    cq_gptq_desc gptq;    /* format, group_size (0, or a multiple of 16 to be packed), asym, order, ... */
     bool rtn;             /* round to nearest: no calibration, ids unused */
     cq_policy *policy;    /* overrides by module name; NULL: none */
     const cq_rotate_plan *plan;
@@ -2412,7 +2412,7 @@ static cq_status cq__file_read_entry(const cq_file *f, size_t i, uint64_t data_b
         return status;
     }
     if (t->t.group_size != cq__u32(e + 16))
-        return cq__file_fail_entry(t, "cq file: group_size is not the one in use: a multiple of 32, at most the row",
+        return cq__file_fail_entry(t, "cq file: group_size is not the one in use: a multiple of 16, at most the row",
                                    where + 16, cq__u32(e + 16), err);
     if (t->t.bytes != cq__u64(e + 80))
         return cq__file_fail_entry(t, "cq file: bytes are not what format and shape need", where + 80,
@@ -8909,7 +8909,7 @@ static cq_status cq__bind_matrix(cq__binder *b, const cq_named *n, cq_tensor *t,
 static cq_status cq__bind_values(cq__binder *b, const cq_named *n, const unsigned char **out, size_t rows, size_t cols,
                                  bool shaped, float add) {
     unsigned char *copy;
-    if (!n->t.data || cq_format_is_int(n->t.format))
+    if (!n->t.data || cq_format_is_coded(n->t.format))
         return cq__bind_fail(b, CQ_ERR_UNSUPPORTED, "tensor has a dtype that is none of F32, F16, BF16", INT64_MIN);
     if (shaped && (!n->ndim || n->t.rows != 1)) /* a norm of the only head may have two dimensions */
         return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor should have one dimension", n->ndim);
@@ -9132,7 +9132,7 @@ static cq_status cq__bind_bias(cq__binder *b, cq__place p, cq_str name, const ch
 static cq_status cq__bind_stack(cq__binder *b, const cq_named *n, cq_linear *l, size_t count, size_t rows, size_t cols,
                                 bool swap) {
     size_t r = swap ? cols : rows, c = swap ? rows : cols, size;
-    if (!n->t.data || cq_format_is_int(n->t.format) || n->t.layout != CQ_ROWS)
+    if (!n->t.data || cq_format_is_coded(n->t.format) || n->t.layout != CQ_ROWS)
         return cq__bind_fail(b, CQ_ERR_UNSUPPORTED, "tensor has a dtype that is none of F32, F16, BF16", INT64_MIN);
     if ((n->ndim != 2 && n->ndim != 3) || (n->ndim == 3 && n->shape[0] != count))
         return cq__bind_fail(b, CQ_ERR_FORMAT, "tensor's first dimension should be the number of experts",
@@ -10451,7 +10451,7 @@ static cq__carry cq__carried(const cq_model *m, const cq_named *n) {
                 cq_str name = cq__until(&v, ",");
                 bool rows = name.n && name.p[name.n - 1] == '^';
                 if (!cq_glob(name.p, name.n - rows, n->name, module)) continue;
-                if (!n->t.data || cq_format_is_int(n->t.format) || !n->ndim || n->t.rows * n->t.cols % m->hidden ||
+                if (!n->t.data || cq_format_is_coded(n->t.format) || !n->ndim || n->t.rows * n->t.cols % m->hidden ||
                     (rows ? n->t.cols : n->shape[0]) != m->hidden)
                     return CQ__CARRY_UNKNOWN;
                 return rows ? CQ__CARRY_ROWS : CQ__CARRY_WRITES;
@@ -10762,7 +10762,7 @@ CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const
    their quantised activations: whoever fills x anew sets acts_ready to false. */
 static void cq__linear(cq_session *s, const cq_linear *l, float *y, size_t ldy, const float *x, size_t ldx, size_t n,
                        bool add) {
-    if (!s->desc.act_bits || !cq_format_is_int(l->w.format)) {
+    if (!s->desc.act_bits || !cq_format_has_q8(l->w.format)) {
         cq_matmul(s->ctx, y, ldy, &l->w, l->bias, x, ldx, n, add);
         return;
     }
@@ -10811,7 +10811,7 @@ static void cq__turn_online(cq_session *s, const cq_hadamard *h, const cq_linear
     job.rows = n;
     job.cols = l->w.cols;
     job.slots = s->ctx->parallel.run ? cq__min(CQ__SLOTS, n) : 1;
-    job.quantize = s->desc.act_bits && cq_format_is_int(l->w.format) && !tap;
+    job.quantize = s->desc.act_bits && cq_format_has_q8(l->w.format) && !tap;
     if (job.quantize) cq__acts_shape(&s->acts, job.cols);
     cq_parallel_for(s->ctx, job.slots, cq__online_task, &job);
     s->acts_ready = job.quantize;
@@ -14620,10 +14620,6 @@ static cq_status cq__run_samples(cq__quantize_run *q, const cq_tap *tap) {
     return CQ_OK;
 }
 
-static cq_format cq__int_format(unsigned bits) {
-    return bits == 2 ? CQ_INT2 : bits == 3 ? CQ_INT3 : bits == 4 ? CQ_INT4 : CQ_INT8;
-}
-
 /* the solver knows rows and columns, not names */
 static cq_status cq__quantize_fail(cq__quantize_run *q, const cq_block *b, const cq_linear *l, cq_status st) {
     if (q->err) {
@@ -14637,7 +14633,8 @@ static cq_status cq__quantize_fail(cq__quantize_run *q, const cq_block *b, const
 static double cq__weight_loss(const cq_gptq_desc *desc, const cq_gptq_result *q, const float *w, size_t rows,
                               size_t cols) {
     double error = 0.0, norm = 0.0;
-    size_t size = desc->group_size ? desc->group_size : cols, groups = cq_gptq_groups(desc, cols);
+    size_t groups = cq_gptq_groups(desc, cols);
+    size_t size = desc->group_size ? desc->group_size : cq_format_is_mx(desc->format) ? CQ__BLOCK : cols;
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < cols; k++) {
             double v = (double)w[r * cols + k];
@@ -14696,8 +14693,8 @@ static cq_status cq__stand_in_alloc(cq__quantize_run *q, const cq_block *source,
     desc->group_size = wish.group_size; /* "whole row" stays 0 */
     if ((st = cq_tensor_init(t, CQ_F32, CQ_ROWS, rows, cols, 0, false, q->err)) != CQ_OK) return st;
     if (*skip) return CQ_OK;
-    if (desc->order != CQ_GPTQ_ACT_GROUPS && (desc->group_size % CQ__BLOCK == 0 || desc->group_size >= cols)) {
-        st = cq_tensor_init(t, cq__int_format(desc->bits), CQ_PANELS, rows, cols,
+    if (desc->order != CQ_GPTQ_ACT_GROUPS && (desc->group_size % 16 == 0 || desc->group_size >= cols)) {
+        st = cq_tensor_init(t, desc->format, CQ_PANELS, rows, cols,
                             desc->group_size >= cols ? 0 : desc->group_size, desc->asym, q->err);
         if (st) return cq__quantize_fail(q, source, from, st);
         if (slot && !slot->packed) slot->packed = (unsigned char *)cq_alloc(q->arena, t->bytes, 1);

@@ -248,7 +248,7 @@ static void product(const cq_context *fast, const cq_context *plain, cq_format f
     cq_error err;
     char name[64];
     memset(&j, 0, sizeof j);
-    if (cq_tensor_init(&whole, format, CQ_PANELS, DIM, DIM, cq_format_is_int(format) ? 64 : 0, false, &err)) {
+    if (cq_tensor_init(&whole, format, CQ_PANELS, DIM, DIM, cq_format_is_coded(format) ? 64 : 0, false, &err)) {
         fprintf(stderr, "bench: %s\n", err.what);
         exit(1);
     }
@@ -275,7 +275,7 @@ static void product(const cq_context *fast, const cq_context *plain, cq_format f
         j.t.rows = n == 1 ? DIM / 4 : DIM / 64; /* plain C is slow: a part is enough; its panels come first */
         plain_seconds = best(multiply, &j, 0.05) * (double)DIM / (double)j.t.rows;
         snprintf(name, sizeof name, "%s %s%s n=%u", q8 ? "matmul_q8" : "matmul", cq_format_name(format),
-                 cq_format_is_int(format) ? " g64" : "", (unsigned)n);
+                 cq_format_is_coded(format) ? " g64" : "", (unsigned)n);
         if (n == 1) report(name, (double)whole.bytes / seconds * 1e-9, "GB/s", bandwidth, plain_seconds / seconds);
         else report(name, macs / seconds * 1e-9, "GMAC/s", peak, plain_seconds / seconds);
     }

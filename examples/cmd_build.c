@@ -84,7 +84,7 @@ static void run_rotate(void) {
     tool_dir *matrices = tool_save_matrices(&plan, &t.m);
     tool_parts p = tool_parts_of(&t, &plan, true);
     for (size_t i = 0; i < p.count; i++) {
-        cq_format embed = cq_format_is_int(t.m.embed.format) ? CQ_F32 : t.m.embed.format;
+        cq_format embed = cq_format_is_coded(t.m.embed.format) ? CQ_F32 : t.m.embed.format;
         cq_format f = tool_stored_format(&p.part[i], embed);
         if (dtype) f = !strcmp(dtype, "fp32") ? CQ_F32 : !strcmp(dtype, "fp16") ? CQ_F16 : CQ_BF16;
         tool_store_as(&p, i, f, CQ_ROWS, 0, false);

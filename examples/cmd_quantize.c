@@ -35,13 +35,8 @@ typedef struct quantize_job {
     size_t modules, calibrated;
 } quantize_job;
 
-static cq_format int_format(unsigned bits) {
-    return bits == 2 ? CQ_INT2 : bits == 3 ? CQ_INT3 : bits == 8 ? CQ_INT8 : CQ_INT4;
-}
-
 static const char *format_of(const cq_module *module, const cq_tensor *to) {
-    unsigned bits = module->codes ? module->desc->bits : 0;
-    return cq_format_name(!bits ? to->format : int_format(bits));
+    return cq_format_name(module->codes ? module->desc->format : to->format);
 }
 
 static void note_module(quantize_job *job, const cq_module *module, const char *format) {
@@ -53,7 +48,7 @@ static void note_module(quantize_job *job, const cq_module *module, const char *
     json_open(NULL, '{');
     json_text("name", name);
     json_text("format", format);
-    json_int("bits", module->codes ? (int64_t)d->bits : 32);
+    json_int("bits", module->codes ? (int64_t)cq_format_bits(d->format) : 32);
     json_int("group_size", module->codes && d->group_size ? (int64_t)d->group_size : -1);
     json_real("loss", r->loss);
     json_real("rtn_loss", r->rtn_loss);
@@ -84,7 +79,7 @@ static bool emit_module(void *user, const cq_module *module) {
     size_t i = (size_t)(part - job->p->part);
     const cq_tensor *to = &job->p->named[job->p->tensor[i]].t;
     uint64_t place = tool_place_of(job->w, i);
-    if (cq_format_is_int(to->format)) {
+    if (cq_format_is_coded(to->format)) {
         if (!module->tensor.data || module->tensor.bytes != to->bytes)
             tool_fail(job->t->path, "'%s' cannot be packed: %zu bytes were planned", part->name, to->bytes);
         tool_put_at(job->w, place, module->tensor.data, module->tensor.bytes);
@@ -131,27 +126,19 @@ static cq_policy *read_policy(const char *path) {
                 r->pattern = j->text + j->nodes[value].begin;
                 r->pattern_len = j->nodes[value].end - j->nodes[value].begin;
             } else if (cq_json_string_eq(j, key, "wq") || cq_json_string_eq(j, key, "bits")) {
-                static const struct {
-                    const char *name;
-                    unsigned bits;
-                } formats[] = {{"int2", 2}, {"int3", 3}, {"int4", 4}, {"int8", 8}, {"bf16", 0}, {"fp16", 0}};
-                size_t i = 0;
-                if (cq_json_int(j, value, &n)) {
-                    if (n != 2 && n != 3 && n != 4 && n != 8)
-                        tool_fail(path, "bits %lld; it should be 2, 3, 4 or 8", (long long)n);
-                    r->bits = (unsigned)n;
-                } else {
-                    while (i < 6 && !cq_json_string_eq(j, value, formats[i].name)) i++;
-                    if (i == 6)
-                        tool_fail(path, "wq %.*s; this version has int2, int3, int4, int8, bf16",
-                                  (int)(j->nodes[value].end - j->nodes[value].begin), j->text + j->nodes[value].begin);
-                    r->bits = formats[i].bits;
-                }
-                r->set |= r->bits ? CQ_POLICY_BITS : CQ_POLICY_SKIP;
-                r->skip = !r->bits;
+                size_t len = j->nodes[value].end - j->nodes[value].begin;
+                const char *name = j->text + j->nodes[value].begin;
+                bool number = cq_json_int(j, value, &n), none = false;
+                if (!number) none = cq_json_string_eq(j, value, "bf16") || cq_json_string_eq(j, value, "fp16");
+                r->format = number ? cq_format_int(n > 0 && n < 9 ? (unsigned)n : 0) : tool_coded_format(name, len);
+                if (!none && r->format == CQ_FORMAT_COUNT)
+                    tool_fail(path, "wq or bits %.*s; there are int2, int3, int4, int8, fp8, mxfp8, mxfp6, mxfp4, bf16",
+                              (int)len, name);
+                r->set |= none ? CQ_POLICY_SKIP : CQ_POLICY_FORMAT;
+                r->skip = none;
             } else if (cq_json_string_eq(j, key, "group_size")) {
-                if (!cq_json_int(j, value, &n) || n < -1 || n == 0 || n > 65536 || (n > 0 && n % 32))
-                    tool_fail(path, "\"group_size\" should be -1 or a multiple of 32 up to 65536");
+                if (!cq_json_int(j, value, &n) || n < -1 || n == 0 || n > 65536 || (n > 0 && n % 16))
+                    tool_fail(path, "\"group_size\" should be -1 or a multiple of 16 up to 65536");
                 r->group_size = n < 0 ? 0 : (size_t)n;
                 r->set |= CQ_POLICY_GROUP_SIZE;
             } else if (cq_json_string_eq(j, key, "asym") || cq_json_string_eq(j, key, "skip")) {
@@ -256,10 +243,10 @@ static void plan_formats(tool_parts *p, const cq_quantize_desc *desc, const char
         }
         g.group_size = g.group_size >= part->cols ? 0 : g.group_size;
         if (p->hf) tool_store_as(p, i, CQ_F32, CQ_ROWS, 0, false);
-        else if (pack) tool_store_as(p, i, int_format(g.bits), CQ_PANELS, g.group_size, g.asym);
-        else tool_store_as(p, i, cq_format_is_int(part->format) ? CQ_BF16 : part->format, CQ_PANELS, 0, false);
+        else if (pack) tool_store_as(p, i, g.format, CQ_PANELS, g.group_size, g.asym);
+        else tool_store_as(p, i, cq_format_is_coded(part->format) ? CQ_BF16 : part->format, CQ_PANELS, 0, false);
         if (p->hf && pack && !linear)
-            tool_check(cq_tensor_init(&p->round[i], int_format(g.bits), CQ_PANELS, part->rows, part->cols, g.group_size,
+            tool_check(cq_tensor_init(&p->round[i], g.format, CQ_PANELS, part->rows, part->cols, g.group_size,
                                       g.asym, &err), part->name, &err);
     }
 }
@@ -301,16 +288,16 @@ static void check_quantize(const cq_quantize_desc *desc, const char *target, con
     if (!hf && desc->gptq.order == CQ_GPTQ_ACT_GROUPS)
         tool_fail(target, "--act-order permutes groups, which .cq files do not hold; leave it out (columns are still "
                           "processed in that order), or use --format hf");
-    if (!hf && desc->gptq.group_size % 32)
-        tool_fail(target, "--group-size %zu; .cq files need a multiple of 32, or -1", desc->gptq.group_size);
+    if (!hf && desc->gptq.group_size % 16)
+        tool_fail(target, "--group-size %zu; .cq files need a multiple of 16, or -1", desc->gptq.group_size);
 }
 
 static void begin_provenance(text *s, const cq_quantize_desc *desc) {
     char *rotations = tool_rotations_text();
-    text_add(s, tool_format("{\"cquant\":\"%s\",\"method\":\"%s\",\"bits\":%u,\"group_size\":%lld,\"sym\":%s,"
+    text_add(s, tool_format("{\"cquant\":\"%s\",\"method\":\"%s\",\"wq\":\"%s\",\"group_size\":%lld,\"sym\":%s,"
                             "%s,\"seed\":%llu,"
                             "\"samples\":%zu,\"seq_len\":%zu,\"modules\":[",
-                            CQUANT_VERSION, desc->rtn ? "rtn" : "gptq", desc->gptq.bits ? desc->gptq.bits : 4,
+                            CQUANT_VERSION, desc->rtn ? "rtn" : "gptq", cq_format_name(desc->gptq.format),
                             desc->gptq.group_size ? (long long)desc->gptq.group_size : -1,
                             desc->gptq.asym ? "false" : "true", rotations, (unsigned long long)tool.seed,
                             desc->samples, desc->seq_len));

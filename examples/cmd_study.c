@@ -621,22 +621,38 @@ const tool_command cmd_matrix = {"matrix", "--dim N -o R.npy", "a rotation matri
 /* ===================================================================================================================
    [SOLVE]
    ================================================================================================================== */
+cq_format tool_coded_format(const char *name, size_t len) {
+    unsigned f = 0;
+    if (len == 5 && !memcmp(name, "mxfp6", 5)) return CQ_MXFP6_E2M3; /* the better one for weights */
+    while (f < CQ_FORMAT_COUNT && (!cq_format_is_coded((cq_format)f) || strlen(cq_format_name((cq_format)f)) != len ||
+                                   memcmp(name, cq_format_name((cq_format)f), len) != 0))
+        f++;
+    return (cq_format)f;
+}
+
 void tool_gptq_options(cq_gptq_desc *desc, bool *rtn) {
-    static const char *const search[] = {"pivots", "diagonal", "uniform", "minmax"};
-    int64_t group = tool_int("group-size", 128);
+    static const char *const search[] = {"pivots", "diagonal", "uniform", "minmax", "floor"};
+    const char *wq = tool_text("wq", NULL);
     memset(desc, 0, sizeof *desc);
+    if (wq && tool_has("bits")) tool_usage("--bits and --wq exclude each other");
+    desc->format = wq ? tool_coded_format(wq, strlen(wq)) : cq_format_int((unsigned)tool_size("bits", 4));
+    if (desc->format == CQ_FORMAT_COUNT) tool_usage("--wq: '%s' must be one of the formats that --help lists", wq);
+    bool mx = cq_format_is_mx(desc->format);
+    int64_t group = tool_int("group-size", mx ? 32 : desc->format == CQ_FP8 ? -1 : 128);
+    if (mx && group != 32) tool_usage("--group-size: %s has one scale for 32 columns", cq_format_name(desc->format));
+    if (tool_has("asym") && !cq_format_is_int(desc->format))
+        tool_usage("--asym: %s has no zero points, integers have", cq_format_name(desc->format));
     if (tool_has("sym") && tool_has("asym")) tool_usage("--sym and --asym exclude each other");
     if (tool_has("act-order") && tool_has("order")) tool_usage("--act-order and --order exclude each other");
     if (group == 0) tool_usage("--group-size: '0' must be a number of columns, or -1 for the whole row");
     *rtn = !strcmp(tool_text("method", "gptq"), "rtn");
-    desc->bits = (unsigned)tool_size("bits", 4);
     desc->group_size = group < 0 ? 0 : (size_t)group;
     desc->asym = tool_has("asym");
     desc->order = tool_has("act-order")                          ? CQ_GPTQ_ACT_GROUPS
                   : !strcmp(tool_text("order", "static"), "natural") ? CQ_GPTQ_NATURAL
                                                                  : CQ_GPTQ_ACT_STATIC;
     desc->damp = (float)tool_real("damp", 0);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (!strcmp(tool_text("search", "pivots"), search[i])) desc->search = (cq_gptq_search)i;
     desc->sweeps = (unsigned)tool_size("sweeps", 2);
     if (!desc->sweeps) desc->sweeps = CQ_GPTQ_NO_SWEEPS;
@@ -748,8 +764,8 @@ static void run_solve(void) {
     json_real("rtn_loss", rtn_loss);
     json_real("seconds", seconds);
     if (!rtn) json_real("damp", damp);
-    tool_say("%zu x %zu, %u bits, groups of %zu: loss %.6f, to nearest %.6f, %.3f s: %s\n", rows, cols, desc.bits,
-             desc.group_size ? desc.group_size : cols, loss, rtn_loss, seconds, out_path);
+    tool_say("%zu x %zu, %s, groups of %zu: loss %.6f, to nearest %.6f, %.3f s: %s\n", rows, cols,
+             cq_format_name(desc.format), desc.group_size ? desc.group_size : cols, loss, rtn_loss, seconds, out_path);
     free(arena.base);
 }
 static const tool_option solve_options[] = {

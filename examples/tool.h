@@ -233,17 +233,20 @@ size_t tool_windows(size_t n, size_t window, size_t limit);
 /* The options that `quantize` and `solve` share, for their tables, and what they say. */
 #define TOOL_GPTQ_OPTIONS                                                                                              \
     {"method", "gptq|rtn", 0, 0, "how to round: GPTQ, or to nearest"},                                                 \
-    {"bits", "2|3|4|8", 0, 0, "bits of a weight (4)"},                                                                 \
-    {"group-size", "N", -1, 1 << 30, "columns that share a scale; -1: the whole row (128)"},                           \
+    {"bits", "2|3|4|8", 0, 0, "bits of a weight (4): --wq int4 and so on"},                                            \
+    {"wq", "FORMAT", 0, 0, "int2, int3, int4, int8, fp8, mxfp8, mxfp6 (mxfp6_e2m3), mxfp6_e3m2, mxfp4"},               \
+    {"group-size", "N", -1, 1 << 30, "columns that share a scale; -1: the whole row (128; mx formats 32, fp8 -1)"},    \
     {"sym", NULL, 0, 0, "the middle code means 0 (default)"},                                                          \
     {"asym", NULL, 0, 0, "a zero point for each group"},                                                               \
     {"act-order", NULL, 0, 0, "groups follow the order of processing (g_idx)"},                                        \
     {"damp", "X", 1e-6, 1, "part of the Hessian's mean diagonal added to its diagonal (0.01)"},                        \
     {"order", "static|natural", 0, 0, "large columns first, or left to right (static)"},                               \
-    {"search", "pivots|diagonal|uniform|minmax", 0, 0, "what the scales minimise (pivots)"},                           \
+    {"search", "pivots|diagonal|uniform|minmax|floor", 0, 0, "what the scales minimise (pivots), or what they cover"}, \
     {"sweeps", "N", 0, 1000, "of coordinate descent afterwards (2)"},                                                  \
     {"no-refit", NULL, 0, 0, "do not fit the scales to the final codes"}
 void tool_gptq_options(cq_gptq_desc *desc, bool *rtn);
+/* A format with codes by the name that options and configurations have for it; CQ_FORMAT_COUNT: there is none. */
+cq_format tool_coded_format(const char *name, size_t len);
 
 /* Models with two streams. The inputs of the text stream: --text-embeds (option names it) of `batch` rows, and --bbox if
    the model takes one (box false: zeros). All NULL and 0 for other models; given there, the options are errors. */

@@ -402,9 +402,9 @@ void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, siz
     bool keep = part->kind == CQ_PART_LINEAR && part->linear->keep;
     cq_error err;
     if (!part->matrix) format = CQ_F32;
-    else if (keep && cq_format_is_int(format)) format = cq_format_is_int(part->format) ? CQ_F32 : part->format;
-    else if (ends && cq_format_is_int(format)) format = CQ_INT8;
-    if (!cq_format_is_int(format) || group_size >= part->cols) group_size = 0;
+    else if (keep && cq_format_is_coded(format)) format = cq_format_is_coded(part->format) ? CQ_F32 : part->format;
+    else if (ends && cq_format_is_coded(format)) format = CQ_INT8;
+    if (!cq_format_is_coded(format) || group_size >= part->cols) group_size = 0;
     tool_check(
         cq_tensor_init(t, format, part->matrix ? CQ_PANELS : CQ_ROWS, part->rows, part->cols, group_size, false, &err),
         NULL, &err);

@@ -149,7 +149,7 @@ void tool_store_as(tool_parts *p, size_t i, cq_format format, cq_layout layout, 
 
 cq_format tool_stored_format(const cq_part *part, cq_format otherwise) {
     const cq_named *n = part->stored;
-    return n && n->t.data && !cq_format_is_int(n->t.format) ? n->t.format : otherwise;
+    return n && n->t.data && !cq_format_is_coded(n->t.format) ? n->t.format : otherwise;
 }
 
 /* ===================================================================================================================

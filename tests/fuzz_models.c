@@ -516,8 +516,8 @@ static void add(const char *name, const uint64_t *shape, cq_format format, cq_la
     }
     t->dtype = (uint8_t)format; /* the first three are the same */
     if (group >= cols) group = 0;
-    CHECK(!cq_tensor_init(&t->t, format, layout, rows, cols, cq_format_is_int(format) ? group : 0,
-                          cq_format_is_int(format) && asym, NULL));
+    CHECK(!cq_tensor_init(&t->t, format, layout, rows, cols, cq_format_is_coded(format) ? group : 0,
+                          cq_format_is_coded(format) && asym, NULL));
     t->bytes = t->t.bytes;
 }
 static void drop(input *in) {

@@ -935,7 +935,7 @@ static bool in_order(job *j, const cq_module *module) {
 static bool emit(void *user, const cq_module *module) {
     job *j = (job *)user;
     const cq_linear *l = module->linear;
-    size_t n = l->w.rows * l->w.cols, bits = j->desc.gptq.bits;
+    size_t n = l->w.rows * l->w.cols, bits = cq_format_bits(j->desc.gptq.format);
     bool expert = l->role >= CQ_ROLE_EXPERT_GATE && l->role <= CQ_ROLE_EXPERT_DOWN;
     size_t rows = module->block->text ? j->g->text_rows + (j->g->box != NULL) : j->g->n * j->desc.samples;
     char name[256];
@@ -1075,7 +1075,7 @@ static double quantized(const cq_context *ctx, golden *g, bool rtn, unsigned bit
     memset(&err, 0, sizeof err);
     j.g = g;
     j.out.list = (packed *)get(COUNT(building) * sizeof(packed));
-    j.desc.gptq.bits = bits;
+    j.desc.gptq.format = bits ? cq_format_int(bits) : CQ_F32;
     j.desc.gptq.group_size = 32;
     j.desc.rtn = rtn;
     j.desc.plan = plan;

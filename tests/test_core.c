@@ -467,7 +467,13 @@ static void test_tensor_init(void **state) { /* catches: a combination or a size
         {CQ_F16, CQ_PANELS, 4, 64, 32, false, CQ_ERR_ARG},
         {CQ_F16, CQ_ROWS, 4, 64, 0, true, CQ_ERR_ARG},
         {CQ_INT4, CQ_PANELS, 4, 64, 33, false, CQ_ERR_ARG},
-        {CQ_INT8, CQ_PANELS, 4, 64, 16, true, CQ_ERR_ARG},
+        {CQ_INT8, CQ_PANELS, 4, 64, 8, true, CQ_ERR_ARG},
+        {CQ_INT8, CQ_PANELS, 4, 64, 16, true, CQ_OK},
+        {CQ_FP8, CQ_PANELS, 4, 64, 16, true, CQ_ERR_ARG},
+        {CQ_MXFP4, CQ_PANELS, 4, 64, 32, true, CQ_ERR_ARG},
+        {CQ_MXFP4, CQ_PANELS, 4, 64, 16, false, CQ_ERR_ARG},
+        {CQ_MXFP6_E3M2, CQ_PANELS, 4, 64, 64, false, CQ_ERR_ARG},
+        {CQ_MXFP8, CQ_ROWS, 4, 64, 32, false, CQ_ERR_ARG},
         {CQ_INT8, CQ_PANELS, 4, 64, SIZE_MAX, true, CQ_ERR_ARG},
         {CQ_INT8, CQ_PANELS, 4, 65537, 0, true, CQ_ERR_RANGE},
         {CQ_INT8, CQ_PANELS, 4, 200000, 65568, false, CQ_ERR_RANGE},
@@ -510,42 +516,75 @@ static void test_tensor_init(void **state) { /* catches: a combination or a size
     assert_int_equal(t.bytes, 128); /* 3 * 16 * 2 = 96, to 64 */
     cq_tensor_init(&t, CQ_BF16, CQ_ROWS, 5, 7, 0, false, NULL);
     assert_int_equal(t.bytes, 70);
-    static const unsigned bits[] = {32, 16, 16, 8, 4, 3, 2};
-    static const char *const names[] = {"f32", "f16", "bf16", "int8", "int4", "int3", "int2"};
+    cq_tensor_init(&t, CQ_MXFP6_E2M3, CQ_PANELS, 17, 100, 0, false, NULL);
+    assert_int_equal(t.group_size, 32);
+    assert_int_equal(t.bytes, 2 * (64 + 4 * 384)); /* 4 groups of 16 scales of a byte */
+    cq_tensor_init(&t, CQ_FP8, CQ_PANELS, 3, 33, 0, false, NULL);
+    assert_int_equal(t.group_size, 64);
+    assert_int_equal(t.bytes, 64 + 2 * 512);
+    static const unsigned bits[] = {32, 16, 16, 8, 4, 3, 2, 8, 8, 6, 6, 4};
+    static const char *const names[] = {"f32", "f16", "bf16", "int8", "int4", "int3", "int2", "fp8", "mxfp8", "mxfp6_e2m3",
+                                        "mxfp6_e3m2", "mxfp4"};
     for (int f = 0; f < CQ_FORMAT_COUNT; f++) {
         assert_int_equal(cq_format_bits((cq_format)f), bits[f]);
         assert_string_equal(cq_format_name((cq_format)f), names[f]);
-        assert_int_equal(cq_format_is_int((cq_format)f), f >= CQ_INT8);
+        assert_int_equal(cq_format_is_int((cq_format)f), f >= CQ_INT8 && f <= CQ_INT2);
+        assert_int_equal(cq_format_is_coded((cq_format)f), f >= CQ_INT8);
+        assert_int_equal(cq_format_is_mx((cq_format)f), f >= CQ_MXFP8);
+        assert_int_equal(cq_format_has_q8((cq_format)f), f >= CQ_INT8 && f != CQ_FP8 && f != CQ_MXFP8);
     }
     assert_int_equal(cq_format_bits(CQ_FORMAT_COUNT), 0);
     assert_string_equal(cq_format_name(CQ_FORMAT_COUNT), "unknown");
-    assert_false(cq_format_is_int(CQ_FORMAT_COUNT));
+    assert_false(cq_format_is_int(CQ_FORMAT_COUNT) || cq_format_is_coded(CQ_FORMAT_COUNT));
+    for (unsigned b = 0; b < 20; b++)
+        assert_int_equal(cq_format_int(b), b == 2   ? CQ_INT2
+                                           : b == 3 ? CQ_INT3
+                                           : b == 4 ? CQ_INT4
+                                           : b == 8 ? CQ_INT8
+                                                    : CQ_FORMAT_COUNT);
 }
 
 /* The layout as the head of [LESSON 5 panels] states it, written down a second time. */
-static unsigned spec_code(const unsigned char *blocks, int bits, size_t row, size_t k) {
+static unsigned spec_code(const unsigned char *blocks, cq_format format, size_t row, size_t k) {
+    int bits = (int)cq_format_bits(format);
     const unsigned char *b = blocks + k / 32 * (64u * (unsigned)bits);
     size_t s = k % 32 / 4, lane = row / 8 * 32 + row % 8 * 4 + k % 4;
-    if (bits == 8) return (unsigned)((int)(signed char)b[s * 64 + lane] + 128);
+    if (bits == 8) return format == CQ_INT8 ? (unsigned)((int)(signed char)b[s * 64 + lane] + 128) : b[s * 64 + lane];
+    if (bits == 6)
+        return (s < 4 ? b[s * 64 + lane] & 15u : (unsigned)b[(s - 4) * 64 + lane] >> 4) |
+               ((unsigned)b[256 + s % 2 * 64 + lane] >> 2 * (s / 2) & 3u) << 4;
     if (bits == 4) return s < 4 ? b[s * 64 + lane] & 15u : b[(s - 4) * 64 + lane] >> 4;
     unsigned two = (unsigned)b[s % 2 * 64 + lane] >> 2 * (s / 2) & 3u;
     return bits == 2 ? two : two | ((unsigned)b[128 + lane] >> s & 1u) << 2;
 }
 
 static const size_t some_rows[] = {1, 15, 16, 17, 33}, some_cols[] = {1, 4, 31, 32, 33, 63, 64, 100},
-                    some_groups[] = {32, 64, 128, 0};
+                    some_groups[] = {32, 64, 128, 0, 16, 48};
+/* Is there such a tensor? */
+static bool possible(int format, size_t group, bool asym) {
+    bool is_int = format <= CQ_INT2;
+    return (is_int || !asym) && (format < CQ_MXFP8 || group == 32 || group == 0);
+}
+/* bytes of a row's scale */
+static size_t scale_bytes(int format) { return format <= CQ_INT2 ? 2 : format == CQ_FP8 ? 4 : 1; }
+/* some scale that the format can hold */
+static float some_scale(int format) {
+    float s = fabsf(uniform()) + 1e-3f;
+    return cq_grid_make(s, 0, (cq_format)format).scale;
+}
 
 /* catches: codes, scales or zeros that land in the wrong place or change on the way; bytes written outside; a layout
    that differs from the documented one; reads that need alignment (data begins at an odd address) */
 static void test_pack_int(void **state) {
     (void)state;
-    for (int f = CQ_INT8; f <= CQ_INT2; f++)
+    for (int f = CQ_INT8; f < CQ_FORMAT_COUNT; f++)
         for (size_t ri = 0; ri < COUNT(some_rows); ri++)
             for (size_t ci = 0; ci < COUNT(some_cols); ci++)
                 for (size_t gi = 0; gi < COUNT(some_groups); gi++)
                     for (int asym = 0; asym < 2; asym++) {
                         cq_tensor t;
-                        size_t rows = some_rows[ri], cols = some_cols[ci];
+                        if (!possible(f, some_groups[gi], asym)) continue;
+                        size_t rows = some_rows[ri], cols = some_cols[ci], wide = scale_bytes(f);
                         assert_int_equal(cq_tensor_init(&t, (cq_format)f, CQ_PANELS, rows, cols, some_groups[gi], asym,
                                                         NULL), CQ_OK);
                         int bits = (int)cq_format_bits(t.format), top = (1 << bits) - 1;
@@ -556,20 +595,21 @@ static void test_pack_int(void **state) {
                         float *row = floats(cols);
                         for (size_t i = 0; i < rows * ldc; i++) codes[i] = (uint8_t)(rng() & (unsigned)top);
                         for (size_t i = 0; i < rows * ldg; i++)
-                            grids[i] = cq_grid_make(fabsf(uniform()) + 1e-3f,
-                                                    asym ? (float)(rng() % 300) : (float)(1 << (bits - 1)),
-                                                    (unsigned)bits);
+                            grids[i] = cq_grid_make(some_scale(f),
+                                                    asym ? (float)(rng() % 300) : (float)(1 << (bits - 1)), t.format);
                         for (size_t p = 0; p < cq_panel_count(&t); p++)
                             cq_pack_panel(&t, data, p, codes + 16 * p * ldc, ldc, grids + 16 * p * ldg, ldg);
                         t.data = data;
                         for (size_t r = 0; r < rows; r++) {
                             const unsigned char *panel = data + r / 16 * cq_panel_bytes(&t);
-                            size_t head = (groups * 16 * (asym ? 3u : 2u) + 63) / 64 * 64;
+                            size_t head = (groups * 16 * (wide + (asym ? 1u : 0u)) + 63) / 64 * 64;
                             for (size_t g = 0; g < groups; g++) {
                                 cq_grid want = grids[r * ldg + g], got = cq_tensor_grid(&t, r, g);
-                                assert_true(got.scale == want.scale && got.zero == want.zero && got.max == want.max);
-                                const unsigned char *s = panel + 2 * (g * 16 + r % 16); /* little-endian */
-                                assert_true(cq_f16_to_f32((uint16_t)(s[0] + 256 * s[1])) == want.scale);
+                                assert_true(got.scale == want.scale && got.zero == want.zero && got.format == t.format);
+                                const unsigned char *s = panel + wide * (g * 16 + r % 16); /* little-endian */
+                                if (wide == 2) assert_true(cq_f16_to_f32((uint16_t)(s[0] + 256 * s[1])) == want.scale);
+                                else if (wide == 4) assert_true(cq__f32(s) == want.scale);
+                                else assert_true(ldexpf(1, s[0] - 127) == want.scale);
                                 if (asym) assert_int_equal(panel[groups * 32 + g * 16 + r % 16], want.zero);
                             }
                             cq_tensor_row(&t, r, row);
@@ -577,12 +617,12 @@ static void test_pack_int(void **state) {
                                 unsigned code = codes[r * ldc + k];
                                 cq_grid g = grids[r * ldg + k / t.group_size];
                                 assert_int_equal(cq_tensor_code(&t, r, k), code);
-                                assert_int_equal(spec_code(panel + head, bits, r % 16, k), code);
-                                assert_true(row[k] == (float)((int)code - g.zero) * g.scale);
-                                assert_true(row[k] == cq_grid_value(g, (uint8_t)code));
+                                assert_int_equal(spec_code(panel + head, t.format, r % 16, k), code);
+                                if (f <= CQ_INT2) assert_true(row[k] == (float)((int)code - g.zero) * g.scale);
+                                assert_true(same(row[k], cq_grid_value(g, (uint8_t)code)));
                             }
                             for (size_t k = cols; k < (cols + 31) / 32 * 32; k++) /* padding: code 0 */
-                                assert_int_equal(spec_code(panel + head, bits, r % 16, k), 0);
+                                assert_int_equal(spec_code(panel + head, t.format, r % 16, k), 0);
                             size_t begin = rng() % cols, n = rng() % (cols - begin + 1);
                             float *span = floats(n);
                             cq_tensor_span(&t, r, begin, n, span);
@@ -592,11 +632,10 @@ static void test_pack_int(void **state) {
                         if (rows % 16) { /* rows past the end: scale 0 and code 0 */
                             const unsigned char *panel = data + rows / 16 * cq_panel_bytes(&t);
                             for (size_t r = rows % 16; r < 16; r++) {
-                                for (size_t g = 0; g < groups; g++)
-                                    assert_int_equal(panel[2 * (g * 16 + r)] | panel[2 * (g * 16 + r) + 1], 0);
-                                assert_int_equal(spec_code(panel + (groups * 16 * (asym ? 3u : 2u) + 63) / 64 * 64,
-                                    bits,
-                                                           r, 0), 0);
+                                for (size_t i = 0; i < groups * wide; i++)
+                                    assert_int_equal(panel[wide * (i / wide * 16 + r) + i % wide], 0);
+                                size_t head = (groups * 16 * (wide + (asym ? 1u : 0u)) + 63) / 64 * 64;
+                                assert_int_equal(spec_code(panel + head, t.format, r, 0), 0);
                             }
                         }
                         assert_int_equal(raw[0], 0x5a);
@@ -641,13 +680,97 @@ static void test_pack_float(void **state) { /* catches: the same for float forma
                 }
 }
 
+typedef struct mini_case {
+    uint32_t number;
+    uint8_t code;
+} mini_case;
+#include "golden/numbers.h"
+
+/* catches: a wrong bias or mantissa, a tie that goes to odd, a subnormal flushed, overflow that wraps, a lost sign */
+static void test_minis(void **state) {
+    (void)state;
+#define MINI(name) name##_numbers, COUNT(name##_numbers), name##_cases, COUNT(name##_cases)
+    static const struct {
+        const uint32_t *numbers;
+        size_t codes;
+        const mini_case *cases;
+        size_t count;
+    } minis[] = {{MINI(e2m1)}, {MINI(e2m3)}, {MINI(e3m2)}, {MINI(e4m3)}, {MINI(e5m2)}};
+    for (int m = 0; m < CQ_MINI_COUNT; m++) {
+        for (size_t c = 0; c < minis[m].codes; c++) {
+            float want = from_bits(minis[m].numbers[c]), got = cq_mini_to_f32((cq_mini)m, (uint8_t)c);
+            assert_true(isnan(want) ? isnan(got) : same(got, want));
+            if (isfinite(want)) assert_int_equal(cq_f32_to_mini((cq_mini)m, want), c); /* there and back */
+        }
+        for (size_t i = 0; i < minis[m].count; i++) {
+            uint8_t got = cq_f32_to_mini((cq_mini)m, from_bits(minis[m].cases[i].number));
+            if (got != minis[m].cases[i].code)
+                fail_msg("mini %d: %08x gives %d, not %d", m, minis[m].cases[i].number, got, minis[m].cases[i].code);
+        }
+    }
+    for (int c = 0; c < 255; c++) assert_true(cq_e8m0_to_f32((uint8_t)c) == ldexpf(1, c - 127));
+    assert_true(isnan(cq_e8m0_to_f32(255)));
+}
+
+/* catches: a code that is not the nearest number, a scale that is no stored one, a ceil that does not cover or is not
+   the least, a floor that is not the standard's, zeros and extremes that give NaN */
+static void test_mini_grids(void **state) {
+    (void)state;
+    static const double max[] = {448, 448, 7.5, 28, 6}, exponent[] = {8, 8, 2, 4, 2};
+    for (int f = CQ_FP8; f < CQ_FORMAT_COUNT; f++)
+        for (int round = 0; round < 400; round++) {
+            float w[32], most = 0;
+            size_t n = 1 + rng() % 32;
+            int binade = round % 3 == 0 ? (int)(rng() % 250) - 125 : (int)(rng() % 10) - 5;
+            for (size_t i = 0; i < n; i++) {
+                w[i] = round == 7 ? 0.0f : round == 8 ? denormal() : ldexpf(uniform(), binade);
+                if (round % 5 == 1 && i == 0 && binade < 100) w[i] = ldexpf((float)max[f - CQ_FP8], binade); /* covered */
+                most = fabsf(w[i]) > most ? fabsf(w[i]) : most;
+            }
+            for (int floor_rule = 0; floor_rule < 2; floor_rule++) {
+                cq_grid g = floor_rule ? cq_grid_floor(w, n, (cq_format)f) : cq_grid_minmax(w, n, (cq_format)f, false);
+                assert_int_equal(g.format, f);
+                assert_int_equal(g.zero, 0);
+                int e = 0;
+                if (f != CQ_FP8) {
+                    assert_true(g.scale > 0 && frexpf(g.scale, &e) == 0.5f && e >= -126 && e <= 128);
+                    e--; /* scale = 2^e */
+                    int want = -127;
+                    if (most > 0 && floor_rule) want = ilogbf(most) - (int)exponent[f - CQ_FP8];
+                    if (most > 0 && !floor_rule)
+                        while (want < 127 && (double)most > ldexp(max[f - CQ_FP8], want)) want++;
+                    assert_int_equal(e, want < -127 ? -127 : want > 127 ? 127 : want);
+                } else {
+                    assert_true(most > 0 ? fabs((double)g.scale * 448 / (double)most - 1) < 1e-6 || most < 1e-35f
+                                         : g.scale == 0);
+                }
+                for (size_t i = 0; i < n; i++) {
+                    double got = (double)cq_grid_value(g, cq_grid_code(g, w[i])), least = INFINITY;
+                    assert_true(isfinite(got));
+                    for (int c = 0; c < 1 << cq_format_bits((cq_format)f); c++) {
+                        double d = fabs((double)w[i] - (double)cq_grid_value(g, (uint8_t)c));
+                        if (d < least) least = d; /* not with NaN */
+                    }
+                    if (g.scale > 0) assert_true(fabs(got - (double)w[i]) <= least * (1 + 1e-6));
+                }
+            }
+        }
+    assert_int_equal(cq_grid_code(cq_grid_make(1.0f, 0.0f, CQ_MXFP4), INFINITY), 7);
+    assert_true(cq_grid_make(3.0f, 5.0f, CQ_MXFP4).scale == 4.0f && cq_grid_make(3.0f, 5.0f, CQ_MXFP4).zero == 0);
+    assert_true(cq_grid_make(INFINITY, 0.0f, CQ_MXFP4).scale == ldexpf(1, 127));
+    assert_true(cq_grid_make(NAN, 0.0f, CQ_MXFP4).scale == ldexpf(1, -127));
+    assert_true(cq_grid_make(INFINITY, 0.0f, CQ_FP8).scale == FLT_MAX && cq_grid_make(NAN, 0, CQ_FP8).scale == 0.0f);
+}
+
 /* catches: a scale that is not the stored one, a code that is not the nearest, a grid that does not cover its weights,
    a division by zero or an infinite scale at the ends of the range */
 static void test_grids(void **state) {
     (void)state;
-    for (unsigned bits = 2; bits <= 8; bits++)
+    for (int f = CQ_INT8; f <= CQ_INT2; f++)
         for (int asym = 0; asym < 2; asym++)
             for (int kind = 0; kind < 12; kind++) {
+                unsigned bits = cq_format_bits((cq_format)f);
+                int top = (1 << bits) - 1;
                 float w[70], steps = (float)((1 << bits) - 1), most = 0;
                 size_t n = 1 + rng() % COUNT(w);
                 for (size_t i = 0; i < n; i++) {
@@ -657,22 +780,22 @@ static void test_grids(void **state) {
                          : kind == 9 ? fabsf(u) + 1 : kind == 10 ? -fabsf(u) - 1 : denormal();
                     most = fabsf(w[i]) > most ? fabsf(w[i]) : most;
                 }
-                cq_grid g = cq_grid_minmax(w, n, bits, asym);
+                cq_grid g = cq_grid_minmax(w, n, (cq_format)f, asym);
                 assert_true(g.scale >= 0 && g.scale <= 65504.0f && cq_f16_to_f32(cq_f32_to_f16(g.scale)) == g.scale);
-                assert_int_equal(g.max, (1 << bits) - 1);
-                assert_true(g.zero >= 0 && g.zero <= g.max);
+                assert_int_equal(g.format, f);
+                assert_true(g.zero >= 0 && g.zero <= top);
                 if (!asym) assert_int_equal(g.zero, 1 << (bits - 1));
                 assert_true(cq_grid_value(g, (uint8_t)g.zero) == 0.0f);
                 bool fits = g.scale >= 6.2e-5f && most * 2 / steps < 65000.0f; /* neither denormal nor clipped scale */
                 for (size_t i = 0; i < n; i++) {
                     uint8_t code = cq_grid_code(g, w[i]);
-                    assert_true(code <= g.max);
+                    assert_true(code <= top);
                     if (g.scale == 0) {
                         assert_int_equal(code, g.zero);
                         continue;
                     }
                     double best = INFINITY, got = fabs((double)w[i] - (double)cq_grid_value(g, code));
-                    for (int c = 0; c <= g.max; c++) {
+                    for (int c = 0; c <= top; c++) {
                         double d = fabs((double)w[i] - (double)cq_grid_value(g, (uint8_t)c));
                         best = d < best ? d : best;
                     }
@@ -683,7 +806,7 @@ static void test_grids(void **state) {
                 if (kind == 7 || kind == 8) assert_true(g.scale == 0.0f);
             }
     /* ties go to even; out of range clamps; hostile values give some code */
-    cq_grid g = cq_grid_make(1.0f, 8.0f, 4);
+    cq_grid g = cq_grid_make(1.0f, 8.0f, CQ_INT4);
     assert_int_equal(cq_grid_code(g, 0.5f), 8);
     assert_int_equal(cq_grid_code(g, 1.5f), 10);
     assert_int_equal(cq_grid_code(g, 1e30f), 15);
@@ -691,21 +814,21 @@ static void test_grids(void **state) {
     assert_int_equal(cq_grid_code(g, INFINITY), 15);
     assert_int_equal(cq_grid_code(g, -INFINITY), 0);
     assert_true(cq_grid_code(g, NAN) <= 15);
-    assert_true(cq_grid_make(INFINITY, NAN, 4).scale == 65504.0f && cq_grid_make(NAN, INFINITY, 4).zero == 15);
-    assert_true(cq_grid_make(1.0f, -5.0f, 4).zero == 0 && cq_grid_make(-1.0f, 3.4f, 3).zero == 3);
-    assert_true(cq_grid_code(cq_grid_make(-1.0f, 3.0f, 3), 5.0f) == 3);
+    assert_true(cq_grid_make(INFINITY, NAN, CQ_INT4).scale == 65504.0f && cq_grid_make(NAN, INFINITY, CQ_INT4).zero == 15);
+    assert_true(cq_grid_make(1.0f, -5.0f, CQ_INT4).zero == 0 && cq_grid_make(-1.0f, 3.4f, CQ_INT3).zero == 3);
+    assert_true(cq_grid_code(cq_grid_make(-1.0f, 3.0f, CQ_INT3), 5.0f) == 3);
     /* the documented scales */
     float w[] = {-1.5f, 0.75f};
-    assert_true(cq_grid_minmax(w, 2, 4, false).scale == cq_f16_to_f32(cq_f32_to_f16(0.2f)));
-    assert_true(cq_grid_minmax(w, 2, 4, true).scale == cq_f16_to_f32(cq_f32_to_f16(0.15f)));
-    assert_int_equal(cq_grid_minmax(w, 2, 4, true).zero, 10);
+    assert_true(cq_grid_minmax(w, 2, CQ_INT4, false).scale == cq_f16_to_f32(cq_f32_to_f16(0.2f)));
+    assert_true(cq_grid_minmax(w, 2, CQ_INT4, true).scale == cq_f16_to_f32(cq_f32_to_f16(0.15f)));
+    assert_int_equal(cq_grid_minmax(w, 2, CQ_INT4, true).zero, 10);
 }
 
 /* catches: rtn that is not its parts (grid, code, pack), weights that are not finite let through */
 static void test_rtn(void **state) {
     (void)state;
-    for (int f = CQ_INT8; f <= CQ_INT2; f++)
-        for (int asym = 0; asym < 2; asym++) {
+    for (int f = CQ_INT8; f < CQ_FORMAT_COUNT; f++)
+        for (int asym = 0; asym < (f <= CQ_INT2 ? 2 : 1); asym++) {
             enum { ROWS = 19, COLS = 75, LDW = 80 };
             cq_tensor t;
             cq_error err;
@@ -718,7 +841,7 @@ static void test_rtn(void **state) {
             for (size_t r = 0; r < ROWS; r++)
                 for (size_t g = 0; g < 3; g++) {
                     size_t end = (g + 1) * 32 < COLS ? (g + 1) * 32 : COLS;
-                    cq_grid want = cq_grid_minmax(w + r * LDW + g * 32, end - g * 32, cq_format_bits(t.format), asym);
+                    cq_grid want = cq_grid_minmax(w + r * LDW + g * 32, end - g * 32, t.format, asym);
                     cq_grid got = cq_tensor_grid(&t, r, g);
                     assert_true(got.scale == want.scale && got.zero == want.zero);
                     for (size_t k = g * 32; k < end; k++)
@@ -745,8 +868,9 @@ static void test_rtn(void **state) {
 /* a tensor of any format with data at data + offset; ordinary weights, or (float formats) any bits at all */
 static unsigned char *make_tensor(cq_tensor *t, int format, int lay, size_t rows, size_t cols, size_t group, bool asym,
                                   size_t offset, bool any_bits) {
-    assert_int_equal(cq_tensor_init(t, (cq_format)format, (cq_layout)lay, rows, cols, format >= CQ_INT8 ? group : 0,
-                                    format >= CQ_INT8 && asym, NULL), CQ_OK);
+    assert_int_equal(cq_tensor_init(t, (cq_format)format, (cq_layout)lay, rows, cols,
+                                    format >= CQ_INT8 && format < CQ_MXFP8 ? group : 0, format >= CQ_INT8 && format <= CQ_INT2 && asym,
+                                    NULL), CQ_OK);
     unsigned char *raw = (unsigned char *)must(t->bytes + offset);
     float *w = floats(rows * cols);
     fill(w, rows * cols, uniform);
@@ -808,9 +932,14 @@ static float slow_q8(const cq_tensor *t, const cq_acts *a, size_t r, size_t j) {
     for (size_t g = 0; g < cq_tensor_groups(t); g++) {
         cq_grid grid = cq_tensor_grid(t, r, g);
         int64_t dot = 0;
-        for (size_t k = g * t->group_size; k < t->cols && k < (g + 1) * t->group_size; k++)
-            dot += ((int64_t)cq_tensor_code(t, r, k) - grid.zero) * a->q[j * a->stride + k];
-        p = (float)dot * grid.scale;
+        float unit = t->format == CQ_MXFP4 ? 0.5f : t->format == CQ_MXFP6_E2M3 ? 0.125f : 0.0625f;
+        bool is_int = t->format <= CQ_INT2;
+        for (size_t k = g * t->group_size; k < t->cols && k < (g + 1) * t->group_size; k++) {
+            float v = is_int ? 0 : cq_tensor_code(t, r, k) ? cq_grid_value(grid, cq_tensor_code(t, r, k)) / grid.scale : 0;
+            dot += (is_int ? (int64_t)cq_tensor_code(t, r, k) - grid.zero : (int64_t)(v / unit)) * a->q[j * a->stride + k];
+        }
+        if (is_int) unit = 1;
+        p = (float)dot * (grid.scale * unit);
         y = y + p;
     }
     y = y * a->scale[j];
@@ -823,11 +952,12 @@ static void test_matmul_q8(void **state) {
     static const size_t rows_[] = {1, 15, 16, 17, 40}, n_[] = {1, 2, 3, 4, 5, 7, 9};
     static const size_t cols_[] = {1, 31, 32, 33, 64, 100, 160, 300};
     FOR_TIERS(ctx)
-    for (int f = CQ_INT8; f <= CQ_INT2; f++)
+    for (int f = CQ_INT8; f < CQ_FORMAT_COUNT; f++)
         for (int asym = 0; asym < 2; asym++)
             for (size_t gi = 0; gi < COUNT(some_groups); gi++)
                 for (size_t ci = 0; ci < COUNT(cols_); ci++)
                     for (int extreme = 0; extreme < 2; extreme++) {
+                        if (!possible(f, some_groups[gi], asym) || !cq_format_has_q8((cq_format)f)) continue;
                         size_t rows = rows_[rng() % COUNT(rows_)], n = n_[rng() % COUNT(n_)], cols = cols_[ci],
                             ldy = rows + 1;
                         cq_tensor t;
@@ -849,7 +979,7 @@ static void test_matmul_q8(void **state) {
                             for (size_t i = 0; i < 16 * cols; i++)
                                 codes[i] &= (uint8_t)((1u << cq_format_bits(t.format)) - 1);
                             for (size_t i = 0; i < 16 * cq_tensor_groups(&t); i++)
-                                grids[i] = cq_grid_make(0.5f, (float)(i % 3) * 127.5f, cq_format_bits(t.format));
+                                grids[i] = cq_grid_make(0.5f, (float)(i % 3) * 127.5f, t.format);
                             for (size_t p = 0; p < cq_panel_count(&t); p++)
                                 cq_pack_panel(&t, raw + 4, p, codes, cols, grids, cq_tensor_groups(&t));
                             free(codes), free(grids);
@@ -885,7 +1015,7 @@ static void test_q8_largest_group(void **state) {
     assert_int_equal(t.group_size, COLS);
     unsigned char *data = (unsigned char *)must(t.bytes);
     uint8_t *codes = (uint8_t *)must(COLS);
-    cq_grid g = cq_grid_make(1.0f, 0.0f, 8);
+    cq_grid g = cq_grid_make(1.0f, 0.0f, CQ_INT8);
     memset(codes, 255, COLS);
     cq_pack_panel(&t, data, 0, codes, COLS, &g, 1);
     t.data = data;
@@ -898,7 +1028,7 @@ static void test_q8_largest_group(void **state) {
     FOR_TIERS(ctx)
     for (int sign = -1; sign <= 1; sign += 2)
         for (int zero = 0; zero < 2; zero++) {
-            g = cq_grid_make(1.0f, zero ? 255.0f : 0.0f, 8);
+            g = cq_grid_make(1.0f, zero ? 255.0f : 0.0f, CQ_INT8);
             memset(codes, zero ? 0 : 255, COLS);
             cq_pack_panel(&t, data, 0, codes, COLS, &g, 1);
             for (size_t k = 0; k < COLS; k++) x[k] = (float)sign * 127.0f;
@@ -1076,7 +1206,7 @@ static void test_packed_kernels(void **state) {
         for (int lay = f < CQ_INT8 ? 0 : 1; lay < 2; lay++)
             for (size_t ci = 0; ci < COUNT(some_cols); ci++)
                 for (size_t ri = 0; ri < COUNT(some_rows); ri++)
-                    for (int variant = 0; variant < 8; variant++) {
+                    for (int variant = 0; variant < 12; variant++) {
                         cq_tensor t;
                         unsigned char *raw = make_tensor(&t, f, lay, some_rows[ri], some_cols[ci],
                             some_groups[variant / 2],
@@ -1091,7 +1221,7 @@ static void test_packed_kernels(void **state) {
                                 ctx.k->unpack(y, &t, p, b), c->unpack(z, &t, p, b);
                                 assert_same(y, z, n * 16, "unpack");
                             }
-                            if (f < CQ_INT8) continue;
+                            if (!cq_format_has_q8((cq_format)f)) continue;
                             size_t n = 1 + rng() % 9, ldq = (t.cols + 31) / 32 * 32, lds = ldq / 32;
                             int8_t *q = (int8_t *)must(n * ldq);
                             int32_t *sum = (int32_t *)must(n * lds * 4);
@@ -1201,7 +1331,7 @@ static void test_threads(void **state) {
         for (int f = 0; f < CQ_FORMAT_COUNT; f++) {
             cq_matmul(&ctx, p, ROWS, &t[f], NULL, x, COLS, N, false);
             p += N * ROWS;
-            if (f >= CQ_INT8) cq_matmul_q8(&ctx, p, ROWS, &t[f], NULL, &a, N, false);
+            if (cq_format_has_q8((cq_format)f)) cq_matmul_q8(&ctx, p, ROWS, &t[f], NULL, &a, N, false);
             p += N * ROWS;
         }
         cq_syrk(&ctx, p, COLS, x, COLS, N, COLS);
@@ -1388,6 +1518,8 @@ static uint64_t fnv_floats(uint64_t h, const float *x, size_t n) {
    layout that changes without a new version. The number was computed once, from the plain C code. */
 #define GOLDEN_PACKED 0x8a3d35c8f6609736ull
 #define GOLDEN_RESULTS 0x8f9e8cd5950d904dull
+#define GOLDEN_SMALL_PACKED 0x662f4fcb41217d8dull
+#define GOLDEN_SMALL_RESULTS 0xe2da0b208bf9f0c8ull
 static void test_golden(void **state) {
     (void)state;
     enum { ROWS = 37, COLS = 100, N = 6 };
@@ -1405,18 +1537,20 @@ static void test_golden(void **state) {
         cq_arena arena = cq_arena_over(mem, size.used);
         cq_acts_alloc(&a, &arena, N, COLS);
         cq_quantize_acts(&ctx, &a, x, COLS, N, COLS);
+        uint64_t small[2] = {packed, packed}; /* small floats apart */
         for (int f = 0; f < CQ_FORMAT_COUNT; f++)
-            for (int asym = 0; asym < (f >= CQ_INT8 ? 2 : 1); asym++) {
+            for (int asym = 0; asym < (cq_format_is_int((cq_format)f) ? 2 : 1); asym++) {
                 cq_tensor t;
                 assert_int_equal(cq_tensor_init(&t, (cq_format)f, CQ_PANELS, ROWS, COLS, f >= CQ_INT8 ? 32 : 0, asym,
                     NULL), CQ_OK);
                 unsigned char *data = (unsigned char *)must(t.bytes);
                 assert_int_equal(cq_quantize_rtn(&t, data, w, COLS, NULL), CQ_OK);
-                packed = fnv(packed, data, t.bytes);
+                uint64_t *sum[2] = {f < CQ_FP8 ? &packed : &small[0], f < CQ_FP8 ? &results : &small[1]};
+                *sum[0] = fnv(*sum[0], data, t.bytes);
                 cq_matmul(&ctx, y, ROWS, &t, NULL, x, COLS, N, false);
-                results = fnv_floats(results, y, N * ROWS);
-                if (f >= CQ_INT8) cq_matmul_q8(&ctx, y, ROWS, &t, NULL, &a, N, true);
-                results = fnv_floats(results, y, N * ROWS);
+                *sum[1] = fnv_floats(*sum[1], y, N * ROWS);
+                if (cq_format_has_q8((cq_format)f)) cq_matmul_q8(&ctx, y, ROWS, &t, NULL, &a, N, true);
+                *sum[1] = fnv_floats(*sum[1], y, N * ROWS);
                 free(data);
             }
         memset(c, 0, sizeof c);
@@ -1434,6 +1568,9 @@ static void test_golden(void **state) {
         if (packed != GOLDEN_PACKED || results != GOLDEN_RESULTS)
             fail_msg("%s: packed %016llx, results %016llx", ctx.k->name, (unsigned long long)packed,
                 (unsigned long long)results);
+        if (small[0] != GOLDEN_SMALL_PACKED || small[1] != GOLDEN_SMALL_RESULTS)
+            fail_msg("%s: small floats packed %016llx, results %016llx", ctx.k->name, (unsigned long long)small[0],
+                (unsigned long long)small[1]);
     }
 }
 
@@ -1446,6 +1583,7 @@ int main(void) {
         cmocka_unit_test(test_arena),        cmocka_unit_test(test_context),
         cmocka_unit_test(test_tensor_init),  cmocka_unit_test(test_pack_int),
         cmocka_unit_test(test_pack_float),   cmocka_unit_test(test_grids),
+        cmocka_unit_test(test_minis),        cmocka_unit_test(test_mini_grids),
         cmocka_unit_test(test_rtn),          cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_q8),    cmocka_unit_test(test_q8_largest_group),
         cmocka_unit_test(test_quantize_acts), cmocka_unit_test(test_quantize_acts_bits), cmocka_unit_test(test_kernels),

@@ -1873,7 +1873,7 @@ static bool emit(void *user, const cq_module *mod) {
         assert_true((mod->g_idx != NULL) == (d->order == CQ_GPTQ_ACT_GROUPS));
         if (mod->tensor.data) {
             float *row = (float *)get(cols * sizeof *row);
-            assert_int_equal(cq_format_bits(mod->tensor.format), d->bits);
+            assert_int_equal(mod->tensor.format, d->format);
             for (size_t r = 0; r < rows; r++) {
                 cq_tensor_row(&mod->tensor, r, row);
                 same_bits(name, row, mod->values + r * cols, cols);
@@ -1921,7 +1921,7 @@ static job *job_of(const cq_context *ctx, const model *g, unsigned bits, size_t 
     j->g = g;
     j->ctx = ctx;
     j->hash = 1;
-    j->desc.gptq.bits = bits;
+    j->desc.gptq.format = bits ? cq_format_int(bits) : CQ_F32;
     j->desc.gptq.group_size = group;
     j->desc.gptq.asym = asym;
     j->desc.ids = calibration_ids(g->m);
@@ -1983,8 +1983,8 @@ static void test_quantize_memory(void **state) {
     memset(rule, 0, sizeof rule);
     rule[0].pattern = "model.layers.1.*"; /* the largest step is not in the first layer */
     rule[0].pattern_len = strlen(rule[0].pattern);
-    rule[0].set = CQ_POLICY_BITS | CQ_POLICY_GROUP_SIZE;
-    rule[0].bits = 8;
+    rule[0].set = CQ_POLICY_FORMAT | CQ_POLICY_GROUP_SIZE;
+    rule[0].format = CQ_INT8;
     rule[0].group_size = 32;
     for (size_t i = 0; i < COUNT(goldens); i++)
         for (size_t kind = 0; kind < 8; kind++) {
@@ -2094,11 +2094,11 @@ static void test_quantize_policy(void **state) {
         unsigned set, bits;
         size_t group;
         bool skip;
-    } row[] = {{"*.o_proj", CQ_POLICY_BITS | CQ_POLICY_GROUP_SIZE, 8, 0, false},
+    } row[] = {{"*.o_proj", CQ_POLICY_FORMAT | CQ_POLICY_GROUP_SIZE, 8, 0, false},
                {"*.layers.1.mlp.*", CQ_POLICY_SKIP, 0, 0, true},
                {"*.1.mlp.up_proj", CQ_POLICY_SKIP | CQ_POLICY_ASYM, 0, 0, false},
-               {"*.v_proj", CQ_POLICY_BITS, 0, 0, false}, /* 0: the default, 4 */
-               {"*.nothing", CQ_POLICY_BITS, 2, 0, false}};
+               {"*.v_proj", CQ_POLICY_FORMAT, 0, 0, false}, /* 0: the default, 4 */
+               {"*.nothing", CQ_POLICY_FORMAT, 2, 0, false}};
     cq_policy_rule rule[COUNT(row)];
     (void)state;
     for (int rtn = 0; rtn < 2; rtn++) {
@@ -2113,7 +2113,7 @@ static void test_quantize_policy(void **state) {
             rule[i].pattern = row[i].pattern;
             rule[i].pattern_len = strlen(row[i].pattern);
             rule[i].set = row[i].set;
-            rule[i].bits = row[i].bits;
+            rule[i].format = row[i].bits ? cq_format_int(row[i].bits) : CQ_F32;
             rule[i].group_size = row[i].group;
             rule[i].skip = row[i].skip;
         }
@@ -2140,7 +2140,7 @@ static void test_quantize_policy(void **state) {
             t.data = j->packed[n];
             for (size_t r = 0; r < part.rows; r++) cq_tensor_row(&t, r, (float *)get(part.cols * sizeof(float)));
         }
-        rule[3].bits = 5; /* what no format holds: refused, and it says where */
+        rule[3].format = (cq_format)77; /* what no format holds: refused, and it says where */
         j->count = j->done = 0;
         cq_arena a = cq_arena_over(NULL, 0);
         assert_int_equal(cq_quantize_model(&ctx, g.m, &j->desc, &a, &err), CQ_ERR_ARG);
@@ -2180,7 +2180,7 @@ static void test_quantize_refuses(void **state) {
         cq_arena a = arena_of(job_size(j));
         int32_t *ids = (int32_t *)copy_of(j->desc.ids, SAMPLES * TOKENS * 4);
         j->desc.ids = ids;
-        if (i == 0) j->desc.gptq.bits = 5;
+        if (i == 0) j->desc.gptq.format = CQ_BF16;
         if (i == 1) j->desc.samples = 0;
         if (i == 2) j->desc.seq_len = 0;
         if (i == 3) j->desc.ids = NULL;
