@@ -35,7 +35,7 @@ check: all $(TESTS) $(FUZZ)
 bench: $(B)/bench ## speed beside its limits, a table and build/bench.json
 	@$(B)/bench $(B)/bench.json
 
-bench-peers: ## the Hadamard transform beside FFHT (git and a network, the first time); other engines follow
+bench-peers: $(B)/cquant $(B)/venv/ready ## beside other engines: transforms, FFHT; GPTQ, GPTQModel (a network, the first time)
 	@CC="$(CC)" CFLAGS="$(CFLAGS)" sh bench/peers.sh
 
 interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python environment in build/venv)
@@ -45,6 +45,7 @@ interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python 
 	$(B)/venv/bin/python tests/reference/check_models.py $(B) $(B)/models
 	$(B)/venv/bin/python tests/reference/check_arch.py $(B) $(B)/arch
 	$(B)/venv/bin/python tests/reference/check_front.py $(B) $(B)/arch
+	$(B)/venv/bin/python tests/reference/check_quantized.py $(B) $(B)/arch
 
 firmware: ## the headers in a program without libc or an operating system's runtime, linked and run on this machine
 	@mkdir -p $(B)/firmware
@@ -97,6 +98,7 @@ $(B)/bench: bench/bench.c Makefile
 $(B)/venv/ready: tests/reference/requirements.txt
 	$(PYTHON) -m venv $(B)/venv
 	$(B)/venv/bin/pip install --quiet -r $<
+	$(B)/venv/bin/pip install --quiet --no-deps --no-build-isolation gptqmodel==7.7.0 # its own list wants CUDA's packages
 	@touch $@
 
 -include $(wildcard $(B)/tool/*.d $(B)/test/*.d $(B)/fuzz/*.d $(B)/*.d)

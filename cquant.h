@@ -1,4 +1,4 @@
-/* cquant.h - v0.3.0 - a few bits per weight, the same bits on every machine
+/* cquant.h - v0.4.0 - a few bits per weight, the same bits on every machine
 
    The foundation of cquant: number formats, packed weights, and the products that run on them.
    Freestanding C99 and C++11. One file, no dependency but <stdint.h>, <stddef.h>, <stdbool.h>, <float.h>,
@@ -36,14 +36,17 @@
      - float products are summed in k order within blocks of 32, blocks in order (cq_matmul); float reductions over a
        vector (norms, attention scores, softmax sums) use eight lanes, lane i taking elements i, i+8, ..., combined as
        ((0+4)+(2+6))+((1+5)+(3+7));
-     - no fused multiply-add, no libm: exp, log, sin, cos and sqrt are defined below in float and integer arithmetic.
+     - what quantises (cq_syrk, cq_gemm, cquant_gptq.h) sums in chains of fused multiply-adds, c = fma(a, b, c) in k
+       order: twice the speed where there is an instruction, the same bits where there is not; no other code fuses;
+     - no libm: exp, log, sin, cos and sqrt are defined below in float and integer arithmetic, fma in double.
      The one condition is IEEE single precision without excess precision (FLT_EVAL_METHOD 0), which is checked: i386
      needs -msse2 -mfpmath=sse, s390x -std=gnu99. -ffast-math is an error; clang's -ffp-contract=fast (not its default)
      overrules the pragmas: leave it out.
 
    MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.
    THREADS The caller's: a parallel_for callback. None given, a loop. Results do not depend on the number of threads.
-   STACK   Under 1 KB a call (gcc 12 -O2), but cq_matmul: 2.7 KB (a block of weights as floats), cq_matmul_q8: 1.4 KB.
+   STACK   Under 1 KB a call (gcc 12 -O2), but cq_matmul: 2.7 KB (a block of weights as floats), cq_matmul_q8: 1.4 KB,
+           cq_syrk: 2.2 KB.
 
    Licence: see the end of the file. */
 #ifndef CQUANT_H
@@ -53,8 +56,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CQUANT_VERSION "0.3.0"
-#define CQUANT_VERSION_NUM 300 /* 10000 * major + 100 * minor + patch; the four headers must agree */
+#define CQUANT_VERSION "0.4.0"
+#define CQUANT_VERSION_NUM 400 /* 10000 * major + 100 * minor + patch; the four headers must agree */
 
 /* ===================================================================================================================
    [OPTIONS]  define before including; "implementation" = only matters where CQUANT_IMPLEMENTATION is defined
@@ -181,6 +184,8 @@ typedef struct cq_tensor {
     cq_format format;
     cq_layout layout;
     bool asym;           /* integer formats: zeros are stored */
+    uint8_t act_bits;    /* what a model rounds the input to before this product: 8: int8, a scale a row; 0: nothing.
+                            The products here do not look at it */
     uint32_t group_size; /* coded formats: multiple of 16 (microscaling: 32); the row length, rounded up to 32, for
                             one group a row */
     size_t rows, cols;
@@ -266,10 +271,14 @@ CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float 
 CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w,
                              const unsigned char *bias, const cq_acts *a, size_t n, bool add);
 
-/* Dense f32 products for the solver. C (m, ldc), row-major.
-   cq_syrk: C += X^T X, full symmetric result; X (n, ldx), C (cols, ldc).   C = alpha-free: accumulate only.
+/* Dense f32 products for the solver, in chains of fused multiply-adds. C (m, ldc), row-major.
+   cq_syrk: C += X^T diag(weight) X; X (n, ldx), C (cols, ldc) symmetric before and after; weight (n) >= 0, NULL: all 1.
+   Rows of weight 0 are not looked at. scratch: cq_syrk_scratch(cols) floats. Two calls for two halves of the rows give
+   the bits of one call for all.
    cq_gemm: C += A B; A (m, lda) of width k, B (k, ldb) of width n. */
-CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n, size_t cols);
+CQUANT_DEF size_t cq_syrk_scratch(size_t cols); /* SIZE_MAX when that many floats cannot be */
+CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n,
+                        const float *weight, size_t cols, float *scratch);
 CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, const float *b,
                         size_t ldb, size_t m, size_t k, size_t n);
 
@@ -1258,6 +1267,16 @@ typedef struct cq__kernels {
        are summed apart, in order, and then added. */
     void (*tile_f32)(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb, size_t k,
                      size_t n);
+    /* For each of `panels` panels p, cp floats apart in c and ap in a: c[p][j * ldc + i] = the chain over t < k, in
+       order, of c = fma(a[p][t * lda + i], b[t * kb + j * jb], c), for i < 16 and j < n. */
+    void (*fma_f32)(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b, size_t kb,
+                    size_t jb, size_t k, size_t n, size_t panels);
+    /* 16 grids side by side, as the solver has them: scale, zero, least and largest level, (4, 16).
+       round16: level[i] = the level nearest to v[i]. cost16: cost[i] = sum over k < n of weight[k] e^2, e the error of
+       x[k * 16 + i] rounded, with inverse[i], the reciprocal of the scale, in place of a division. */
+    void (*round16)(float *level, const float *v, const float *grids, const cq__steps *steps);
+    void (*cost16)(float *cost, const float *x, const float *weight, size_t n, const float *grids, const float *inverse,
+                   const cq__steps *steps);
     /* One block (32 columns) of a panel, dequantised to out[32][16]; the tail of the last block is not written. */
     void (*unpack)(float *out, const cq_tensor *t, size_t panel, size_t block);
     /* One panel times n rows of int8 activations: out (n, 16), scaled but without bias. */
@@ -1289,6 +1308,59 @@ static void cq__tile_f32_c(float *c, size_t ldc, const float *a, size_t lda, con
                 for (size_t i = 0; i < CQ__ROWS; i++) p[i] = p[i] + a[t * lda + i] * x;
             }
             for (size_t i = 0; i < CQ__ROWS; i++) c[j * ldc + i] = c[j * ldc + i] + p[i];
+        }
+}
+
+/* a b + c, rounded once. A product of two floats is exact in double, and so is the error of the sum s = p + c (Knuth's
+   TwoSum). When that error is not 0, the sum lies strictly between two doubles; take the one whose last bit is 1
+   ("round to odd"). It has more than two bits beyond a float's and is never half-way, so rounding it to float sees on
+   which side of every half-way point the exact sum lies. (Boldo, Melquiond: "Emulation of a FMA and correctly rounded
+   sums".) */
+CQ__INLINE float cq__fmaf(float a, float b, float c) {
+#if defined(__FP_FAST_FMAF) || defined(__FMA__) /* the compiler has an instruction: the same result */
+    return __builtin_fmaf(a, b, c);
+#else
+    union {
+        double f;
+        uint64_t u;
+    } s;
+    double p = (double)a * (double)b, d = (double)c;
+    s.f = p + d;
+    double v = s.f - p, error = (p - (s.f - v)) + (d - v);
+    if (error != 0.0 && !(s.u & 1) && (s.u >> 52 & 0x7ff) != 0x7ff) s.u += (error > 0.0) == (s.f > 0.0) ? 1u : ~0ull;
+    return (float)s.f;
+#endif
+}
+static void cq__fma_f32_c(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
+                          size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
+    for (size_t p = 0; p < panels; p++)
+        for (size_t j = 0; j < n; j++)
+            for (size_t t = 0; t < k; t++)
+                for (size_t i = 0; i < CQ__ROWS; i++)
+                    c[p * cp + j * ldc + i] =
+                        cq__fmaf(a[p * ap + t * lda + i], b[t * kb + j * jb], c[p * cp + j * ldc + i]);
+}
+
+static void cq__round16_c(float *level, const float *v, const float *grids, const cq__steps *steps) {
+    const float *scale = grids, *lo = grids + 32, *hi = grids + 48;
+    for (size_t i = 0; i < 16; i++) {
+        float q = v[i] / (scale[i] > 0.0f ? scale[i] : 1.0f);
+        q = q > lo[i] ? q : lo[i];
+        q = q < hi[i] ? q : hi[i];
+        level[i] = cq__step(steps, q);
+    }
+}
+static void cq__cost16_c(float *cost, const float *x, const float *weight, size_t n, const float *grids,
+                         const float *inverse, const cq__steps *steps) {
+    const float *scale = grids, *lo = grids + 32, *hi = grids + 48;
+    for (size_t i = 0; i < 16; i++) cost[i] = 0.0f;
+    for (size_t k = 0; k < n; k++, x += 16)
+        for (size_t i = 0; i < 16; i++) {
+            float q = x[i] * inverse[i], e;
+            q = q > lo[i] ? q : lo[i];
+            q = q < hi[i] ? q : hi[i];
+            e = x[i] - cq__step(steps, q) * scale[i];
+            cost[i] = cost[i] + weight[k] * e * e;
         }
 }
 
@@ -1443,9 +1515,10 @@ static void cq__silu_mul_c(float *g, const float *u, size_t n) {
     for (size_t i = 0; i < n; i++) g[i] = (g[i] / (1.0f + cq_expf(-g[i]))) * u[i];
 }
 
-static const cq__kernels cq__kernels_c = {"scalar",   cq__tile_f32_c, cq__unpack_c,    cq__panel_q8_c, cq__quantize_c,
-                                          cq__dot_c,  cq__dots_c,     cq__mix_c,       cq__sum_c,      cq__max_c,
-                                          cq__axpy_c, cq__scale_c,    cq__exp_minus_c, cq__silu_mul_c};
+static const cq__kernels cq__kernels_c = {
+    "scalar",        cq__tile_f32_c, cq__fma_f32_c, cq__round16_c, cq__cost16_c, cq__unpack_c,
+    cq__panel_q8_c,  cq__quantize_c, cq__dot_c,     cq__dots_c,    cq__mix_c,    cq__sum_c,
+    cq__max_c,       cq__axpy_c,     cq__scale_c,   cq__exp_minus_c, cq__silu_mul_c};
 
 CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task task, void *arg) {
     if (ctx->parallel.run && count > 1) {
@@ -1616,49 +1689,132 @@ CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float 
     cq_parallel_for(ctx, n, cq__acts_task, &job);
 }
 
-/* C += X^T X by panels of 16 columns of X: in a row-major X they already lie side by side. Only tiles on or above the
-   diagonal of panels are computed; the rest is mirrored. Sums over blocks of 32 rows, like every float product here. */
-typedef struct cq__syrk_job {
+/* The product of the solver: C += A^T B where C is square and symmetric, so that only C[j][i] with i <= j is needed
+   (cq_syrk: A = B = X; the factor: what its last columns take away from the rest). A and B are packed in blocks of 48
+   columns, [block][t][48]: a whole number of tiles of every tier, side by side in memory whatever the matrix looked
+   like. C is cut into squares of 192, each a task: 192 columns of B stay in the L2 cache, 32 of A in L1. */
+#define CQ__PACK 48u
+#define CQ__PACK_DEPTH 256u /* rows of X that are packed at a time */
+#define CQ__SQUARE 192u
+typedef struct cq__square_job {
     const cq_context *ctx;
-    float *c;
-    const float *x;
-    size_t ldc, ldx, n, cols;
-} cq__syrk_job;
-#define CQ__SYRK_DEPTH 256u /* rows of X per pass: a panel of 256 x 16 floats stays in the L1 cache */
-static void cq__syrk_task(void *arg, size_t panel) {
-    const cq__syrk_job *job = (const cq__syrk_job *)arg;
-    size_t i0 = panel * CQ__ROWS, rows = cq__min(CQ__ROWS, job->cols - i0);
-    for (size_t t0 = 0; t0 < job->n; t0 += CQ__SYRK_DEPTH) {
-        size_t depth = cq__min(CQ__SYRK_DEPTH, job->n - t0);
-        const float *x = job->x + t0 * job->ldx;
-        if (rows == CQ__ROWS) {
-            job->ctx->k->tile_f32(job->c + i0, job->ldc, x + i0, job->ldx, x, job->ldx, 1, depth, i0 + CQ__ROWS);
-            continue;
-        }
-        for (size_t j = 0; j < job->cols; j++) /* the last, narrow panel */
-            for (size_t i = 0; i < rows; i++)
-                for (size_t u0 = 0; u0 < depth; u0 += CQ__BLOCK) {
-                    float p = 0.0f;
-                    for (size_t u = u0; u < cq__min(u0 + CQ__BLOCK, depth); u++)
-                        p = p + x[u * job->ldx + i0 + i] * x[u * job->ldx + j];
-                    job->c[j * job->ldc + i0 + i] = job->c[j * job->ldc + i0 + i] + p;
-                }
+    float *c;           /* (n, ldc) */
+    const float *a, *b; /* packed, `stride` floats a block, `depth` rows in use */
+    size_t ldc, n, stride, depth;
+    bool mirror;        /* in the end, C[i][j] = C[j][i] */
+    const float *x;     /* what is to be packed: rows (depth, ldx), each times its factor; those of factor 0 left out */
+    const float *factor; /* (rows); NULL: all 1 */
+    float *pack;
+    size_t ldx, rows;
+} cq__square_job;
+
+/* As fma_f32 for one panel of which `lanes` < 16 exist: through a tile, so that nothing beyond is touched. */
+static void cq__fma_edge(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, size_t lanes,
+                         const float *b, size_t kb, size_t jb, size_t k, size_t n) {
+    float tile[12 * CQ__ROWS];
+    for (size_t j0 = 0; j0 < n; j0 += 12) {
+        size_t m = cq__min(12, n - j0);
+        for (size_t j = 0; j < m; j++)
+            for (size_t i = 0; i < CQ__ROWS; i++) tile[j * CQ__ROWS + i] = i < lanes ? c[(j0 + j) * ldc + i] : 0.0f;
+        ctx->k->fma_f32(tile, 0, CQ__ROWS, a, 0, lda, b + j0 * jb, kb, jb, k, m, 1);
+        for (size_t j = 0; j < m; j++)
+            for (size_t i = 0; i < lanes; i++) c[(j0 + j) * ldc + i] = tile[j * CQ__ROWS + i];
     }
 }
+static void cq__square_task(void *arg, size_t index) {
+    const cq__square_job *job = (const cq__square_job *)arg;
+    size_t n = job->n, squares = (n + CQ__SQUARE - 1) / CQ__SQUARE, below = squares * (squares - 1) / 2;
+    size_t row = index - below, col = row;
+    if (index < below) /* those below the diagonal come first, they are twice the work */
+        for (row = 1, col = index; col >= row; row++) col -= row;
+    size_t j_end = cq__min((row + 1) * CQ__SQUARE, n), i_end = cq__min((col + 1) * CQ__SQUARE, n);
+    for (size_t i = col * CQ__SQUARE; i < i_end; i += 2 * CQ__ROWS) {
+        size_t i1 = i + CQ__ROWS, panels = cq__min(2, (i_end - i) / CQ__ROWS), lanes = (i_end - i) % CQ__ROWS;
+        const float *a0 = job->a + i / CQ__PACK * job->stride + i % CQ__PACK;
+        const float *a1 = job->a + i1 / CQ__PACK * job->stride + i1 % CQ__PACK;
+        for (size_t j = row == col ? i : row * CQ__SQUARE, end; j < j_end; j = end) {
+            end = cq__min((j / CQ__PACK + 1) * CQ__PACK, j_end);
+            const float *b = job->b + j / CQ__PACK * job->stride + j % CQ__PACK;
+            float *c = job->c + j * job->ldc + i;
+            job->ctx->k->fma_f32(c, CQ__ROWS, job->ldc, a0, (size_t)(a1 - a0), CQ__PACK, b, CQ__PACK, 1, job->depth,
+                                 end - j, panels);
+            if (panels < 2 && lanes)
+                cq__fma_edge(job->ctx, c + panels * CQ__ROWS, job->ldc, panels ? a1 : a0, CQ__PACK, lanes, b, CQ__PACK,
+                             1, job->depth, end - j);
+        }
+    }
+    if (!job->mirror) return;
+    for (size_t i0 = col * CQ__SQUARE; i0 < i_end; i0 += CQ__ROWS) /* through a small square: whole cache lines */
+        for (size_t j0 = row == col ? i0 : row * CQ__SQUARE; j0 < j_end; j0 += CQ__ROWS) {
+            float turn[CQ__ROWS * CQ__ROWS];
+            size_t ni = cq__min(CQ__ROWS, i_end - i0), nj = cq__min(CQ__ROWS, j_end - j0);
+            for (size_t j = 0; j < nj; j++)
+                for (size_t i = 0; i < ni; i++) turn[i * CQ__ROWS + j] = job->c[(j0 + j) * job->ldc + i0 + i];
+            for (size_t i = 0; i < ni; i++)
+                for (size_t j = i0 == j0 ? i : 0; j < nj; j++)
+                    job->c[(i0 + i) * job->ldc + j0 + j] = turn[i * CQ__ROWS + j];
+        }
+}
+static void cq__square_run(cq__square_job *job) {
+    size_t squares = (job->n + CQ__SQUARE - 1) / CQ__SQUARE;
+    cq_parallel_for(job->ctx, squares * (squares + 1) / 2, cq__square_task, job);
+}
+static void cq__pack_task(void *arg, size_t block) {
+    const cq__square_job *job = (const cq__square_job *)arg;
+    size_t c0 = block * CQ__PACK, cols = cq__min(CQ__PACK, job->n - c0);
+    float *out = job->pack + block * job->stride;
+    for (size_t t = 0; t < job->rows; t++) {
+        const float *x = job->x + t * job->ldx + c0;
+        float s = job->factor ? job->factor[t] : 1.0f;
+        if (s == 0.0f) continue;
+        if (!job->factor && cols == CQ__PACK) cq__copy(out, x, CQ__PACK * sizeof(float)); /* which compilers know */
+        else
+            for (size_t i = 0; i < cols; i++) out[i] = x[i] * s;
+        for (size_t i = cols; i < CQ__PACK; i++) out[i] = 0.0f;
+        out += CQ__PACK;
+    }
+}
+CQUANT_DEF size_t cq_syrk_scratch(size_t cols) {
+    size_t blocks = cols / CQ__PACK + 1, n; /* one block at least, and 256 factors */
+    return cq__mul(blocks, CQ__PACK_DEPTH * CQ__PACK, &n) && cq__add(n, CQ__PACK_DEPTH, &n) ? n : SIZE_MAX;
+}
+/* C += X^T X from scratch; the caller sets x, ldx and depth, the rows that are packed already. */
+static void cq__square_begin(cq__square_job *job, const cq_context *ctx, float *c, size_t ldc, size_t cols,
+                             float *scratch) {
+    job->ctx = ctx;
+    job->c = c;
+    job->ldc = ldc;
+    job->n = cols;
+    job->a = job->b = scratch + CQ__PACK_DEPTH;
+    job->stride = CQ__PACK_DEPTH * CQ__PACK;
+    job->mirror = false;
+    job->depth = 0;
+}
+/* Packs rows of x behind the job->depth that are there, until 256 are or all n are seen. Returns how many it has seen:
+   those of weight 0 are not packed. */
+static size_t cq__square_pack(cq__square_job *job, const float *x, size_t ldx, size_t n, const float *weight,
+                              float *scratch) {
+    job->pack = scratch + CQ__PACK_DEPTH + job->depth * CQ__PACK;
+    job->factor = weight ? scratch : NULL;
+    job->x = x;
+    job->ldx = ldx;
+    for (job->rows = 0; job->rows < n && job->rows < CQ__PACK_DEPTH && job->depth < CQ__PACK_DEPTH; job->rows++) {
+        if (weight) scratch[job->rows] = cq_sqrtf(weight[job->rows]);
+        job->depth += !weight || scratch[job->rows] != 0.0f;
+    }
+    cq_parallel_for(job->ctx, (job->n + CQ__PACK - 1) / CQ__PACK, cq__pack_task, job);
+    return job->rows;
+}
 CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n,
-                        size_t cols) {
-    cq__syrk_job job;
-    job.ctx = ctx;
-    job.c = c;
-    job.ldc = ldc;
-    job.x = x;
-    job.ldx = ldx;
-    job.n = n;
-    job.cols = cols;
-    /* last panels have the most work: start with them would be better balanced, but any order gives the same bits */
-    cq_parallel_for(ctx, (cols + CQ__ROWS - 1) / CQ__ROWS, cq__syrk_task, &job);
-    for (size_t j = 0; j < cols; j++) /* C[j][i] for i >= j is computed: mirror it */
-        for (size_t i = 0; i < j; i++) c[j * ldc + i] = c[i * ldc + j];
+                        const float *weight, size_t cols, float *scratch) {
+    cq__square_job job;
+    cq__square_begin(&job, ctx, c, ldc, cols, scratch);
+    for (size_t t = 0; t < n;) {
+        job.depth = 0;
+        t += cq__square_pack(&job, x + t * ldx, ldx, n - t, weight ? weight + t : NULL, scratch);
+        job.mirror = t == n;
+        cq__square_run(&job);
+    }
 }
 
 typedef struct cq__gemm_job {
@@ -1667,25 +1823,21 @@ typedef struct cq__gemm_job {
     const float *a, *b;
     size_t ldc, lda, ldb, m, k, n;
 } cq__gemm_job;
-static void cq__gemm_task(void *arg, size_t panel) { /* 16 columns of C: a panel of B */
+static void cq__gemm_task(void *arg, size_t pair) { /* 32 columns of C: two panels of B */
     const cq__gemm_job *job = (const cq__gemm_job *)arg;
-    size_t i0 = panel * CQ__ROWS, cols = cq__min(CQ__ROWS, job->n - i0);
-    if (cols == CQ__ROWS) {
-        for (size_t t0 = 0; t0 < job->k; t0 += CQ__SYRK_DEPTH) {
-            size_t depth = cq__min(CQ__SYRK_DEPTH, job->k - t0);
-            job->ctx->k->tile_f32(job->c + i0, job->ldc, job->b + t0 * job->ldb + i0, job->ldb, job->a + t0, 1,
-                                  job->lda, depth, job->m);
-        }
-        return;
+    size_t i0 = pair * 2 * CQ__ROWS, cols = cq__min(2 * CQ__ROWS, job->n - i0), full = cols / CQ__ROWS;
+    for (size_t t = 0; t < job->k; t += CQ__PACK_DEPTH) {
+        size_t depth = cq__min(CQ__PACK_DEPTH, job->k - t);
+        const float *b = job->b + t * job->ldb + i0;
+        job->ctx->k->fma_f32(job->c + i0, CQ__ROWS, job->ldc, b, CQ__ROWS, job->ldb, job->a + t, 1, job->lda, depth,
+                             job->m, full);
+        for (size_t j = 0; j < job->m; j++) /* a narrow last panel: B has nothing to the right of it */
+            for (size_t i = full * CQ__ROWS; i < cols; i++)
+                for (size_t u = 0; u < depth; u++) {
+                    float *out = job->c + j * job->ldc + i0 + i;
+                    *out = cq__fmaf(b[u * job->ldb + i], job->a[j * job->lda + t + u], *out);
+                }
     }
-    for (size_t j = 0; j < job->m; j++)
-        for (size_t i = 0; i < cols; i++)
-            for (size_t t0 = 0; t0 < job->k; t0 += CQ__BLOCK) {
-                float p = 0.0f;
-                for (size_t t = t0; t < cq__min(t0 + CQ__BLOCK, job->k); t++)
-                    p = p + job->b[t * job->ldb + i0 + i] * job->a[j * job->lda + t];
-                job->c[j * job->ldc + i0 + i] = job->c[j * job->ldc + i0 + i] + p;
-            }
 }
 CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, const float *b,
                         size_t ldb, size_t m, size_t k, size_t n) {
@@ -1700,7 +1852,7 @@ CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float
     job.m = m;
     job.k = k;
     job.n = n;
-    cq_parallel_for(ctx, (n + CQ__ROWS - 1) / CQ__ROWS, cq__gemm_task, &job);
+    cq_parallel_for(ctx, (n + 2 * CQ__ROWS - 1) / (2 * CQ__ROWS), cq__gemm_task, &job);
 }
 
 CQUANT_DEF float cq_dot(const cq_context *ctx, const float *a, const float *b, size_t n) {
@@ -1728,13 +1880,17 @@ CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
 }
 
 /* ###################################################################################################################
-   [X86]  the same results, faster. Per-function targets: no -m flag is needed, and "fma" is not in any of them.
+   [X86]  the same results, faster. Per-function targets: no -m flag is needed; "fma" is in those of fma_f32 alone.
    ################################################################################################################## */
 #if CQ__X86
 #ifdef _MSC_VER
 #define CQ__AVX2 static
+#define CQ__AVX2_FMA static
+#define CQ__AVX512 static
 #else
 #define CQ__AVX2 __attribute__((target("avx2,f16c"))) static
+#define CQ__AVX2_FMA __attribute__((target("avx2,fma"))) static
+#define CQ__AVX512 __attribute__((target("avx512f"))) static
 #endif
 
 /* == cq__tile_f32_c: 16 rows x 4 columns in eight accumulators, a block of 32 at a time */
@@ -1787,6 +1943,121 @@ CQ__AVX2 void cq__tile_f32_avx2(float *c, size_t ldc, const float *a, size_t lda
     size_t j = 0;
     for (; j + 4 <= n; j += 4) cq__tile4_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
     for (; j < n; j++) cq__tile1_avx2(c + j * ldc, a, lda, b + j * jb, kb, k);
+}
+
+/* == cq__fma_f32_c: a tile of 16 rows x N columns stays in registers along the whole chain. AVX2: two vectors a panel,
+   N = 6, twelve of sixteen registers. Columns are addressed from every third, so that few pointers are needed. */
+#define CQ__EACH1(M) M(0, b)
+#define CQ__EACH2(M) M(0, b) M(1, b + jb)
+#define CQ__EACH6(M)                                                                                                   \
+    M(0, b) M(1, b + jb) M(2, b + 2 * jb) M(3, b3) M(4, b3 + jb) M(5, b3 + 2 * jb)
+#define CQ__EACH4(M) M(0, b) M(1, b + jb) M(2, b + 2 * jb) M(3, b3)
+#define CQ__EACH12(M)                                                                                                  \
+    CQ__EACH6(M) M(6, b6) M(7, b6 + jb) M(8, b6 + 2 * jb) M(9, b9) M(10, b9 + jb) M(11, b9 + 2 * jb)
+#define CQ__FMA_LOAD(j, x) __m256 p##j = _mm256_loadu_ps(c + j * ldc), q##j = _mm256_loadu_ps(c + j * ldc + 8);
+#define CQ__FMA_STEP(j, x)                                                                                             \
+    v = _mm256_broadcast_ss(x);                                                                                        \
+    p##j = _mm256_fmadd_ps(a0, v, p##j);                                                                               \
+    q##j = _mm256_fmadd_ps(a1, v, q##j);
+#define CQ__FMA_STORE(j, x) _mm256_storeu_ps(c + j * ldc, p##j), _mm256_storeu_ps(c + j * ldc + 8, q##j);
+#define CQ__FMA_TILE(N)                                                                                                \
+    CQ__AVX2_FMA void cq__fma##N##_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,   \
+                                        size_t jb, size_t k) {                                                         \
+        const float *b3 = N > 3 ? b + 3 * jb : b;                                                                      \
+        CQ__EACH##N(CQ__FMA_LOAD)                                                                                      \
+        for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb) {                                                  \
+            __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8), v;                                            \
+            CQ__EACH##N(CQ__FMA_STEP)                                                                                  \
+        }                                                                                                              \
+        CQ__EACH##N(CQ__FMA_STORE)                                                                                     \
+    }
+CQ__FMA_TILE(6)
+CQ__FMA_TILE(2)
+CQ__FMA_TILE(1)
+CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
+                                   const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
+    for (size_t p = 0; p < panels; p++, c += cp, a += ap) {
+        size_t j = 0;
+        for (; j + 6 <= n; j += 6) {
+            for (size_t i = 6; i < 12 && k >= 64; i++) /* the next tile of c, while this one is computed */
+                _mm_prefetch((const char *)(c + (j + i) * ldc), _MM_HINT_T0);
+            cq__fma6_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+        }
+        for (; j + 2 <= n; j += 2) cq__fma2_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+        for (; j < n; j++) cq__fma1_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+    }
+}
+
+/* The same with AVX-512: two panels x 12 columns, 24 of 32 registers. One panel alone would have as many loads as
+   multiplications, and gets half the speed; it goes to AVX2, which is no slower then. */
+#define CQ__FMA_LOAD512(j, x) __m512 p##j = _mm512_loadu_ps(c + j * ldc), q##j = _mm512_loadu_ps(c + cp + j * ldc);
+#define CQ__FMA_STEP512(j, x)                                                                                          \
+    v = _mm512_set1_ps(*(x));                                                                                          \
+    p##j = _mm512_fmadd_ps(a0, v, p##j);                                                                               \
+    q##j = _mm512_fmadd_ps(a1, v, q##j);
+#define CQ__FMA_STORE512(j, x) _mm512_storeu_ps(c + j * ldc, p##j), _mm512_storeu_ps(c + cp + j * ldc, q##j);
+#define CQ__FMA_TILE512(N)                                                                                             \
+    CQ__AVX512 void cq__fma##N##_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,        \
+                                        const float *b, size_t kb, size_t jb, size_t k) {                              \
+        const float *b3 = N > 3 ? b + 3 * jb : b, *b6 = N > 6 ? b + 6 * jb : b, *b9 = N > 6 ? b + 9 * jb : b;          \
+        CQ__EACH##N(CQ__FMA_LOAD512)                                                                                   \
+        for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb) {                              \
+            __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap), v;                                           \
+            CQ__EACH##N(CQ__FMA_STEP512)                                                                               \
+        }                                                                                                              \
+        CQ__EACH##N(CQ__FMA_STORE512)                                                                                  \
+    }
+CQ__FMA_TILE512(12)
+CQ__FMA_TILE512(4)
+CQ__FMA_TILE512(1)
+CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
+                                   const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
+    for (; panels >= 2; panels -= 2, c += 2 * cp, a += 2 * ap) {
+        size_t j = 0;
+        for (; j + 12 <= n; j += 12) {
+            for (size_t i = 12; i < 24 && k >= 64; i++) { /* the next tile of c, while this one is computed */
+                _mm_prefetch((const char *)(c + (j + i) * ldc), _MM_HINT_T0);
+                _mm_prefetch((const char *)(c + cp + (j + i) * ldc), _MM_HINT_T0);
+            }
+            cq__fma12_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
+        }
+        for (; j + 4 <= n; j += 4) cq__fma4_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
+        for (; j < n; j++) cq__fma1_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
+    }
+    cq__fma_f32_avx2(c, cp, ldc, a, ap, lda, b, kb, jb, k, n, panels);
+}
+
+/* eight lanes of cq__step */
+CQ__AVX2 __m256 cq__step8_avx2(__m256 v, __m256 exponent, __m256 least, __m256 large) {
+    __m256 unit = _mm256_mul_ps(_mm256_max_ps(_mm256_and_ps(v, exponent), least), large);
+    return _mm256_sub_ps(_mm256_add_ps(v, unit), unit);
+}
+CQ__AVX2 void cq__round16_avx2(float *level, const float *v, const float *grids, const cq__steps *steps) {
+    const __m256 exponent = _mm256_set1_ps(cq__float(steps->exponent)), least = _mm256_set1_ps(steps->least);
+    const __m256 large = _mm256_set1_ps(steps->large), one = _mm256_set1_ps(1.0f), zero = _mm256_setzero_ps();
+    for (size_t i = 0; i < 16; i += 8) {
+        __m256 s = _mm256_loadu_ps(grids + i), q;
+        s = _mm256_blendv_ps(one, s, _mm256_cmp_ps(s, zero, _CMP_GT_OQ));
+        q = _mm256_max_ps(_mm256_div_ps(_mm256_loadu_ps(v + i), s), _mm256_loadu_ps(grids + 32 + i));
+        q = _mm256_min_ps(q, _mm256_loadu_ps(grids + 48 + i));
+        _mm256_storeu_ps(level + i, cq__step8_avx2(q, exponent, least, large));
+    }
+}
+CQ__AVX2 void cq__cost16_avx2(float *cost, const float *x, const float *weight, size_t n, const float *grids,
+                              const float *inverse, const cq__steps *steps) {
+    const __m256 exponent = _mm256_set1_ps(cq__float(steps->exponent)), least = _mm256_set1_ps(steps->least);
+    const __m256 large = _mm256_set1_ps(steps->large);
+    for (size_t i = 0; i < 16; i += 8) {
+        const __m256 scale = _mm256_loadu_ps(grids + i), lo = _mm256_loadu_ps(grids + 32 + i);
+        const __m256 hi = _mm256_loadu_ps(grids + 48 + i), r = _mm256_loadu_ps(inverse + i);
+        __m256 sum = _mm256_setzero_ps();
+        for (size_t k = 0; k < n; k++) {
+            __m256 v = _mm256_loadu_ps(x + k * 16 + i), q = _mm256_min_ps(_mm256_max_ps(_mm256_mul_ps(v, r), lo), hi);
+            __m256 e = _mm256_sub_ps(v, _mm256_mul_ps(cq__step8_avx2(q, exponent, least, large), scale));
+            sum = _mm256_add_ps(sum, _mm256_mul_ps(_mm256_mul_ps(_mm256_broadcast_ss(weight + k), e), e));
+        }
+        _mm256_storeu_ps(cost + i, sum);
+    }
 }
 
 /* Integer blocks. t (4, 16) int32 += codes (16 rows x 32 k) times 4 columns of activations, exactly.
@@ -2368,30 +2639,36 @@ CQ__AVX2 void cq__silu_mul_avx2(float *g, const float *u, size_t n) {
     cq__silu_mul_c(g + i, u + i, n - i);
 }
 
-static const cq__kernels cq__kernels_avx2 = {
-    "avx2",        cq__tile_f32_avx2, cq__unpack_avx2,    cq__panel_q8_avx2, cq__quantize_avx2,
-    cq__dot_avx2,  cq__dots_avx2,     cq__mix_avx2,       cq__sum_avx2,      cq__max_avx2,
-    cq__axpy_avx2, cq__scale_avx2,    cq__exp_minus_avx2, cq__silu_mul_avx2};
+#define CQ__AVX2_TIER(name, fma)                                                                                       \
+    {                                                                                                                  \
+        name, cq__tile_f32_avx2, fma, cq__round16_avx2, cq__cost16_avx2, cq__unpack_avx2, cq__panel_q8_avx2,           \
+            cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2, cq__sum_avx2, cq__max_avx2, cq__axpy_avx2,   \
+            cq__scale_avx2,                                                                                            \
+            cq__exp_minus_avx2, cq__silu_mul_avx2                                                                      \
+    }
+static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__fma_f32_avx2);
+static const cq__kernels cq__kernels_avx512 = CQ__AVX2_TIER("avx512", cq__fma_f32_avx512);
 
-static bool cq__cpu_has_avx2(void) {
+static int cq__cpu_level(void) { /* 2: AVX-512F, 1: AVX2, both with FMA and F16C; 0: neither */
     uint32_t a = 0, b = 0, c = 0, d = 0, xcr0;
 #ifdef _MSC_VER
     int r[4];
     __cpuid(r, 0);
-    if (r[0] < 7) return false;
+    if (r[0] < 7) return 0;
     __cpuid(r, 1);
     c = (uint32_t)r[2];
     __cpuidex(r, 7, 0);
     b = (uint32_t)r[1];
     (void)a, (void)d;
 #else
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return false;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
     uint32_t c1 = c;
-    if (__get_cpuid_max(0, NULL) < 7) return false;
+    if (__get_cpuid_max(0, NULL) < 7) return 0;
     __cpuid_count(7, 0, a, b, c, d);
     c = c1;
 #endif
-    if (!(c >> 27 & 1) || !(c >> 28 & 1) || !(c >> 29 & 1) || !(b >> 5 & 1)) return false; /* OSXSAVE AVX F16C AVX2 */
+    const uint32_t need = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; /* FMA OSXSAVE AVX F16C */
+    if ((c & need) != need || !(b >> 5 & 1)) return 0;               /* AVX2 */
 #ifdef _MSC_VER
     xcr0 = (uint32_t)_xgetbv(0);
 #else
@@ -2399,7 +2676,8 @@ static bool cq__cpu_has_avx2(void) {
     __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
     (void)high;
 #endif
-    return (xcr0 & 6) == 6; /* the system saves XMM and YMM */
+    if ((xcr0 & 6) != 6) return 0;                        /* the system saves XMM and YMM */
+    return (b >> 16 & 1) && (xcr0 & 0xe6) == 0xe6 ? 2 : 1; /* AVX512F; and the masks and ZMM */
 }
 #endif /* CQ__X86 */
 
@@ -2408,10 +2686,9 @@ static bool cq__cpu_has_avx2(void) {
    ################################################################################################################## */
 static const cq__kernels *cq__tier(size_t index) {
 #if CQ__X86
-    if (cq__cpu_has_avx2()) {
-        if (index == 0) return &cq__kernels_avx2;
-        index--;
-    }
+    int level = cq__cpu_level();
+    if (level == 2 && index-- == 0) return &cq__kernels_avx512;
+    if (level >= 1 && index-- == 0) return &cq__kernels_avx2;
 #endif
     return index == 0 ? &cq__kernels_c : NULL;
 }

@@ -1,4 +1,4 @@
-/* bench.c - the products and transforms beside what this machine can do at most, on one thread
+/* bench.c - the products, transforms and the solver beside what this machine can do at most
 
      build/bench [build/bench.json]
 
@@ -14,14 +14,21 @@
               the last column says which.
      R1       a rotation of order 3584 = 28 * 128 applied to either side of a 3584 x 18944 float weight, in ms. Limit:
               the time to copy the weight twice; here less than 100 % is faster than that.
+   Then what quantises (cquant_gptq.h), for each tier of kernels, on one thread and on two, beside the fused
+   multiply-adds that the tier's instructions reach from registers:
+     syrk     H += X^T X: tokens n^2 / 2 multiplications
+     factor   H = U D U^T: n^3 / 6
+     solve    4 bits, groups of 128, the default recipe: 2.5 rows n^2 (half for the pass, one for each sweep)
    "share" is value / limit, "x scalar" the speed against the plain C kernels. Best of several runs each. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <pthread.h>
 
 #define CQUANT_IMPLEMENTATION
+#include "cquant_gptq.h"
 #include "cquant_rotate.h"
 
 enum { DIM = 2048, BIG = 96 << 20, WINDOW = 4 << 20 }; /* a call that is as short as a product is disturbed as seldom */
@@ -127,9 +134,35 @@ CQ__AVX2 void peak_add(void *arg) {
     _mm256_storeu_ps(out, s[0]);
     sink = (uint64_t)out[0];
 }
+#define FMA_PEAK(name, isa, vector, lanes, constraint, set1, fma, store)                                               \
+    __attribute__((target(isa))) static void name(void *arg) {                                                         \
+        vector s[PEAK_CHAINS], x = set1(1e-9f), w = set1(0.5f);                                                        \
+        float out[lanes];                                                                                              \
+        (void)arg;                                                                                                     \
+        for (int c = 0; c < PEAK_CHAINS; c++) s[c] = set1(0.0f);                                                       \
+        for (int i = 0; i < PEAK_STEPS; i++) {                                                                         \
+            FMA_STEP(0, fma, constraint) FMA_STEP(1, fma, constraint) FMA_STEP(2, fma, constraint)                     \
+            FMA_STEP(3, fma, constraint) FMA_STEP(4, fma, constraint) FMA_STEP(5, fma, constraint)                     \
+            FMA_STEP(6, fma, constraint) FMA_STEP(7, fma, constraint) FMA_STEP(8, fma, constraint)                     \
+            FMA_STEP(9, fma, constraint) FMA_STEP(10, fma, constraint) FMA_STEP(11, fma, constraint)                   \
+        }                                                                                                              \
+        for (int c = 1; c < PEAK_CHAINS; c++) s[0] = fma(s[c], w, s[0]);                                               \
+        store(out, s[0]);                                                                                              \
+        sink = (uint64_t)out[0];                                                                                       \
+    }
+#define FMA_STEP(c, fma, constraint)                                                                                   \
+    __asm__ volatile("" : constraint(x));                                                                              \
+    s[c] = fma(x, w, s[c]);
+FMA_PEAK(peak_fma256, "avx2,fma", __m256, 8, "+x", _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps)
+FMA_PEAK(peak_fma512, "avx512f", __m512, 16, "+v", _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps)
+static double fma_peak(const char *isa) { /* multiply-adds a second, in units of 1e9 */
+    bool wide = !strcmp(isa, "avx512");
+    return (wide ? 16.0 : 8.0) * PEAK_CHAINS * PEAK_STEPS / best(wide ? peak_fma512 : peak_fma256, NULL, 0.2) * 1e-9;
+}
 #define LANES_F32 8.0
 #define LANES_I8 32.0
 #else
+static double fma_peak(const char *isa) { return (void)isa, 0.0; } /* no instruction to measure: no limit */
 static void read_all(void *arg) {
     const unsigned char *p = next_window();
     uint64_t s[4] = {0, 0, 0, 0}, v;
@@ -388,9 +421,101 @@ static void rotate(const cq_context *fast, const cq_context *plain) {
     free(memory), free(t.scratch), free(t.w), free(t.copy);
 }
 
+/* ---------------------------------------------------------------------------------------------- solver */
+typedef struct {
+    cq_task task;
+    void *arg;
+    size_t next, count;
+} pool;
+static void *pool_work(void *arg) {
+    pool *p = (pool *)arg;
+    size_t i;
+    while ((i = __atomic_fetch_add(&p->next, 1, __ATOMIC_RELAXED)) < p->count) p->task(p->arg, i);
+    return NULL;
+}
+static void run_two(void *user, size_t n, cq_task task, void *arg) {
+    pool p = {task, arg, 0, n};
+    pthread_t other;
+    (void)user;
+    if (pthread_create(&other, NULL, pool_work, &p)) exit(1);
+    pool_work(&p);
+    pthread_join(other, NULL);
+}
+enum { GPTQ_TOKENS = 1024 };
+typedef struct {
+    cq_context ctx;
+    cq_hessian h;
+    cq_factor f;
+    cq_gptq_desc desc;
+    cq_gptq_result out;
+    cq_arena arena;
+    size_t mark[2]; /* of the arena: before the factor, after it */
+    float *x, *w;
+} layer;
+static void run_syrk(void *arg) {
+    layer *l = (layer *)arg;
+    cq_hessian_add(&l->ctx, &l->h, l->x, l->h.cols, GPTQ_TOKENS, NULL); /* finished once, after all texts */
+}
+static void run_factor(void *arg) {
+    layer *l = (layer *)arg;
+    l->arena.used = l->mark[0];
+    if (cq_gptq_factor(&l->ctx, &l->f, &l->h, &l->desc, &l->arena, NULL)) exit(1);
+    l->mark[1] = l->arena.used;
+}
+static void run_solve(void *arg) {
+    layer *l = (layer *)arg;
+    l->arena.used = l->mark[1];
+    if (cq_gptq_solve(&l->ctx, &l->desc, &l->f, l->w, l->h.cols, l->h.cols, &l->out, &l->arena, NULL)) exit(1);
+}
+static void solver(const char *isa, size_t n, double peak) { /* n rows and columns */
+    cq_context_desc desc;
+    layer l;
+    char name[64];
+    memset(&desc, 0, sizeof desc);
+    memset(&l, 0, sizeof l);
+    desc.isa = isa;
+    if (cq_init(&l.ctx, &desc, NULL)) return;
+    l.desc.group_size = 128;
+    for (int real = 0; real < 2; real++) {
+        l.arena = cq_arena_over(real ? allocate(l.arena.used) : NULL, real ? l.arena.used : 0);
+        cq_hessian_alloc(&l.h, &l.arena, n);
+        l.mark[0] = l.arena.used;
+        if (real) break;
+        cq_gptq_factor(&l.ctx, &l.f, &l.h, &l.desc, &l.arena, NULL);
+        cq_gptq_solve(&l.ctx, &l.desc, &l.f, NULL, n, n, NULL, &l.arena, NULL);
+    }
+    l.x = (float *)allocate(GPTQ_TOKENS * n * sizeof(float));
+    l.w = (float *)allocate(n * n * sizeof(float));
+    l.out.codes = (uint8_t *)allocate(n * n);
+    l.out.grids = (cq_grid *)allocate(n * cq_gptq_groups(&l.desc, n) * sizeof(cq_grid));
+    for (size_t t = 0; t < GPTQ_TOKENS; t++) /* neighbours are alike, and some columns louder */
+        for (size_t c = 0; c < n; c++) {
+            float v = (float)(cq_random(3, t, c) >> 40) / 8388608.0f - 1.0f;
+            l.x[t * n + c] = (c ? 0.7f * l.x[t * n + c - 1] : 0.0f) + (c % 97 ? v : 20.0f * v);
+        }
+    for (size_t i = 0; i < n * n; i++) l.w[i] = (float)(cq_random(4, 0, i) >> 40) / 8388608.0f - 1.0f;
+    for (int threads = 1; threads <= 2; threads++) {
+        static void (*const call[])(void *) = {run_syrk, run_factor, run_solve};
+        static const char *const what[] = {"syrk", "factor", "solve"};
+        double side = (double)n, square = side * side;
+        double work[] = {0.5 * GPTQ_TOKENS * square, square * side / 6, 2.5 * square * side};
+        l.ctx.parallel.run = threads > 1 ? run_two : NULL;
+        for (int i = 0; i < 3; i++) {
+            char note[64];
+            double seconds = best(call[i], &l, 0.3);
+            if (i == 0) cq_hessian_finish(&l.ctx, &l.h);
+            snprintf(name, sizeof name, "%s %s n=%u, threads: %d", what[i], isa, (unsigned)n, threads);
+            snprintf(note, sizeof note, "%.1f ms", seconds * 1e3);
+            report_note(name, work[i] / seconds * 1e-9, "GMAC/s", threads * peak, 0, note);
+        }
+    }
+    free(l.arena.base), free(l.x), free(l.w), free(l.out.codes), free(l.out.grids);
+}
+
 int main(int argc, char **argv) {
     cq_context fast, plain;
     cq_context_desc desc;
+    char name[64];
     memset(&desc, 0, sizeof desc);
     desc.isa = "scalar";
     if (cq_init(&fast, NULL, NULL) || cq_init(&plain, &desc, NULL)) return 1;
@@ -398,7 +523,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < (size_t)DIM * DIM; i++) w[i] = (float)(cq_random(1, 0, i) >> 40) / 8388608.0f - 1.0f;
     for (size_t i = 0; i < 64 * DIM; i++) x[i] = (float)(cq_random(2, 0, i) >> 40) / 8388608.0f - 1.0f;
 
-    printf("one thread, kernels: %s; %d x %d\n", cq_isa(&fast), DIM, DIM);
+    printf("one thread where no number is given, kernels: %s; %d x %d\n", cq_isa(&fast), DIM, DIM);
     printf("%-28s %9s %-7s %9s %8s %9s\n", "", "value", "unit", "limit", "share", "x scalar");
     big[0] = (unsigned char *)allocate(BIG);
     big[1] = (unsigned char *)allocate(BIG);
@@ -422,6 +547,16 @@ int main(int argc, char **argv) {
     static const size_t orders[] = {128, 512, 1024, 4096, 16384, 28 * 128, 148 * 128};
     for (size_t i = 0; i < 7; i++) fwht(&fast, &plain, x, w, orders[i], adds);
     free(w), free(x);
+    for (size_t i = 0; cq_isa_available(i); i++) {
+        const char *isa = cq_isa_available(i);
+        double peak = strcmp(isa, "scalar") ? fma_peak(isa) : 0.0;
+        if (!(peak > 0)) continue; /* plain C is the specification, and slow */
+        snprintf(name, sizeof name, "fused multiply-add, %s", isa);
+        report(name, peak, "GMAC/s", peak, 0);
+        solver(isa, 1024, peak);
+        solver(isa, 2048, peak);
+        solver(isa, 3584, peak);
+    }
     rotate(&fast, &plain);
     return argc > 1 ? write_json(argv[1]) : 0;
 }

@@ -89,7 +89,7 @@ static void run_rotate(void) {
         if (dtype) f = !strcmp(dtype, "fp32") ? CQ_F32 : !strcmp(dtype, "fp16") ? CQ_F16 : CQ_BF16;
         tool_store_as(&p, i, f, CQ_ROWS, 0, false);
     }
-    tool_writer *w = tool_write_safetensors(tool_dir_file(dir, "model.safetensors"), &p, &t);
+    tool_writer *w = tool_write_safetensors(dir, &p, &t, TOOL_SHARD_BYTES);
     w->double_16 = strncmp(tool_text("config", "auto"), "auto", 4) != 0; /* as the configuration has it */
     for (size_t i = 0; i < p.count; i++) {
         tool_write_part(w, i, &ctx, &t, &plan);

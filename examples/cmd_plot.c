@@ -294,11 +294,13 @@ static double curve_width(const curve *how) { return how->bare && how->dashed ? 
 static void panel_curve(canvas *c, const panel *p, const double *x, const double *y, size_t n, const curve *how,
                         double radius) {
     double px = 0, py = 0, phase = 0;
-    bool pen = false;
+    bool pen = false, many = false; /* several at one place, experts of a layer: a line says nothing then */
+    for (size_t i = 1; i < n; i++) many = many || !(x[i] > x[i - 1]);
     for (size_t i = 0; i < n; i++) {
         bool ok = isfinite(y[i]) && (!p->y.log || y[i] > 0);
         double qx = ok ? axis_at(&p->x, x[i], p->x0, p->x1) : 0, qy = ok ? axis_at(&p->y, y[i], p->y1, p->y0) : 0;
-        if (ok && pen) stroke(c, px, py, qx, qy, curve_width(how), how->k, how->dashed ? 6 : 0, &phase);
+        if (ok && pen && (!many || how->bare))
+            stroke(c, px, py, qx, qy, curve_width(how), how->k, how->dashed ? 6 : 0, &phase);
         pen = ok;
         px = qx;
         py = qy;
@@ -368,8 +370,9 @@ typedef struct modules {
     cq_part *part; /* (count) */
     size_t count;
     size_t *column; /* (count) */
+    double *layer;  /* (count) */
     char *name[CQ_ROLE_COUNT * CQ_BLOCK_KINDS]; /* of a column */
-    size_t columns;
+    size_t columns, layers;
 } modules;
 
 /* The next linear of a block. */
@@ -385,6 +388,14 @@ static char *short_name(const cq_linear *l) {
     return tool_format("%.*s", (int)l->name.n, l->name.p);
 }
 
+/* Number of a block's layer, those of a second list behind those of the first. */
+static size_t layer_of(const cq_model *m, const cq_block *b) {
+    size_t before = 0;
+    for (size_t i = 0; b->list && i < m->block_count; i++)
+        if (m->blocks[i].list < b->list && m->blocks[i].layer >= before) before = m->blocks[i].layer + 1;
+    return before + b->layer;
+}
+
 static modules modules_of(const cq_model *m) {
     modules all;
     cq_part part;
@@ -395,6 +406,8 @@ static modules modules_of(const cq_model *m) {
     while (next_linear(m, &cursor, &part)) all.count++;
     all.part = (cq_part *)tool_alloc(all.count, sizeof *all.part);
     all.column = (size_t *)tool_alloc(all.count, sizeof *all.column);
+    all.layer = (double *)tool_alloc(all.count, sizeof *all.layer);
+    all.layers = m->layers;
     memset(&cursor, 0, sizeof cursor);
     for (size_t n = 0; next_linear(m, &cursor, &part); n++) {
         size_t k = 0, kind = (size_t)part.linear->role * CQ_BLOCK_KINDS + (size_t)part.block->kind;
@@ -404,17 +417,10 @@ static modules modules_of(const cq_model *m) {
             all.name[all.columns++] = short_name(part.linear);
         }
         all.column[n] = k;
+        all.layer[n] = (double)layer_of(m, part.block);
         all.part[n] = part;
     }
     return all;
-}
-
-/* Number of a block's layer, those of a second list behind those of the first. */
-static size_t layer_of(const cq_model *m, const cq_block *b) {
-    size_t before = 0;
-    for (size_t i = 0; b->list && i < m->block_count; i++)
-        if (m->blocks[i].list < b->list && m->blocks[i].layer >= before) before = m->blocks[i].layer + 1;
-    return before + b->layer;
 }
 
 typedef struct facet_row {
@@ -423,13 +429,13 @@ typedef struct facet_row {
     size_t count;
 } facet_row;
 
-static canvas facets(const cq_model *m, const modules *all, const char *title, const char *note, const curve *keys,
+static canvas facets(const modules *all, const char *title, const char *note, const curve *keys,
                      size_t key_count, const facet_row *rows, size_t row_count) {
     size_t width = all->columns <= 9 ? 1480 : 146 + 150 * all->columns, lines = legend(NULL, width, keys, key_count);
     double top = LEGEND_Y + LEGEND_LINE * (double)lines + 26, row_height = 300, gap = 12, left = 120;
     canvas c = canvas_new(width, (size_t)(top + (row_height + 22) * (double)row_count + 46));
     double cell = ((double)width - left - 26 + gap) / (double)all->columns;
-    double radius = m->layers > 40 ? 2 : m->layers > 20 ? 3.2 : 4.6;
+    double radius = all->layers > 40 ? 2 : all->layers > 20 ? 3.2 : 4.6;
     double *x = (double *)tool_alloc(all->count, sizeof *x), *y = (double *)tool_alloc(all->count, sizeof *y);
     headline(&c, title, note);
     legend(&c, width, keys, key_count);
@@ -439,7 +445,7 @@ static canvas facets(const cq_model *m, const modules *all, const char *title, c
         for (size_t k = 0; k < rows[r].count; k++) p.y = axis_over(p.y, rows[r].curves[k].y, all->count);
         p.y = axis_widen(p.y);
         p.x.lo = -0.5;
-        p.x.hi = (double)m->layers - 0.5;
+        p.x.hi = (double)all->layers - 0.5;
         p.x.log = false;
         p.x.whole = true;
         p.y0 = top + (row_height + 22) * (double)r;
@@ -454,7 +460,7 @@ static canvas facets(const cq_model *m, const modules *all, const char *title, c
                 size_t n = 0;
                 for (size_t i = 0; i < all->count; i++)
                     if (all->column[i] == col) {
-                        x[n] = (double)layer_of(m, all->part[i].block);
+                        x[n] = all->layer[i];
                         y[n++] = rows[r].curves[k].y[i];
                     }
                 panel_curve(&c, &p, x, y, n, &rows[r].curves[k], radius);
@@ -544,7 +550,7 @@ static void plot_weights(output *o, const cq_context *ctx, const tool_model *t, 
     const char *note = "One point per linear. The steps of a grid follow its largest weight: the smaller the ratio, "
                        "the finer they are.";
     const char *title = plan ? "Range of the weights before and after rotation" : "Range of the weights";
-    canvas c = facets(&t->m, all, title, note, keys, passes + 1, rows, 2);
+    canvas c = facets(all, title, note, keys, passes + 1, rows, 2);
     save(o, "weights.png", &c);
     for (int i = 0; i < 2; i++) {
         free(peak[i]);
@@ -812,7 +818,7 @@ static void plot_activations(output *o, const cq_context *ctx, tool_model *t, co
     u.plan = plan;
     u.stats = (group_stats *)tool_alloc(m->block_count * GROUPS, sizeof *u.stats);
     u.rows = (float *)tool_alloc(widest, sizeof *u.rows);
-    cq_tap tap = {watch_tap, &u, NULL, SIZE_MAX, CQ_ALL};
+    cq_tap tap = {watch_tap, &u, NULL, SIZE_MAX, NULL};
     for (size_t w = 0; w < windows; w++) {
         in.ids = ids + w * window;
         cq_embed(&s, &in);
@@ -947,6 +953,7 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
         free(how.online);
         free(its.part);
         free(its.column);
+        free(its.layer);
     }
     curve *keys = (curve *)tool_alloc(n + 1, sizeof *keys), *weight = (curve *)tool_alloc(n, sizeof *weight);
     curve *loss = (curve *)tool_alloc(2 * n, sizeof *loss);
@@ -968,7 +975,7 @@ static void plot_error(output *o, const cq_context *ctx, const tool_model *t, co
                                 "calibration inputs X (GPTQ's loss)."
                               : "norm(W - Q) / norm(W) of the weights W and what they became, Q (Frobenius norm).";
     size_t both = losses ? 1 : 0;
-    canvas c = facets(&t->m, all, "What quantisation costs, linear by linear", note, keys, n + both, rows, 1 + both);
+    canvas c = facets(all, "What quantisation costs, linear by linear", note, keys, n + both, rows, 1 + both);
     save(o, "error.png", &c);
 }
 
@@ -1116,26 +1123,156 @@ static void plot_denoising(output *o, const cq_context *ctx, tool_model *t, cons
 }
 
 /* ===================================================================================================================
+   [REPORT]  what `quantize --report` wrote, as a picture
+   ================================================================================================================== */
+/* "model.layers.3.mlp.experts.7.up_proj": layer 3, kind "mlp.experts.up_proj". False: no number is in it. */
+static bool read_name(const char *name, double *layer, char *kind, size_t size) {
+    bool found = false;
+    size_t n = 0;
+    for (const char *p = name; *p;) {
+        size_t len = strcspn(p, ".");
+        if (strspn(p, "0123456789") == len && len) {
+            if (!found) *layer = strtod(p, NULL);
+            if (!found) n = 0; /* what stands before the layer is the same for all */
+            found = true;
+        } else if (n + len + 2 < size) {
+            if (n) kind[n++] = '.';
+            memcpy(kind + n, p, len);
+            n += len;
+        }
+        p += len + (p[len] == '.');
+    }
+    kind[n] = 0;
+    return found;
+}
+
+/* The last word: "up_proj"; with a bit of what stands before where that is not the block, or another column has the
+   word: "exp.up_proj" for "mlp.experts.up_proj". */
+static char *column_name(const modules *all, const char *kind) {
+    const char *last = strrchr(kind, '.'), *before = last;
+    if (!last) return tool_format("%s", kind);
+    while (before > kind && before[-1] != '.') before--;
+    bool more = before > kind;
+    for (size_t k = 0; k < all->columns && !more; k++) more = !strcmp(all->name[k], last + 1);
+    return more ? tool_format("%.3s.%s", before, last + 1) : tool_format("%s", last + 1);
+}
+
+#define REPORT_FORMATS 12
+static void plot_report(output *o, const char *path) {
+    tool_file f = tool_map(path);
+    cq_arena arena = cq_arena_over(NULL, 0);
+    cq_json j;
+    cq_error err;
+    modules all;
+    char kinds[CQ_ROLE_COUNT * CQ_BLOCK_KINDS][160];
+    char *formats[REPORT_FORMATS];
+    double *loss[REPORT_FORMATS], *ratio[REPORT_FORMATS];
+    size_t format_count = 0, most;
+    bool starved = false;
+    tool_check(cq_json_parse(&j, (const char *)f.data, f.size, &arena, &err), path, &err);
+    arena = tool_arena(arena.used);
+    tool_check(cq_json_parse(&j, (const char *)f.data, f.size, &arena, &err), path, &err);
+    uint32_t list = cq_json_kind(&j, 0) == CQ_JSON_OBJECT ? cq_json_find(&j, 0, "modules") : 0;
+    if (!list || cq_json_kind(&j, list) != CQ_JSON_ARRAY || !j.nodes[list].count)
+        tool_fail(path, "has no \"modules\"; it should be what quantize --report writes");
+    memset(&all, 0, sizeof all);
+    most = j.nodes[list].count;
+    all.column = (size_t *)tool_alloc(most, sizeof *all.column);
+    all.layer = (double *)tool_alloc(most, sizeof *all.layer);
+    double *nearest = numbers(most), *even = numbers(most), *few = numbers(most);
+    for (uint32_t e = cq_json_child(&j, list); e; e = cq_json_next(&j, e)) {
+        char name[256], kind[160];
+        uint32_t node = cq_json_kind(&j, e) == CQ_JSON_OBJECT ? cq_json_find(&j, e, "name") : 0;
+        float got, rtn;
+        bool fallback = false;
+        size_t k = 0, n = all.count;
+        if (!node) tool_fail(path, "a module has no \"name\"");
+        memset(name, 0, sizeof name);
+        cq_json_unescape(&j, node, name, sizeof name - 1);
+        if (!read_name(name, &all.layer[n], kind, sizeof kind) || all.layer[n] > 1e6) continue;
+        if (!cq_json_float(&j, cq_json_find(&j, e, "loss"), &got)) continue;
+        while (k < all.columns && strcmp(kinds[k], kind)) k++;
+        if (k == sizeof kinds / sizeof *kinds) continue;
+        if (k == all.columns) {
+            memcpy(kinds[k], kind, sizeof kind);
+            all.name[k] = column_name(&all, kind);
+            all.columns++;
+        }
+        uint32_t format_node = cq_json_find(&j, e, "format");
+        size_t len = cq_json_unescape(&j, format_node, NULL, 0), t = 0;
+        char *word = (char *)tool_alloc(len + 1, 1);
+        cq_json_unescape(&j, format_node, word, len);
+        while (t < format_count && strcmp(formats[t], word)) t++;
+        if (t == REPORT_FORMATS) continue;
+        if (t == format_count) {
+            formats[t] = word;
+            loss[t] = numbers(most);
+            ratio[t] = numbers(most);
+            format_count++;
+        }
+        all.column[n] = k;
+        if (all.layer[n] >= (double)all.layers) all.layers = (size_t)all.layer[n] + 1;
+        all.count++;
+        if (!cq_json_float(&j, cq_json_find(&j, e, "rtn_loss"), &rtn)) rtn = got;
+        if (cq_json_bool(&j, cq_json_find(&j, e, "calibrated"), &fallback) && !fallback) { /* errors of the weights */
+            few[n] = (double)got;
+            starved = true;
+            continue;
+        }
+        loss[t][n] = (double)got;
+        nearest[n] = (double)rtn;
+        ratio[t][n] = (double)got / (double)rtn;
+        even[n] = 1;
+    }
+    if (!all.count) tool_fail(path, "has no module with a layer and a loss");
+    curve keys[REPORT_FORMATS + 2], above[REPORT_FORMATS + 2], below[REPORT_FORMATS + 1];
+    curve rtn = {"rounded to nearest", nearest, GRAY, true, false, true};
+    curve one = {"", even, GRAY, true, true, false};
+    curve weights = {"not calibrated: to nearest, error of the weights", few, hex(0x111111), false, false, true};
+    size_t n = 0;
+    above[n] = keys[n] = rtn;
+    below[n++] = one;
+    for (size_t t = 0; t < format_count; t++, n++) {
+        curve c = {formats[t], loss[t], palette(t), false, false, false};
+        keys[n] = above[n] = below[n] = c;
+        below[n].y = ratio[t];
+    }
+    if (starved) keys[n] = above[n] = weights;
+    facet_row rows[2] = {{"loss", above, n + starved}, {"loss / nearest", below, n}};
+    canvas c = facets(&all, "What quantisation costs the output of each linear",
+                      "Squared error of the outputs on calibration inputs, as part of their square; below, relative to "
+                      "rounding to nearest.", keys, n + starved, rows, 2);
+    save(o, "report.png", &c);
+}
+
+/* ===================================================================================================================
    [PLOT]
    ================================================================================================================== */
+static void plot_model(output *o, const cq_context *ctx, tool_model *t, const char *text) {
+    cq_rotate_plan plan;
+    modules all = modules_of(&t->m);
+    const cq_rotate_plan *rotation = make_plan(&plan, ctx, t, tool.seed) ? &plan : NULL;
+    plot_weights(o, ctx, t, rotation, &all);
+    if (t->m.two_streams) tool_note("%s: no activations.png, its text is not known here", t->path);
+    else plot_activations(o, ctx, t, rotation, text);
+    if (tool.arg_count > 1) plot_error(o, ctx, t, &all);
+    if (t->m.arch.diffusion) plot_denoising(o, ctx, t, text);
+}
+
 static void run_plot(void) {
     tool_model t;
     cq_context ctx;
-    cq_rotate_plan plan;
     output o = {NULL, tool_need("o"), {NULL}, 0};
     const char *text = tool_text("text", NULL), *calib = tool_text("calib", NULL);
     if (text && calib) tool_usage("plot: --text and --calib mean the same; give one of them");
     text = text ? text : calib;
+    if (!tool.arg_count && !tool_has("report"))
+        tool_usage("plot: MODEL or --report is needed; see `cquant plot --help`");
     tool_context(&ctx);
-    tool_model_open(&t, tool.args[0]);
+    if (tool.arg_count) tool_model_open(&t, tool.args[0]);
     if (!(tool.force && tool_is_dir(o.path))) o.dir = tool_dir_create(o.path);
-    modules all = modules_of(&t.m);
-    const cq_rotate_plan *rotation = make_plan(&plan, &ctx, &t, tool.seed) ? &plan : NULL;
-    plot_weights(&o, &ctx, &t, rotation, &all);
-    if (t.m.two_streams) tool_note("%s: no activations.png, its text is not known here", t.path);
-    else plot_activations(&o, &ctx, &t, rotation, text);
-    if (tool.arg_count > 1) plot_error(&o, &ctx, &t, &all);
-    if (t.m.arch.diffusion) plot_denoising(&o, &ctx, &t, text);
+    if (tool_has("report")) plot_report(&o, tool_text("report", NULL));
+    if (tool.arg_count) plot_model(&o, &ctx, &t, text);
     if (o.dir) tool_dir_close(o.dir);
     json_open("files", '[');
     for (size_t i = 0; i < o.count; i++) {
@@ -1150,6 +1287,7 @@ static const tool_option plot_options[] = {
     {"o", "DIR", 0, 0, "for the pictures; with --force they are put into a directory that exists"},
     {"text", "FILE", 0, 0, "what the model reads for activations.png, and its prompt (random ids)"},
     {"calib", "FILE", 0, 0, "the same"},
+    {"report", "FILE.json", 0, 0, "report.png: what quantize --report wrote; alone, or beside the pictures of MODEL"},
     {"prompt", "TEXT", 0, 0, "denoising.png: text to go on from (the text's first words)"},
     {"max-new-tokens", "N", 1, 4096, "denoising.png: tokens to make (64)"},
     {"steps", "N", 1, 4096, "denoising.png: steps (32)"},
@@ -1159,5 +1297,5 @@ static const tool_option plot_options[] = {
     {NULL, NULL, 0, 0, NULL},
 };
 const tool_command cmd_plot = {"plot", "MODEL [MODEL ...] -o DIR",
-                               "pictures: ranges, errors of further models, denoising order", 1, 17, plot_options,
+                               "pictures: ranges, errors of further models, denoising order", 0, 17, plot_options,
                                run_plot};

@@ -1,5 +1,5 @@
 /* cmd_quantize.c - quantize: what is said, planned, written and reported around cq_quantize_model */
-#include "tool_write.h"
+#include "tool_quantize.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,14 +29,44 @@ typedef struct quantize_job {
     tool_parts *p;
     const char **kept; /* (parts) why it stays in high precision; NULL: it does not */
     bool *starved;     /* (parts) */
+    tool_spill *spill; /* NULL: activations in memory */
+    tool_journal *journal; /* NULL: none */
+    bool restoring, rtn; /* modules come from the journal; rounding to nearest */
+    const cq_block *block; /* of the last module */
+    bool report_to;    /* somebody wants a report */
     double mark;
-    text provenance;
+    text provenance, report;
     double loss;
     size_t modules, calibrated;
 } quantize_job;
 
 static const char *format_of(const cq_module *module, const cq_tensor *to) {
     return cq_format_name(module->codes ? module->desc->format : to->format);
+}
+
+/* One module of --report. "calibrated": the losses are those of outputs; else |W - Q|^2 / |W|^2, as there is no H. */
+static void report_module(quantize_job *job, const cq_module *m, const char *name, const char *format, double seconds) {
+    const cq_gptq_report *r = &m->report;
+    size_t weights = m->linear->w.rows * m->linear->w.cols;
+    char *words = tool_json_text(name);
+    if (!m->codes) {
+        text_add(&job->report, tool_format("%s\n  {\"name\": %s, \"format\": \"%s\", \"quantized\": false}",
+                                           job->modules ? "," : "", words, format));
+        free(words);
+        return;
+    }
+    text_add(&job->report,
+             tool_format("%s\n  {\"name\": %s, \"format\": \"%s\", \"bits\": %u, \"group_size\": %lld, "
+                         "\"bits_per_weight\": %.4f, \"act_bits\": %u, \"loss\": %.6e, \"rtn_loss\": %.6e, "
+                         "\"calibrated\": %s, \"fallback\": %s, \"tokens\": %llu, \"damp\": %.6g, "
+                         "\"dead_columns\": %zu, \"seconds\": %.3f}",
+                         job->modules ? "," : "", words, format, cq_format_bits(m->desc->format),
+                         m->desc->group_size ? (long long)m->desc->group_size : -1,
+                         m->tensor.data ? 8.0 * (double)m->tensor.bytes / (double)weights : 0.0, m->tensor.act_bits,
+                         r->loss, r->rtn_loss, m->tokens && !m->starved ? "true" : "false",
+                         m->starved ? "\"rtn\"" : "null", (unsigned long long)m->tokens, (double)r->damp, r->dead,
+                         seconds));
+    free(words);
 }
 
 static void note_module(quantize_job *job, const cq_module *module, const char *format) {
@@ -54,18 +84,23 @@ static void note_module(quantize_job *job, const cq_module *module, const char *
     json_real("rtn_loss", r->rtn_loss);
     json_real("damp", (double)r->damp);
     json_int("tokens", (int64_t)module->tokens);
+    json_real("weight", module->weight);
+    json_bool("starved", module->starved);
+    json_bool("nearest", module->nearest);
     json_real("seconds", now - job->mark);
     json_close();
     if (!module->codes) tool_say("%-44s %-5s as it is\n", name, format);
-    else if (module->tokens && !module->starved)
-        tool_say("%-44s %-5s loss %.3e   to nearest %.3e   %6.2f s\n", name, format, r->loss, r->rtn_loss,
-                 now - job->mark);
+    else if (!module->nearest)
+        tool_say("%-44s %-5s loss %.3e   to nearest %.3e   %6.2f s%s\n", name, format, r->loss, r->rtn_loss,
+                 now - job->mark, module->starved ? " (starved: of all tokens)" : "");
     else
-        tool_say("%-44s %-5s |W - Q|^2 / |W|^2 %.3e%s\n", name, format, r->loss, module->starved ? " (starved)" : "");
+        tool_say("%-44s %-5s |W - Q|^2 / |W|^2 %.3e%s\n", name, format, r->loss,
+                 module->starved ? " (starved: to nearest)" : "");
     text_add(&job->provenance, tool_format("%s{\"name\":\"%s\",\"format\":\"%s\",\"loss\":%.6e,\"rtn_loss\":%.6e}",
                                            job->modules ? "," : "", name, format, r->loss, r->rtn_loss));
+    if (job->report_to) report_module(job, module, name, format, now - job->mark);
     job->modules++;
-    if (module->codes && !module->starved) {
+    if (module->codes && !module->nearest) {
         job->loss += r->loss;
         job->calibrated++;
     }
@@ -79,7 +114,12 @@ static bool emit_module(void *user, const cq_module *module) {
     size_t i = (size_t)(part - job->p->part);
     const cq_tensor *to = &job->p->named[job->p->tensor[i]].t;
     uint64_t place = tool_place_of(job->w, i);
-    if (cq_format_is_coded(to->format)) {
+    if (job->rtn || job->block != module->block) tool_forget(job->t); /* to nearest, everything is read once */
+    job->block = module->block;
+    if (job->journal && !job->restoring) tool_journal_add(job->journal, module, &job->t->m);
+    if (job->p->coded[i].format) {
+        tool_put_codes(job->w, i, module->codes, module->grids, module->g_idx);
+    } else if (cq_format_is_coded(to->format)) {
         if (!module->tensor.data || module->tensor.bytes != to->bytes)
             tool_fail(job->t->path, "'%s' cannot be packed: %zu bytes were planned", part->name, to->bytes);
         tool_put_at(job->w, place, module->tensor.data, module->tensor.bytes);
@@ -89,116 +129,34 @@ static bool emit_module(void *user, const cq_module *module) {
     job->p->written[i] = true;
     job->starved[i] = module->starved;
     note_module(job, module, format_of(module, to));
+    job->restoring = false;
     return true;
+}
+static bool load_acts(void *user, uint64_t offset, void *data, size_t bytes) {
+    return tool_spill_read(((quantize_job *)user)->spill, offset, data, bytes);
+}
+static bool save_acts(void *user, uint64_t offset, const void *data, size_t bytes) {
+    return tool_spill_write(((quantize_job *)user)->spill, offset, data, bytes);
+}
+static bool checkpoint(void *user, size_t next, const void *acts) {
+    quantize_job *job = user;
+    tool_forget(job->t);
+    return !next || !job->journal || tool_journal_checkpoint(job->journal, next, acts);
+}
+static bool restore(void *user, size_t index, cq_module *module, const cq_gptq_result *into) {
+    quantize_job *job = user;
+    job->restoring = true;
+    return tool_journal_restore(job->journal, index, module, into);
+}
+static bool restore_acts(void *user, void *acts) {
+    return tool_journal_restore_acts(((quantize_job *)user)->journal, acts);
 }
 
 static bool show_progress(void *user, size_t done, size_t total) {
-    (void)user;
+    const quantize_job *job = user;
+    if (!job->block) tool_forget(job->t); /* the embedding: of each sample a few rows */
     tool_progress("quantizing", done, total);
     return true;
-}
-
-/* {"default": {"wq": "int4", "group_size": 64}, "overrides": [{"pattern": "*.o_proj", "wq": "int8"}, ...]} */
-static cq_policy *read_policy(const char *path) {
-    cq_arena dry = cq_arena_over(NULL, 0), arena;
-    cq_json *j = tool_alloc(1, sizeof *j);
-    cq_error err;
-    tool_file f = tool_map(path);
-    tool_check(cq_json_parse(j, (const char *)f.data, f.size, &dry, &err), path, &err);
-    arena = tool_arena(dry.used);
-    tool_check(cq_json_parse(j, (const char *)f.data, f.size, &arena, &err), path, &err);
-    if (cq_json_kind(j, 0) != CQ_JSON_OBJECT) tool_fail(path, "should hold one JSON object with default and overrides");
-    uint32_t list = cq_json_find(j, 0, "overrides"), common = cq_json_find(j, 0, "default");
-    if (list && cq_json_kind(j, list) != CQ_JSON_ARRAY) tool_fail(path, "\"overrides\" should be an array");
-    cq_policy *policy = tool_alloc(1, sizeof *policy);
-    policy->rules = tool_alloc((list ? j->nodes[list].count : 0) + 1, sizeof(cq_policy_rule));
-    uint32_t element = common ? common : list ? cq_json_child(j, list) : 0;
-    bool first = common != 0;
-    while (element) {
-        cq_policy_rule *r = &policy->rules[policy->count++];
-        if (cq_json_kind(j, element) != CQ_JSON_OBJECT) tool_fail(path, "each override should be an object");
-        for (uint32_t key = cq_json_child(j, element); key; key = cq_json_next(j, key)) {
-            uint32_t value = cq_json_child(j, key);
-            int64_t n;
-            bool yes;
-            if (cq_json_string_eq(j, key, "pattern") && !first) {
-                if (cq_json_kind(j, value) != CQ_JSON_STRING) tool_fail(path, "\"pattern\" should be a string");
-                r->pattern = j->text + j->nodes[value].begin;
-                r->pattern_len = j->nodes[value].end - j->nodes[value].begin;
-            } else if (cq_json_string_eq(j, key, "wq") || cq_json_string_eq(j, key, "bits")) {
-                size_t len = j->nodes[value].end - j->nodes[value].begin;
-                const char *name = j->text + j->nodes[value].begin;
-                bool number = cq_json_int(j, value, &n), none = false;
-                if (!number) none = cq_json_string_eq(j, value, "bf16") || cq_json_string_eq(j, value, "fp16");
-                r->format = number ? cq_format_int(n > 0 && n < 9 ? (unsigned)n : 0) : tool_coded_format(name, len);
-                if (!none && r->format == CQ_FORMAT_COUNT)
-                    tool_fail(path, "wq or bits %.*s; there are int2, int3, int4, int8, fp8, mxfp8, mxfp6, mxfp4, bf16",
-                              (int)len, name);
-                r->set |= none ? CQ_POLICY_SKIP : CQ_POLICY_FORMAT;
-                r->skip = none;
-            } else if (cq_json_string_eq(j, key, "group_size")) {
-                if (!cq_json_int(j, value, &n) || n < -1 || n == 0 || n > 65536 || (n > 0 && n % 16))
-                    tool_fail(path, "\"group_size\" should be -1 or a multiple of 16 up to 65536");
-                r->group_size = n < 0 ? 0 : (size_t)n;
-                r->set |= CQ_POLICY_GROUP_SIZE;
-            } else if (cq_json_string_eq(j, key, "asym") || cq_json_string_eq(j, key, "skip")) {
-                bool skip = cq_json_string_eq(j, key, "skip");
-                if (!cq_json_bool(j, value, &yes))
-                    tool_fail(path, "\"%s\" should be true or false", skip ? "skip" : "asym");
-                r->set |= skip ? CQ_POLICY_SKIP : CQ_POLICY_ASYM;
-                if (skip) r->skip = yes;
-                else r->asym = yes;
-            } /* other keys (comment, extra, aq) pass */
-        }
-        if (!first && !r->pattern) tool_fail(path, "override %zu has no \"pattern\"", policy->count - (common ? 2 : 1));
-        element = first ? (list ? cq_json_child(j, list) : 0) : cq_json_next(j, element);
-        first = false;
-    }
-    return policy;
-}
-
-/* Only a rule with a pattern may touch what stands at the ends: embedding, positions, head. */
-static bool policy_names(cq_policy *policy, const cq_part *part, cq_gptq_desc *desc, bool *skip) {
-    size_t len = part->name_len - strlen(".weight");
-    bool named = false;
-    for (size_t i = 0; i < policy->count; i++) {
-        const cq_policy_rule *r = &policy->rules[i];
-        named = named || (r->pattern && cq_glob(r->pattern, r->pattern_len, part->name, len));
-    }
-    if (named) cq_policy_resolve(policy, part->name, len, desc, skip);
-    return named && !*skip;
-}
-
-/* Calibration ids (samples, seq_len): windows of a text or rows of an array; diffusion models get masks. */
-static int32_t *calibration_ids(tool_model *t, size_t *samples, size_t *seq_len) {
-    const char *text = tool_text("calib", NULL), *npy = tool_text("calib-ids", NULL), *path = text ? text : npy;
-    size_t n, rows = 1, dims = 1, want = tool_size("samples", 128);
-    int32_t *ids;
-    if (!path) tool_usage("gptq needs --calib FILE or --calib-ids IDS.npy");
-    if (text && npy) tool_usage("--calib and --calib-ids exclude each other");
-    *seq_len = tool_size("seq-len", 512);
-    if (!*seq_len || !want) tool_usage("--samples and --seq-len should be at least 1");
-    if (text) {
-        tool_file f = tool_map(text);
-        ids = tool_encode(t, text, (const char *)f.data, f.size, &n);
-    } else {
-        ids = tool_ids(t, npy, &rows, &n, &dims);
-    }
-    if (!n || !rows) tool_fail(path, "no calibration tokens: the text is empty");
-    if (dims == 2) {
-        *seq_len = n;
-        *samples = rows < want ? rows : want;
-    } else {
-        if (*seq_len > n) *seq_len = n;
-        *samples = n / *seq_len < want ? n / *seq_len : want;
-    }
-    if (t->m.arch.diffusion) /* mask ratios (i + 1/2) / samples over the windows; the first token is always kept */
-        for (size_t i = 0; i < *samples; i++)
-            for (size_t p = 1; p < *seq_len; p++) {
-                double u = (double)(cq_random(tool.seed, 1u << 21, i * *seq_len + p) >> 11) / 9007199254740992.0;
-                if (u < ((double)i + 0.5) / (double)*samples) ids[i * *seq_len + p] = t->m.mask_id;
-            }
-    return ids;
 }
 
 static uint64_t input_bytes(const tool_model *t) {
@@ -207,67 +165,74 @@ static uint64_t input_bytes(const tool_model *t) {
     return bytes;
 }
 
-static const char *why_kept(const cq_linear *l) {
-    switch (l->role) {
-    case CQ_ROLE_ROUTER: return "router";
-    case CQ_ROLE_SHARED_MIX: return "gate of the shared expert";
-    case CQ_ROLE_MIX2: return "weighs experts and shared expert";
-    case CQ_ROLE_EXPERT_IN:
-    case CQ_ROLE_EXPERT_OUT: return "leads into or out of the experts";
-    default: return "marked ! in the description";
-    }
-}
-
 /* The format of each part, and why it is kept if it is. */
 static void plan_formats(tool_parts *p, const cq_quantize_desc *desc, const char **kept) {
+    size_t acts = 0;
     for (size_t i = 0; i < p->count; i++) {
         const cq_part *part = &p->part[i];
-        bool linear = part->kind == CQ_PART_LINEAR && part->block, skip = false, pack;
-        size_t len = part->name_len - strlen(".weight");
-        cq_gptq_desc g = desc->gptq;
+        bool linear = part->kind == CQ_PART_LINEAR && part->block, pack = linear;
+        size_t group;
+        cq_policy_choice c;
         cq_error err;
+        bool codes = p->style != TOOL_FLOATS; /* what stays is then as stored, but for vectors that a rotation turns */
         if (!part->matrix) {
-            tool_store_as(p, i, CQ_F32, CQ_ROWS, 0, false);
+            tool_store_as(p, i, codes && !desc->plan ? tool_stored_format(part, CQ_F32) : CQ_F32, CQ_ROWS, 0, false);
             continue;
         }
+        memset(&c, 0, sizeof c);
+        c.gptq = desc->gptq;
         if (linear && part->linear->keep) {
             pack = false;
-            kept[i] = why_kept(part->linear);
+            kept[i] = tool_why_kept(part->linear);
         } else if (linear) {
-            if (desc->policy) cq_policy_resolve(desc->policy, part->name, len, &g, &skip);
-            pack = !skip;
-            if (skip) kept[i] = "skipped by --config";
-        } else {
-            pack = desc->policy && policy_names(desc->policy, part, &g, &skip);
+            if (desc->policy) cq_policy_resolve(desc->policy, part->name, tool_module_len(part), &c);
+            pack = !c.skip;
+            if (c.skip) kept[i] = "skipped by --config";
+        } else { /* only a rule with a pattern may touch what stands at the ends: embedding, positions, head */
+            pack = desc->policy && tool_policy_names(desc->policy, part, &c) && !c.skip;
             if (!pack) kept[i] = "stays as stored unless --config names it";
         }
-        g.group_size = g.group_size >= part->cols ? 0 : g.group_size;
+        if (pack && cq_format_is_mx(c.gptq.format) && c.gptq.group_size && c.gptq.group_size != 32)
+            tool_fail(part->name, "%s with group_size %zu; a microscaling block has 32 columns",
+                      cq_format_name(c.gptq.format), c.gptq.group_size);
+        if (codes) {
+            tool_coded coded = {c.gptq.format, c.gptq.group_size, c.gptq.asym};
+            if (pack && c.act_bits) acts++;
+            if (pack) p->coded[i] = coded;
+            else tool_store_as(p, i, c.stored != CQ_F32 ? c.stored : tool_stored_format(part, CQ_BF16), CQ_ROWS, 0, false);
+            continue;
+        }
+        group = c.gptq.group_size >= part->cols ? 0 : c.gptq.group_size;
         if (p->hf) tool_store_as(p, i, CQ_F32, CQ_ROWS, 0, false);
-        else if (pack) tool_store_as(p, i, g.format, CQ_PANELS, g.group_size, g.asym);
+        else if (pack) tool_store_as(p, i, c.gptq.format, CQ_PANELS, group, c.gptq.asym);
+        else if (c.stored != CQ_F32) tool_store_as(p, i, c.stored, CQ_PANELS, 0, false);
         else tool_store_as(p, i, cq_format_is_coded(part->format) ? CQ_BF16 : part->format, CQ_PANELS, 0, false);
+        if (pack && c.act_bits && !cq_format_has_q8(c.gptq.format))
+            tool_fail(part->name, "int8 activations (aq) cannot meet weights in %s; give it \"aq\": \"bf16\"",
+                      cq_format_name(c.gptq.format));
+        if (!p->hf && pack) p->named[p->tensor[i]].t.act_bits = (uint8_t)c.act_bits;
+        if (p->hf && pack && c.act_bits) acts++;
         if (p->hf && pack && !linear)
-            tool_check(cq_tensor_init(&p->round[i], g.format, CQ_PANELS, part->rows, part->cols, g.group_size,
-                                      g.asym, &err), part->name, &err);
+            tool_check(cq_tensor_init(&p->round[i], c.gptq.format, CQ_PANELS, part->rows, part->cols, group,
+                                      c.gptq.asym, &err), part->name, &err);
     }
+    if (acts) tool_note("a directory cannot say that activations are int8: %zu linears will read floats", acts);
 }
 
-/* What is not quantised, or only rounded to nearest, and why. */
-static void report_kept(const quantize_job *job) {
-    const char *why = NULL;
-    size_t rounded = 0;
+/* What is not quantised, and why, and which experts are starved. */
+static void report_kept(const quantize_job *job, cq_starved fallback) {
+    size_t starved = 0;
     json_open("kept", '[');
     for (size_t i = 0; i < job->p->count; i++) {
         const cq_part *part = &job->p->part[i];
+        starved += job->starved[i];
+        if (!job->kept[i]) continue;
         char *name = tool_format("%.*s", (int)(part->name_len - strlen(".weight")), part->name);
-        if (job->starved[i]) why = "saw too few tokens: rounded to nearest", rounded++;
-        else why = job->kept[i];
-        if (why) {
-            json_open(NULL, '{');
-            json_text("name", name);
-            json_text("why", why);
-            json_close();
-            if (!job->starved[i]) tool_say("%-44s kept: %s\n", name, why);
-        }
+        json_open(NULL, '{');
+        json_text("name", name);
+        json_text("why", job->kept[i]);
+        json_close();
+        tool_say("%-44s kept: %s\n", name, job->kept[i]);
         free(name);
     }
     json_close();
@@ -275,20 +240,21 @@ static void report_kept(const quantize_job *job) {
     for (size_t i = 0; i < job->p->count; i++)
         if (job->starved[i]) json_bytes(NULL, job->p->part[i].name, job->p->part[i].name_len - strlen(".weight"));
     json_close();
-    if (rounded)
-        tool_note("%zu linears of experts saw too few tokens and were rounded to nearest; more calibration text helps",
-                  rounded);
+    if (starved)
+        tool_note("%zu linears of experts saw too few tokens, and were quantised %s; --balance or more text helps",
+                  starved, fallback == CQ_STARVED_RTN ? "to nearest" : "for all tokens of their layer");
 }
 
 /* What the options leave open, before anything is read. */
-static void check_quantize(const cq_quantize_desc *desc, const char *target, const char *format, bool hf) {
-    if (!hf && strcmp(format, "cq") != 0)
-        tool_fail(target, "the format %s is not in this version; it writes cq and hf", format);
-    if (hf) tool_refuse_online(target);
-    if (!hf && desc->gptq.order == CQ_GPTQ_ACT_GROUPS)
+static void check_quantize(const cq_quantize_desc *desc, const char *target, const char *format, bool dir) {
+    bool cq = !strcmp(format, "cq");
+    if (!cq && !dir)
+        tool_fail(target, "the format %s is not in this version; it writes cq, hf, gptq, compressed-tensors", format);
+    if (dir) tool_refuse_online(target);
+    if (cq && desc->gptq.order == CQ_GPTQ_ACT_GROUPS)
         tool_fail(target, "--act-order permutes groups, which .cq files do not hold; leave it out (columns are still "
-                          "processed in that order), or use --format hf");
-    if (!hf && desc->gptq.group_size % 16)
+                          "processed in that order), or use --format gptq or hf");
+    if (cq && desc->gptq.group_size % 16)
         tool_fail(target, "--group-size %zu; .cq files need a multiple of 16, or -1", desc->gptq.group_size);
 }
 
@@ -310,9 +276,12 @@ typedef struct quantize_run {
     const cq_context *ctx;
     cq_quantize_desc desc;
     const char *policy_path;
-    bool hf;
+    bool dir;         /* the output is a directory */
+    tool_style style; /* of which kind */
+    uint64_t shard_bytes;
+    bool on_trial;
     quantize_job job;
-    size_t arena_bytes;
+    size_t arena_bytes, bound;
 } quantize_run;
 
 /* Writes the model, and returns its bytes. */
@@ -321,55 +290,84 @@ static uint64_t quantize_to(quantize_run *q, const char *target) {
     cq_quantize_desc *desc = &q->desc;
     quantize_job *job = &q->job;
     cq_error err;
-    tool_dir *dir = q->hf ? tool_dir_create(target) : NULL;
-    tool_parts p = tool_parts_of(t, desc->plan, q->hf);
+    tool_dir *dir = q->dir ? tool_dir_create(target) : NULL;
+    tool_parts p = tool_parts_of(t, desc->plan, q->dir);
+    p.style = q->style;
+    p.act_groups = desc->gptq.order == CQ_GPTQ_ACT_GROUPS && !desc->rtn;
     memset(job, 0, sizeof *job);
+    job->t = t;
+    job->rtn = desc->rtn;
+    if (!desc->rtn && tool_has("spill")) {
+        job->spill = tool_spill_open(tool_text("spill", NULL), cq_quantize_acts_bytes(&t->m, desc));
+        desc->load = load_acts;
+        desc->save = save_acts;
+    }
+    desc->next = desc->finished_count = 0;
+    if (!q->on_trial) job->journal = tool_journal_open(target, t, desc, job->spill);
     job->kept = tool_alloc(p.count, sizeof *job->kept);
     job->starved = tool_alloc(p.count, sizeof *job->starved);
     plan_formats(&p, desc, job->kept);
-    for (size_t r = 0; desc->policy && r < desc->policy->count; r++)
-        if ((r = cq_policy_unmatched(desc->policy, r)) < desc->policy->count)
-            tool_note("%s: pattern %.*s matches no module", q->policy_path, (int)desc->policy->rules[r].pattern_len,
-                      desc->policy->rules[r].pattern);
+    if (desc->policy) tool_policy_warn(desc->policy, q->policy_path, &p);
+    if (p.style != TOOL_FLOATS) tool_checkpoint_plan(&p, t, target);
 
     cq_arena dry = cq_arena_over(NULL, 0);
     tool_model_check(t, cq_quantize_model(q->ctx, &t->m, desc, &dry, &err), &err);
     q->arena_bytes = dry.used;
-    if (!desc->rtn)
-        tool_note("%zu calibration tokens, %.1f MB of memory", desc->samples * desc->seq_len, (double)dry.used / 1e6);
-    cq_arena arena = tool_arena(dry.used);
 
     char *config = tool_config_text(t);
     if (cq_rotate_unties(desc->plan, &t->m)) config = tool_config_untied(config, t);
-    if (q->hf) config = tool_config_dtype(config, t, "\"float32\"");
-    job->t = t;
+    double damp = desc->gptq.damp > 0.0f ? (double)desc->gptq.damp : 0.01;
+    char *codes = p.style == TOOL_FLOATS ? NULL : tool_checkpoint_config(&p, t, damp);
+    if (codes) config = tool_config_set(config, NULL, "quantization_config", codes, true);
+    else if (q->dir) config = tool_config_dtype(config, t, "\"float32\"");
     job->ctx = q->ctx;
     job->plan = desc->plan;
     job->p = &p;
+    job->report_to = tool_has("report");
     job->mark = tool_seconds();
     begin_provenance(&job->provenance, desc);
-    job->w = q->hf ? tool_write_safetensors(tool_dir_file(dir, "model.safetensors"), &p, t)
-                   : tool_write_cq(target, &p, t, desc->plan, config, strlen(config));
+    job->w = q->dir ? tool_write_safetensors(dir, &p, t, q->shard_bytes)
+                    : tool_write_cq(target, &p, t, desc->plan, config, strlen(config));
+    q->bound = tool_quantize_bound(t, desc, &p, dry.used);
+    tool_note("%s%zu calibration tokens, at most %.1f MB of memory: %.1f MB of samples, Hessians and one block's work, "
+              "the rest for its weights as stored, buffers and the program", desc->load ? "activations in a file, " : "",
+              desc->samples * desc->seq_len, (double)q->bound / 1e6, (double)dry.used / 1e6);
+    if (desc->next)
+        tool_note("going on after block %zu of %zu, with %zu finished linears", desc->next, t->m.block_count,
+                  desc->finished_count);
+    json_int("resumed", (int64_t)desc->finished_count);
+    cq_arena arena = tool_arena(dry.used);
     desc->emit = emit_module;
+    desc->checkpoint = checkpoint;
+    desc->restore = restore;
+    desc->restore_acts = restore_acts;
     desc->progress = show_progress;
     desc->user = job;
     json_open("modules", '[');
-    tool_model_check(t, cq_quantize_model(q->ctx, &t->m, desc, &arena, &err), &err);
+    tool_check(cq_quantize_model(q->ctx, &t->m, desc, &arena, &err), t->path, &err);
     json_close();
+    free(arena.base);
     for (size_t i = 0; i < p.count; i++)
         if (!p.written[i] && p.part[i].kind == CQ_PART_LINEAR && !job->kept[i])
             tool_fail(t->path, "'%s' was not quantised", p.part[i].name);
-        else if (!p.written[i]) tool_write_part(job->w, i, q->ctx, t, desc->plan);
-    report_kept(job);
+        else if (!p.written[i]) {
+            if (p.coded[i].format) tool_write_coded(job->w, i, q->ctx, t, desc->plan);
+            else tool_write_part(job->w, i, q->ctx, t, desc->plan);
+            tool_forget(t);
+        }
+    report_kept(job, desc->starved);
     text_add(&job->provenance, tool_format("]}"));
     uint64_t bytes = tool_finish(job->w, job->provenance.p);
-    if (q->hf) {
+    if (q->dir) {
         tool_write_text(dir, "config.json", config);
+        if (q->style == TOOL_GPTQ) tool_write_text(dir, "quantize_config.json", codes);
         tool_copy_companions(dir, t);
         tool_dir_close(dir);
     }
-    free(arena.base);
+    tool_journal_done(job->journal);
+    tool_spill_close(job->spill);
     free(config);
+    free(codes);
     return bytes;
 }
 
@@ -409,14 +407,23 @@ static void try_rotations(quantize_run *q, const char *target, size_t tries) {
     size_t samples = q->desc.samples, seq_len = q->desc.seq_len;
     const int32_t *ids = q->desc.ids;
     cq_rotate_plan plan;
-    if (q->desc.rtn) ids = calibration_ids(q->t, &samples, &seq_len);
+    if (q->desc.rtn) {
+        cq_quantize_desc judge;
+        memset(&judge, 0, sizeof judge);
+        tool_calibration(q->t, q->ctx, &judge);
+        ids = judge.ids;
+        samples = judge.samples;
+        seq_len = judge.seq_len;
+    }
     json_open("tries", '[');
     for (size_t i = 0; i < tries; i++) {
         tool_model quantised;
         tool_mute(true);
         tool.seed = first + i;
         q->desc.plan = tool_rotation_options(&plan, q->ctx, q->t);
+        q->on_trial = true;
         quantize_to(q, file);
+        q->on_trial = false;
         tool_model_open_like(&quantised, file, q->t);
         remove(file); /* it stays mapped */
         tool_mute(false);
@@ -436,6 +443,105 @@ static void try_rotations(quantize_run *q, const char *target, size_t tries) {
     free(file);
 }
 
+/* --target-bits: all modules in one format, what each of them costs the model, and formats by that. What was chosen
+   becomes the policy of the run. */
+static void choose_formats(quantize_run *q, const char *target, double bits) {
+    cq_quantize_desc *desc = &q->desc, given = *desc;
+    cq_policy_rule all;
+    cq_policy policy = {&all, 1};
+    tool_model quantised, base;
+    tool_ladder l;
+    bool dir = q->dir;
+    tool_style style = q->style;
+    char *file = tool_format("%s.try", target);
+    memset(&l, 0, sizeof l);
+    memset(&all, 0, sizeof all);
+    tool_ladder_read(&l, tool_text("ladder", NULL), bits);
+    l.gptq = desc->gptq;
+    l.ids = desc->ids;
+    l.samples = desc->samples;
+    l.seq_len = desc->seq_len;
+    if (desc->rtn) {
+        cq_quantize_desc judge;
+        memset(&judge, 0, sizeof judge);
+        tool_calibration(q->t, q->ctx, &judge);
+        l.ids = judge.ids;
+        l.samples = judge.samples;
+        l.seq_len = judge.seq_len;
+    }
+    all.set = CQ_POLICY_FORMAT;
+    all.format = l.probe;
+    desc->policy = &policy;
+    q->dir = false;
+    q->style = TOOL_FLOATS;
+    q->on_trial = true;
+    tool_mute(true);
+    quantize_to(q, file);
+    tool_model_open_like(&quantised, file, q->t);
+    remove(file); /* it stays mapped */
+    if (desc->plan) { /* the model itself, rotated */
+        all.format = CQ_F32;
+        desc->rtn = true;
+        desc->correct = 0;
+        quantize_to(q, file);
+        tool_model_open_like(&base, file, q->t);
+        remove(file);
+    }
+    tool_mute(false);
+    q->on_trial = false;
+    l.quantised = &quantised;
+    l.base = desc->plan ? &base : q->t;
+    *desc = given;
+    q->dir = dir;
+    q->style = style;
+    desc->policy = tool_policy_target(&l, q->ctx, bits);
+    q->policy_path = "--target-bits";
+    if (tool_has("save-config")) {
+        tool_out *out = tool_create(tool_text("save-config", NULL));
+        char *text = tool_policy_text(desc->policy, &desc->gptq);
+        tool_write(out, text, strlen(text));
+        tool_close(out);
+        free(text);
+    }
+    free(file);
+}
+
+/* --report: what the run asked for, and every module. */
+static void write_report(tool_out *out, const quantize_run *q, double seconds, uint64_t bytes) {
+    const cq_quantize_desc *d = &q->desc;
+    cq_gptq_desc g;
+    cq_error err;
+    tool_check(cq_gptq_resolve(&g, &d->gptq, 1 << 20, &err), NULL, &err);
+    char *path = tool_json_text(q->t->path), *config = tool_json_text(q->policy_path);
+    tool_print(out, "{\"cquant\": \"%s\", \"model\": %s, \"method\": \"%s\", \"format\": \"%s\", "
+                    "\"group_size\": %lld, \"sym\": %s, \"config\": %s, \"damp_asked\": %.6g,\n"
+                    " \"samples\": %zu, \"seq_len\": %zu, \"seed\": %llu, \"seconds\": %.3f, \"peak_bytes\": %zu, "
+                    "\"bytes_in\": %llu, \"bytes_out\": %llu, \"mean_loss\": %.6e,\n"
+                    " \"modules\": [",
+               CQUANT_VERSION, path, d->rtn ? "rtn" : "gptq", cq_format_name(g.format),
+               d->gptq.group_size ? (long long)d->gptq.group_size : -1, g.asym ? "false" : "true", config,
+               (double)g.damp, d->samples, d->seq_len, (unsigned long long)tool.seed, seconds, tool_peak_bytes(),
+               (unsigned long long)input_bytes(q->t), (unsigned long long)bytes,
+               q->job.calibrated ? q->job.loss / (double)q->job.calibrated : 0.0);
+    if (q->job.report.n) tool_write(out, q->job.report.p, q->job.report.n);
+    tool_print(out, "\n ]}\n");
+    tool_close(out);
+    free(path);
+    free(config);
+}
+
+/* --shard-size 5GB, 500MB, 100000: decimal, as transformers counts */
+static uint64_t shard_bytes(void) {
+    const char *text = tool_text("shard-size", NULL);
+    char *end;
+    if (!text) return TOOL_SHARD_BYTES;
+    double n = strtod(text, &end);
+    double unit = !strcmp(end, "GB") ? 1e9 : !strcmp(end, "MB") ? 1e6 : !strcmp(end, "KB") ? 1e3 : *end ? 0.0 : 1.0;
+    if (end == text || !(n * unit >= 1.0 && n * unit <= 1e18))
+        tool_usage("--shard-size %s; it should be a number of bytes, or one of KB, MB, GB (5GB)", text);
+    return (uint64_t)(n * unit);
+}
+
 static void run_quantize(void) {
     tool_model t;
     cq_context ctx;
@@ -447,34 +553,48 @@ static void run_quantize(void) {
     memset(&q, 0, sizeof q);
     cq_quantize_desc *desc = &q.desc;
     q.policy_path = tool_text("config", NULL);
-    q.hf = !strcmp(format, "hf");
+    q.style = !strcmp(format, "gptq")                 ? TOOL_GPTQ
+              : !strcmp(format, "compressed-tensors") ? TOOL_COMPRESSED
+                                                      : TOOL_FLOATS;
+    q.dir = q.style != TOOL_FLOATS || !strcmp(format, "hf");
+    q.shard_bytes = shard_bytes();
     q.t = &t;
     q.ctx = &ctx;
     tool_gptq_options(&desc->gptq, &desc->rtn);
-    check_quantize(desc, target, format, q.hf);
+    check_quantize(desc, target, format, q.dir);
     if (tool_has("matrices") && !tool_has("rotate")) tool_usage("--matrices needs --rotate");
-    if (tries > 1 && (!tool_has("rotate") || q.hf)) tool_usage("--tries needs --rotate, and writes .cq files");
+    if (tries > 1 && (!tool_has("rotate") || q.dir)) tool_usage("--tries needs --rotate, and writes .cq files");
     if (tries > 1 && tool_has("matrices")) tool_usage("--tries draws matrices, and --matrices gives them");
+    if (tool_has("target-bits") && (tool_has("config") || tool_has("bits") || tool_has("wq") || tries > 1))
+        tool_usage("--target-bits chooses formats by itself: without --config, --bits, --wq and --tries");
+    if ((tool_has("ladder") || tool_has("save-config")) && !tool_has("target-bits"))
+        tool_usage("--ladder and --save-config need --target-bits");
     tool_context(&ctx);
     tool_model_open(&t, tool.args[0]);
+    if (tool_has("target-bits") && t.m.two_streams)
+        tool_fail(t.path, "--target-bits does not know how to judge models of two streams");
     if (tries > 1 && t.m.two_streams) tool_fail(t.path, "--tries does not know how to judge models of two streams");
-    if (!desc->rtn) desc->ids = calibration_ids(&t, &desc->samples, &desc->seq_len);
+    if (!desc->rtn) tool_calibration(&t, &ctx, desc);
     if (!desc->rtn && t.m.two_streams) {
         tool_prompt text = tool_prompt_read(&t, desc->samples, "text-embeds", true);
         desc->text = text.text;
         desc->text_rows = text.rows;
         desc->boxes = text.box;
     }
-    if (q.policy_path) desc->policy = read_policy(q.policy_path);
+    if (q.policy_path) desc->policy = tool_policy_read(q.policy_path, tool_has("bits") || tool_has("wq"));
     if (tries > 1) try_rotations(&q, target, tries);
     desc->plan = tool_rotation_options(&plan, &ctx, &t);
+    if (tool_has("target-bits")) choose_formats(&q, target, tool_real("target-bits", 0));
+    tool_out *report = tool_has("report") ? tool_create(tool_text("report", NULL)) : NULL;
     uint64_t bytes = quantize_to(&q, target);
+    if (report) write_report(report, &q, tool_seconds() - start, bytes);
     if (desc->plan) tool_report_rotations(desc->plan, &t.m);
     json_int("seed", (int64_t)tool.seed);
     json_int("samples", (int64_t)desc->samples);
     json_int("seq_len", (int64_t)desc->seq_len);
     json_real("seconds", tool_seconds() - start);
     json_int("arena_bytes", (int64_t)q.arena_bytes);
+    json_int("bound_bytes", (int64_t)q.bound);
     json_int("peak_bytes", (int64_t)tool_peak_bytes());
     json_int("bytes_in", (int64_t)input_bytes(&t));
     json_int("bytes_out", (int64_t)bytes);
@@ -487,16 +607,21 @@ static void run_quantize(void) {
 static const tool_option quantize_options[] = {
     {"o", "OUT", 0, 0, "the quantised model"},
     TOOL_GPTQ_OPTIONS,
-    {"calib", "FILE", 0, 0, "text to calibrate on"},
-    {"calib-ids", "IDS.npy", 0, 0, "ids to calibrate on: 1-D, cut into windows, or one sample a row"},
-    TOOL_PROMPT_OPTIONS,
-    {"samples", "N", 1, 1 << 24, "windows to calibrate on (128)"},
-    {"seq-len", "N", 1, 1 << 24, "tokens in a window (512)"},
-    {"config", "FILE", 0, 0, "mixed precision: {\"default\": {...}, \"overrides\": [{\"pattern\": ..., ...}]}"},
+    TOOL_CALIBRATION_OPTIONS,
+    {"config", "FILE", 0, 0, "mixed precision: {\"default\": {...}, \"overrides\": [{\"pattern\": ..., ...}]}; or"},
+    {"config", "olmoe", 0, 0, "  attention mxfp6, experts mxfp4 but down int4"},
+    {"config", "qwen", 0, 0, "  Qwen2-MoE: experts mxfp4, the shared expert mxfp6, attention int4"},
+    {"config", "mixtral", 0, 0, "  gate (w1) and up (w3) of the experts mxfp4, down (w2) and attention int4"},
+    {"config", "deepseek", 0, 0, "  experts mxfp4, shared experts mxfp6, attention and dense layers int4"},
+    {"target-bits", "X", 2, 16, "formats by measured sensitivity: so many bits for a weight, scales included"},
+    {"ladder", "FORMAT,...", 0, 0, "of which (int2,int3,int4,int8)"},
+    {"save-config", "FILE", 0, 0, "writes what --target-bits chose, for --config"},
+    {"report", "FILE.json", 0, 0, "of each module: loss, to nearest, tokens, damping, time (picture: plot --report)"},
     TOOL_ROTATION_OPTIONS,
     {"tries", "N", 1, 1000, "quantise with the rotations of N seeds, keep the one nearest to the model (1)"},
     {"act-bits", "N", 2, 8, "of the activations with which --tries compares (float)"},
-    {"format", "cq|gptq|gguf|hf", 0, 0, "of the output (cq); hf: dequantised, float32"},
+    {"format", "cq|gptq|compressed-tensors|gguf|hf", 0, 0, "of the output (cq); hf: dequantised, float32"},
+    {"shard-size", "SIZE", 0, 0, "of a file in a directory at most: 500MB, 2GB (5GB)"},
     TOOL_ARCH_OPTION,
     {NULL, NULL, 0, 0, NULL}};
 const tool_command cmd_quantize = {"quantize", "MODEL", "quantise the linears by GPTQ or to nearest", 1, 1,

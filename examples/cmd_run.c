@@ -9,12 +9,13 @@
 
 /* What --act, --act-bits and --kv-bits say of a session. */
 static void rounding_options(cq_session_desc *desc) {
-    desc->act_bits = !strcmp(tool_text("act", "fp32"), "int8") ? 8 : 0;
+    const char *act = tool_text("act", NULL); /* not given: as the model says */
+    desc->act_bits = !act ? 0 : !strcmp(act, "int8") ? 8 : CQ_ACTS_FLOAT;
     desc->act_bits = (unsigned)tool_size("act-bits", desc->act_bits);
     desc->kv_bits = (unsigned)tool_size("kv-bits", 0);
 }
 #define ROUNDING_OPTIONS                                                                                               \
-    {"act", "fp32|int8", 0, 0, "activations that meet integer weights (fp32)"},                                        \
+    {"act", "fp32|int8", 0, 0, "activations that meet integer weights (as quantised, else fp32)"},                     \
     {"act-bits", "N", 2, 8, "the same in codes of N bits; below 8 it is simulated, and saves nothing (8 with int8)"},  \
     {"kv-bits", "N", 2, 8, "keys and values rounded to N bits; simulated too (not)"}
 

@@ -225,13 +225,26 @@ static void inspect_groups(const cq_model *m) { /* of layer 0 */
         for (size_t i = 0; (l = cq_block_group(b, g, i)) != NULL; i++) {
             char *path = layer_path(m, b, l);
             json_text(NULL, path);
-            tool_say("  %s %-34s %6zu x %-6zu %s%s%s\n", i ? " " : "-", path, l->w.rows, l->w.cols,
+            tool_say("  %s %-34s %6zu x %-6zu %s%s%s%s\n", i ? " " : "-", path, l->w.rows, l->w.cols,
                      cq_format_name(l->w.format), l->bias ? " + bias" : "",
-                     l->w.layout == CQ_COLUMNS ? ", stored transposed" : "");
+                     l->w.layout == CQ_COLUMNS ? ", stored transposed" : "", l->w.act_bits ? ", reads int8" : "");
             free(path);
         }
         json_close();
     }
+}
+
+/* Linears whose input becomes int8, as quantize --config asked for (aq). */
+static void inspect_acts(const cq_model *m) {
+    json_open("int8_activations", '[');
+    for (size_t b = 0; b < m->block_count; b++)
+        for (size_t i = 0; i < m->blocks[b].linears; i++) {
+            char name[256];
+            if (!m->blocks[b].lin[i].w.act_bits) continue;
+            cq_module_name(m, &m->blocks[b], &m->blocks[b].lin[i], name, sizeof name);
+            json_text(NULL, name);
+        }
+    json_close();
 }
 
 /* A number of a block, if it has it; a space between words. */
@@ -489,6 +502,7 @@ static void run_inspect(void) {
     json_open("groups", '[');
     inspect_groups(m);
     json_close();
+    inspect_acts(m);
 
     tool_say("\nblocks of layer 0\n");
     json_open("blocks", '[');
@@ -648,9 +662,12 @@ void tool_gptq_options(cq_gptq_desc *desc, bool *rtn) {
     *rtn = !strcmp(tool_text("method", "gptq"), "rtn");
     desc->group_size = group < 0 ? 0 : (size_t)group;
     desc->asym = tool_has("asym");
-    desc->order = tool_has("act-order")                          ? CQ_GPTQ_ACT_GROUPS
-                  : !strcmp(tool_text("order", "static"), "natural") ? CQ_GPTQ_NATURAL
-                                                                 : CQ_GPTQ_ACT_STATIC;
+    const char *order = tool_text("order", "static");
+    desc->order = tool_has("act-order")         ? CQ_GPTQ_ACT_GROUPS
+                  : !strcmp(order, "natural")   ? CQ_GPTQ_NATURAL
+                  : !strcmp(order, "groups")    ? CQ_GPTQ_GROUP_AWARE
+                                                : CQ_GPTQ_ACT_STATIC;
+    desc->static_scales = tool_has("static-groups"); /* with --act-order: the default */
     desc->damp = (float)tool_real("damp", 0);
     for (int i = 0; i < 5; i++)
         if (!strcmp(tool_text("search", "pivots"), search[i])) desc->search = (cq_gptq_search)i;

@@ -7,7 +7,10 @@
    tool_io.c     errors, memory, files, outputs, .npy, JSON, threads, progress
    tool_streams.c  models with two streams: open_model.yaml, codebook.npy, --text-embeds
    tool_model.c  MODEL: directories of Hugging Face, .cq files; tokenizer, sessions, ids
+   tool_policy.c mixed precision: configurations, formats by sensitivity (tool_write.h)
    tool_write.c  parts, files, config.json of models that are written (tool_write.h)
+   tool_calibrate.c, tool_journal.c  samples, and what a killed run leaves behind (tool_quantize.h)
+   tool_checkpoint.c  GPTQ and compressed-tensors, written
    cquant.c      options and main
    cmd_*.c       the commands */
 #ifndef TOOL_H
@@ -65,6 +68,7 @@ const char *tool_need(const char *name); /* exit 2 if it is not given */
 /* `cquant: error: FILE: text` on one line, unfinished outputs removed, exit 1. file NULL: none. */
 TOOL_NORETURN void tool_fail(const char *file, const char *format, ...) TOOL_PRINTF(2, 3);
 TOOL_NORETURN void tool_fail_error(const char *file, const cq_error *err);
+void tool_on_failure(void (*clean)(void)); /* called once by the first tool_fail; NULL: no longer. Not by signals */
 TOOL_NORETURN void tool_usage(const char *format, ...) TOOL_PRINTF(1, 2); /* exit 2 */
 void tool_check(cq_status status, const char *file, const cq_error *err); /* tool_fail_error unless CQ_OK */
 
@@ -75,6 +79,7 @@ void *tool_alloc(size_t count, size_t size); /* zeroed, at a multiple of 64; fre
 cq_arena tool_arena(size_t bytes);           /* over tool_alloc; free with free(arena.base) */
 char *tool_format(const char *format, ...) TOOL_PRINTF(1, 2); /* a new string */
 size_t tool_peak_bytes(void);                /* most memory that this process had resident */
+size_t tool_resident_bytes(void);            /* what it has now; 0: the system does not say */
 double tool_seconds(void);                   /* a clock that only goes forward */
 
 /* ===================================================================================================================
@@ -84,8 +89,10 @@ typedef struct tool_file {
     const char *path;
     const unsigned char *data; /* mapped read-only until the tool ends; not NULL even if empty */
     size_t size;
+    bool mapped;               /* false: from a pipe or a device, in memory */
 } tool_file;
 tool_file tool_map(const char *path);
+void tool_forget_file(const tool_file *f); /* it stays mapped, but its pages need not stay in memory: all was read */
 bool tool_exists(const char *path);
 bool tool_is_dir(const char *path);
 char *tool_join(const char *dir, const char *name);
@@ -114,6 +121,7 @@ tool_dir *tool_dir_create(const char *path);
 char *tool_dir_file(const tool_dir *dir, const char *name); /* a path to give to tool_create or tool_npy_create */
 void tool_dir_copy(const tool_dir *dir, const char *from_dir, const char *name); /* if it exists there */
 void tool_dir_close(tool_dir *dir);
+void tool_dir_remove(const char *path); /* with the files in it; a note if that fails */
 
 /* ===================================================================================================================
    [NPY]  NumPy's arrays: version 1 or 2, little-endian, C order
@@ -178,6 +186,7 @@ typedef struct tool_model {
 
 void tool_model_open(tool_model *t, const char *path);
 void tool_model_open_like(tool_model *t, const char *path, const tool_model *like); /* by the description of that one */
+void tool_forget(const tool_model *t); /* tool_forget_file of its shards: weights that were read once */
 /* The first half: no weights, for what only needs the tokenizer. */
 void tool_model_locate(tool_model *t, const char *path);
 /* The description in a file of its own, parsed; what is wrong in it is an error at line and column. */
@@ -226,6 +235,10 @@ void tool_gauge_open(tool_gauge *g, const cq_context *ctx, const tool_model *t, 
                      const cq_session_desc *desc /* the reference is not rounded */);
 /* One window: row at[i] predicts target[i], i < m. */
 void tool_gauge_add(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t *at, const int32_t *target, size_t m);
+/* For a model that is changed between the two, at most g->tile rows at once and no other reference: what it makes of
+   this window now becomes the reference; and the same rows of what the session has run since are added. */
+void tool_gauge_hold(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t *at, size_t m);
+void tool_gauge_judge(tool_gauge *g, const uint32_t *at, const int32_t *target, size_t m);
 void tool_gauge_close(tool_gauge *g);
 /* How many consecutive windows n ids give, counting a shorter last one; at most `limit` (0: all). */
 size_t tool_windows(size_t n, size_t window, size_t limit);
@@ -240,7 +253,8 @@ size_t tool_windows(size_t n, size_t window, size_t limit);
     {"asym", NULL, 0, 0, "a zero point for each group"},                                                               \
     {"act-order", NULL, 0, 0, "groups follow the order of processing (g_idx)"},                                        \
     {"damp", "X", 1e-6, 1, "part of the Hessian's mean diagonal added to its diagonal (0.01)"},                        \
-    {"order", "static|natural", 0, 0, "large columns first, or left to right (static)"},                               \
+    {"order", "static|natural|groups", 0, 0, "large columns first; left to right; large groups first (static)"},       \
+    {"static-groups", NULL, 0, 0, "all scales from the original weights (natural, groups)"},                           \
     {"search", "pivots|diagonal|uniform|minmax|floor", 0, 0, "what the scales minimise (pivots), or what they cover"}, \
     {"sweeps", "N", 0, 1000, "of coordinate descent afterwards (2)"},                                                  \
     {"no-refit", NULL, 0, 0, "do not fit the scales to the final codes"}

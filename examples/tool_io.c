@@ -91,11 +91,17 @@ static void print_error(const char *file, const char *format, va_list args) {
     fwrite(line, 1, n, stderr);
 }
 
+static void (*failure_hook)(void);
+void tool_on_failure(void (*clean)(void)) { failure_hook = clean; }
+
 void tool_fail(const char *file, const char *format, ...) {
     va_list args;
     va_start(args, format);
     print_error(file, format, args);
     va_end(args);
+    void (*clean)(void) = failure_hook;
+    failure_hook = NULL;
+    if (clean) clean();
     remove_unfinished();
     exit(1);
 }
@@ -164,6 +170,14 @@ size_t tool_peak_bytes(void) {
     return getrusage(RUSAGE_SELF, &usage) ? 0 : (size_t)usage.ru_maxrss * 1024;
 }
 
+size_t tool_resident_bytes(void) {
+    unsigned long all = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%lu %lu", &all, &resident) != 2) resident = 0;
+    if (f) fclose(f);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 double tool_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -203,12 +217,12 @@ static tool_file read_stream(const char *path, int fd) { /* pipes and devices ca
         if (n == 0) break;
         size += (size_t)n;
     }
-    tool_file f = {path, data, size};
+    tool_file f = {path, data, size, false};
     return f;
 }
 
 tool_file tool_map(const char *path) {
-    tool_file f = {path, (const unsigned char *)"", 0};
+    tool_file f = {path, (const unsigned char *)"", 0, false};
     struct stat s;
     int fd = open(path, O_RDONLY);
     if (fd < 0 || fstat(fd, &s)) tool_fail(path, "cannot be opened: %s", strerror(errno));
@@ -221,9 +235,13 @@ tool_file tool_map(const char *path) {
         if (p == MAP_FAILED) tool_fail(path, "cannot be mapped: %s", strerror(errno));
         f.data = (const unsigned char *)p;
         f.size = (size_t)s.st_size;
+        f.mapped = true;
     }
     close(fd);
     return f;
+}
+void tool_forget_file(const tool_file *f) {
+    if (f->mapped) madvise((void *)(uintptr_t)f->data, f->size, MADV_DONTNEED);
 }
 
 /* ---- outputs ---- */
@@ -346,7 +364,7 @@ void tool_dir_copy(const tool_dir *dir, const char *from_dir, const char *name) 
     free(from);
 }
 
-static void remove_dir(const char *path) {
+void tool_dir_remove(const char *path) {
     DIR *dir = opendir(path);
     for (struct dirent *e; dir && (e = readdir(dir)) != NULL;)
         if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..")) {
@@ -355,7 +373,7 @@ static void remove_dir(const char *path) {
             free(name);
         }
     if (dir) closedir(dir);
-    if (rmdir(path)) tool_note("%s: the replaced directory cannot be removed: %s", path, strerror(errno));
+    if (rmdir(path)) tool_note("%s: this directory cannot be removed: %s", path, strerror(errno));
 }
 
 void tool_dir_close(tool_dir *d) {
@@ -373,7 +391,7 @@ void tool_dir_close(tool_dir *d) {
     size_t n = strlen(d->temp);
     for (unfinished *u = unfinished_list; u; u = u->next)
         if (!strncmp(u->path, d->temp, n) && (u->path[n] == 0 || u->path[n] == '/')) u->active = 0;
-    if (old) remove_dir(old);
+    if (old) tool_dir_remove(old);
     free(old);
     free(d->temp);
     free(d->path);
@@ -850,20 +868,21 @@ void tool_context(cq_context *ctx) {
    ================================================================================================================== */
 void tool_progress(const char *label, size_t done, size_t total) {
     static const char *current;
-    static double start, shown;
+    static double start, shown, first; /* first: the share that was done when it began */
     if (tool.quiet) return;
     bool terminal = isatty(STDERR_FILENO);
     double now = tool_seconds();
     if (!current || strcmp(current, label)) {
         current = label;
         start = now;
+        first = total ? (double)done / (double)total : 0.0;
         shown = terminal ? 0.0 : now;
     }
     if (now - shown >= (terminal ? 0.1 : 10.0) || (terminal && done == total)) {
         char eta[32] = "";
         double part = total ? (double)done / (double)total : 1.0,
-               left = part > 0.0 ? (now - start) * (1.0 / part - 1.0) : 0.0;
-        if (part > 0.0 && left < 1e6)
+               left = part > first ? (now - start) * (1.0 - part) / (part - first) : 0.0;
+        if (part > first && left < 1e6)
             snprintf(eta, sizeof eta, ", %ld:%02ld left", (long)(left / 60.0), (long)left % 60);
         if (terminal) {
             char bar[31];

@@ -160,13 +160,52 @@ static void open_dir(tool_model *t) {
     t->config = tool_map(path);
 }
 
+/* config.json without quantization_config, which is done with when the weights are read: what is written from them is
+   another model. */
+static void drop_quantization(tool_model *t, const cq_json *j, uint32_t key) {
+    const char *text = (const char *)t->config.data;
+    uint32_t next = cq_json_next(j, key), first = cq_json_child(j, 0);
+    size_t begin = j->nodes[key].begin - 1, end = next ? j->nodes[next].begin - 1 : j->nodes[0].end - 1; /* quotes */
+    while (!next && key != first && text[begin] != ',') begin--; /* the last one: with the comma before it */
+    char *rest = tool_format("%.*s%.*s", (int)begin, text, (int)(t->config.size - end), text + end);
+    t->config.data = (unsigned char *)rest;
+    t->config.size = strlen(rest);
+}
+
+/* Weights that are quantised as others do it become packed tensors, in memory. */
+static void read_quantised(tool_model *t) {
+    tool_file f = t->config;
+    cq_json config = read_json(&f);
+    uint32_t key = cq_json_find(&config, 0, "quantization_config"), node = key;
+    char *path = tool_join(t->path, "quantize_config.json");
+    if (node && cq_json_is_null(&config, node)) node = 0;
+    cq_json own = config;
+    if (!node && tool_exists(path)) { /* as AutoGPTQ wrote it */
+        f = tool_map(path);
+        own = read_json(&f);
+    } else if (!node) {
+        free(path);
+        return;
+    }
+    cq_context ctx;
+    cq_error err;
+    cq_weights stored = t->weights;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    tool_context(&ctx);
+    cq_status st = cq_checkpoint_read(&ctx, &own, node, &stored, &arena, &t->weights, &err);
+    if (st == CQ_OK) {
+        arena = tool_arena(arena.used);
+        st = cq_checkpoint_read(&ctx, &own, node, &stored, &arena, &t->weights, &err);
+    }
+    if (st != CQ_OK) {
+        const cq_named *n = err.name ? cq_weights_find(&stored, err.name, err.name_len) : NULL;
+        tool_fail_error(n ? t->shards[n->file].path : f.path, &err);
+    }
+    for (uint32_t k = cq_json_child(&config, 0); k; k = cq_json_next(&config, k))
+        if (node && cq_json_child(&config, k) == node) drop_quantization(t, &config, k);
+}
+
 static void read_weights(tool_model *t) {
-    cq_json config = read_json(&t->config);
-    uint32_t quant = cq_json_find(&config, 0, "quantization_config");
-    char *gptq = tool_join(t->path, "quantize_config.json");
-    if ((quant && !cq_json_is_null(&config, quant)) || tool_exists(gptq))
-        tool_fail(t->path, "is a quantized checkpoint (quantization_config), which this version does not read; give the "
-                           "float checkpoint, or a .cq file");
     char *single = tool_join(t->path, "model.safetensors"), *index = tool_join(t->path, "model.safetensors.index.json");
     if (tool_exists(single)) {
         t->shards = (tool_file *)tool_alloc(1, sizeof *t->shards);
@@ -176,7 +215,7 @@ static void read_weights(tool_model *t) {
     } else {
         tool_fail(t->path, "has no model.safetensors and no model.safetensors.index.json; one of them must be there");
     }
-    free(gptq);
+    read_quantised(t);
 }
 
 static void open_cq(tool_model *t) {
@@ -220,6 +259,10 @@ void tool_model_locate(tool_model *t, const char *path) {
         t->arch = tool_arch_read(tool_text("arch", NULL), arch);
         free(arch);
     }
+}
+
+void tool_forget(const tool_model *t) {
+    for (size_t i = 0; i < t->shard_count; i++) tool_forget_file(&t->shards[i]);
 }
 
 void tool_model_open_like(tool_model *t, const char *path, const tool_model *like) {
@@ -456,7 +499,7 @@ static void gauge_row(void *arg, size_t i) {
     const gauge_job *j = (const gauge_job *)arg;
     const tool_gauge *g = j->g;
     size_t vocab = g->t->m.vocab;
-    const float *y = g->y + i * vocab, *ref = g->ref ? g->z + i * vocab : NULL;
+    const float *y = g->y + i * vocab, *ref = g->z ? g->z + i * vocab : NULL;
     row_stats q = row_measure(y, vocab);
     g->each[0][i] = q.log_sum - (double)y[j->target[i]];
     if (!ref) return;
@@ -481,6 +524,18 @@ void tool_gauge_open(tool_gauge *g, const cq_context *ctx, const tool_model *t, 
     for (size_t k = 0; k < 3; k++) g->each[k] = tool_alloc(g->tile, sizeof *g->each[k]);
 }
 
+void tool_gauge_judge(tool_gauge *g, const uint32_t *at, const int32_t *target, size_t m) {
+    gauge_job job = {g, target};
+    cq_logits(&g->s, at, m, g->y);
+    cq_parallel_for(g->ctx, m, gauge_row, &job);
+    for (size_t i = 0; i < m; i++) {
+        g->nll += g->each[0][i];
+        g->kl += g->each[1][i];
+        g->same += g->each[2][i];
+    }
+    g->rows += m;
+}
+
 void tool_gauge_add(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t *at, const int32_t *target, size_t m) {
     cq_input in;
     cq_error err;
@@ -492,17 +547,20 @@ void tool_gauge_add(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t 
     if (g->ref) tool_model_check(g->ref, cq_forward(&g->rs, &in, &err), &err);
     for (size_t r = 0; r < m; r += g->tile) {
         size_t part = m - r < g->tile ? m - r : g->tile;
-        gauge_job job = {g, target + r};
-        cq_logits(&g->s, at + r, part, g->y);
         if (g->ref) cq_logits(&g->rs, at + r, part, g->z);
-        cq_parallel_for(g->ctx, part, gauge_row, &job);
-        for (size_t i = 0; i < part; i++) {
-            g->nll += g->each[0][i];
-            g->kl += g->each[1][i];
-            g->same += g->each[2][i];
-        }
+        tool_gauge_judge(g, at + r, target + r, part);
     }
-    g->rows += m;
+}
+
+void tool_gauge_hold(tool_gauge *g, const int32_t *ids, size_t n, const uint32_t *at, size_t m) {
+    cq_input in;
+    cq_error err;
+    memset(&in, 0, sizeof in);
+    in.ids = ids;
+    in.n = n;
+    if (!g->z) g->z = tool_alloc(g->tile * g->t->m.vocab, sizeof *g->z);
+    tool_model_check(g->t, cq_forward(&g->s, &in, &err), &err);
+    cq_logits(&g->s, at, m, g->z);
 }
 
 void tool_gauge_close(tool_gauge *g) {

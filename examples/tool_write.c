@@ -110,6 +110,7 @@ tool_parts tool_parts_of(const tool_model *t, const cq_rotate_plan *plan, bool h
     p.tensor = tool_alloc(count, sizeof *p.tensor);
     p.written = tool_alloc(count, sizeof *p.written);
     p.round = tool_alloc(count, sizeof *p.round);
+    p.coded = tool_alloc(count, sizeof *p.coded);
     p.named = tool_alloc(count, sizeof *p.named);
     p.base = tool_alloc(m->block_count, sizeof *p.base);
     for (size_t b = 0; b < m->block_count; b++) {
@@ -156,8 +157,11 @@ cq_format tool_stored_format(const cq_part *part, cq_format otherwise) {
    [OUTPUTS]  a .cq file, or model.safetensors in a directory; tensors are written at their places, in any order
    ================================================================================================================== */
 void tool_put_at(tool_writer *w, uint64_t offset, const void *bytes, size_t n) {
-    tool_seek(w->out, offset);
-    tool_write(w->out, bytes, n);
+    size_t i = 0;
+    while (i + 1 < w->shards && offset >= w->begin[i + 1]) i++;
+    tool_out *out = w->cq ? w->out : w->shard[i];
+    tool_seek(out, w->cq ? offset : offset - w->begin[i]);
+    tool_write(out, bytes, n);
 }
 
 static void plan_file(tool_writer *w) {
@@ -209,14 +213,15 @@ static char *shape_text(const tool_model *t, const cq_named *n) {
     return text;
 }
 
-/* The header's text with the whole shapes of tensors that have more than four dimensions. */
-static char *whole_shapes(char *text, const tool_writer *w, const tool_model *t, uint64_t data) {
-    for (size_t i = 0; i < w->p->count; i++) {
-        const cq_named *s = w->p->part[i].stored;
-        uint64_t at = w->offset[w->p->tensor[i]] - data, end = w->offset[w->p->tensor[i] + 1] - data;
-        if (!s || s->ndim <= 4 || at == end) continue;
+/* The header's text with the whole shapes of tensors that have more than four dimensions. list: (n), at offsets[i];
+   stored[i] or NULL. */
+static char *whole_shapes(char *text, const tool_model *t, const cq_named *const *stored, const uint64_t *offset,
+                          size_t n, uint64_t data) {
+    for (size_t i = 0; i < n; i++) {
+        uint64_t at = offset[i] - data, end = offset[i + 1] - data;
+        if (!stored[i] || stored[i]->ndim <= 4 || at == end) continue;
         char *extent = tool_format(",\"data_offsets\":[%llu,%llu]", (unsigned long long)at, (unsigned long long)end);
-        char *shape = shape_text(t, s), *after = strstr(text, extent), *before = after;
+        char *shape = shape_text(t, stored[i]), *after = strstr(text, extent), *before = after;
         while (*before != '[') before--;
         char *longer = tool_format("%.*s%s%s", (int)(before - text), text, shape, after);
         free(extent);
@@ -227,27 +232,95 @@ static char *whole_shapes(char *text, const tool_writer *w, const tool_model *t,
     return text;
 }
 
-tool_writer *tool_write_safetensors(const char *path, tool_parts *p, const tool_model *t) {
-    tool_writer *w = tool_alloc(1, sizeof *w);
+static uint64_t named_bytes(const cq_named *n) {
+    uint64_t bits = cq_dtype_bits((cq_dtype)n->dtype);
+    for (size_t d = 0; d < n->ndim; d++) bits *= n->shape[d];
+    return bits / 8;
+}
+
+/* One file with the tensors first .. end - 1, those of large elements first, so that all are aligned to their
+   elements (torch wants that); w->offset of them. */
+static void write_shard(tool_writer *w, const tool_model *t, const char *path, size_t first, size_t end,
+                        const cq_named *const *stored) {
+    size_t n = end - first, at = 0, need;
+    cq_named *list = tool_alloc(n, sizeof *list);
+    const cq_named **from = tool_alloc(n, sizeof *from);
+    size_t *which = tool_alloc(n, sizeof *which);
+    uint64_t *offset = tool_alloc(n + 1, sizeof *offset);
     cq_error err;
-    size_t need;
-    w->path = path;
-    w->p = p;
-    w->offset = tool_alloc(p->tensors + 1, sizeof(uint64_t));
-    tool_check(cq_safetensors_header(p->named, p->tensors, NULL, 0, &need, NULL, &err), path, &err);
+    for (unsigned bits = 64; bits; bits--)
+        for (size_t i = first; i < end; i++) {
+            if (cq_dtype_bits((cq_dtype)w->p->named[i].dtype) != bits) continue;
+            list[at] = w->p->named[i];
+            from[at] = stored[i];
+            which[at++] = i;
+        }
+    tool_check(cq_safetensors_header(list, at, NULL, 0, &need, NULL, &err), path, &err);
     char *head = tool_alloc(need + 1, 1);
-    tool_check(cq_safetensors_header(p->named, p->tensors, (unsigned char *)head, need, &need, w->offset, &err), path,
-               &err);
-    char *text = whole_shapes(tool_format("%s", head + 8), w, t, need);
+    tool_check(cq_safetensors_header(list, at, (unsigned char *)head, need, &need, offset, &err), path, &err);
+    char *text = whole_shapes(tool_format("%s", head + 8), t, from, offset, at, need);
     size_t len = strlen(text), padded = (len + 7) / 8 * 8, moved = padded + 8 - need;
     unsigned char length[8];
-    for (size_t i = 0; i <= p->tensors; i++) w->offset[i] += moved;
     for (size_t i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)padded >> 8 * i);
-    w->out = tool_create(path);
-    tool_write(w->out, length, sizeof length);
-    tool_print(w->out, "%s%*s", text, (int)(padded - len), "");
+    tool_out *out = tool_create(path);
+    tool_write(out, length, sizeof length);
+    tool_print(out, "%s%*s", text, (int)(padded - len), "");
+    uint64_t begin = w->begin[w->shards];
+    for (size_t i = 0; i < at; i++) w->offset[which[i]] = begin + offset[i] + moved;
+    w->shard[w->shards++] = out;
+    w->begin[w->shards] = begin + offset[at] + moved;
     free(text);
     free(head);
+    free(list);
+    free(from);
+    free(which);
+    free(offset);
+}
+
+/* model.safetensors.index.json: which tensor is in which file. end: (shards) one past the last tensor of each */
+static void write_index(const tool_writer *w, const tool_dir *dir, const size_t *end) {
+    tool_out *out = tool_create(tool_dir_file(dir, "model.safetensors.index.json"));
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < w->p->tensors; i++) bytes += named_bytes(&w->p->named[i]);
+    tool_print(out, "{\n  \"metadata\": {\"total_size\": %llu},\n  \"weight_map\": {", (unsigned long long)bytes);
+    for (size_t s = 0, i = 0; s < w->shards; s++)
+        for (; i < end[s]; i++) {
+            char *name = tool_format("%.*s", (int)w->p->named[i].name_len, w->p->named[i].name);
+            char *text = tool_json_text(name);
+            tool_print(out, "%s\n    %s: \"model-%05zu-of-%05zu.safetensors\"", i ? "," : "", text, s + 1, w->shards);
+            free(name);
+            free(text);
+        }
+    tool_print(out, "\n  }\n}\n");
+    tool_close(out);
+}
+
+tool_writer *tool_write_safetensors(const tool_dir *dir, tool_parts *p, const tool_model *t, uint64_t shard_bytes) {
+    tool_writer *w = tool_alloc(1, sizeof *w);
+    size_t *end = tool_alloc(p->tensors + 1, sizeof *end), shards = 0;
+    const cq_named **stored = tool_alloc(p->tensors + 1, sizeof *stored);
+    uint64_t held = 0;
+    w->p = p;
+    w->path = dir->path;
+    for (size_t i = 0; i < p->count; i++) stored[p->tensor[i]] = p->part[i].stored;
+    for (size_t i = 0; i < p->tensors; i++) {
+        uint64_t bytes = named_bytes(&p->named[i]);
+        if (held && held + bytes > shard_bytes) end[shards++] = i, held = 0;
+        held += bytes;
+    }
+    end[shards++] = p->tensors;
+    w->offset = tool_alloc(p->tensors, sizeof(uint64_t));
+    w->begin = tool_alloc(shards + 1, sizeof(uint64_t));
+    w->shard = tool_alloc(shards, sizeof *w->shard);
+    for (size_t s = 0; s < shards; s++) {
+        char *name = shards == 1 ? tool_format("model.safetensors")
+                                 : tool_format("model-%05zu-of-%05zu.safetensors", s + 1, shards);
+        write_shard(w, t, tool_dir_file(dir, name), s ? end[s - 1] : 0, end[s], stored);
+        free(name);
+    }
+    if (shards > 1) write_index(w, dir, end);
+    free(end);
+    free(stored);
     return w;
 }
 
@@ -285,10 +358,13 @@ uint64_t tool_finish(tool_writer *w, const char *provenance) {
         if (!w->p->written[i])
             tool_fail(w->path, "a mistake in cquant itself: '%s' was not written", w->p->part[i].name);
     if (w->cq) finish_cq(w, provenance);
-    uint64_t bytes = w->cq ? w->layout.file_bytes : w->offset[w->p->tensors];
-    tool_close(w->out);
+    uint64_t bytes = w->cq ? w->layout.file_bytes : w->begin[w->shards];
+    if (w->cq) tool_close(w->out);
+    for (size_t i = 0; i < w->shards; i++) tool_close(w->shard[i]);
     free(w->arena.base);
     free(w->offset);
+    free(w->begin);
+    free(w->shard);
     free(w);
     return bytes;
 }
@@ -443,6 +519,7 @@ void tool_write_part(tool_writer *w, size_t i, const cq_context *ctx, const tool
         if (wide && x) narrow(x, wide, n * part->cols, format);
         if (codes) round_floats(codes, x, n, part->cols);
         tool_put_rows(w, ctx, i, x, x ? NULL : wide, n, &place);
+        tool_forget(t);
     }
 }
 

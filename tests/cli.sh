@@ -344,7 +344,7 @@ edit "size that is text" 's/"hidden_size": [0-9]*/"hidden_size": "60"/'
 edit "size that is a fraction" 's/"hidden_size": [0-9]*/"hidden_size": 60.5/'
 edit "size that is huge" 's/"intermediate_size": [0-9]*/"intermediate_size": 9223372036854775807/'
 edit "a key twice" 's/"hidden_size": \([0-9]*\)/"hidden_size": \1, "hidden_size": \1/'
-match=quantiz edit "a quantised checkpoint" 's/"model_type"/"quantization_config": {"bits": 4}, "model_type"/'
+match=qweight edit "a quantised checkpoint" 's/"model_type"/"quantization_config": {"bits": 4}, "model_type"/'
 
 # ---- shards ----
 shard() { # a directory with one shard and its index; $names are the tensors
@@ -784,6 +784,74 @@ else
     bad "quantize" "$(cat .err)"
 fi
 
+# ---- a run that is killed goes on ----
+journal() { "$tool" quantize "$kjv" --calib "$kjv/calib.txt" --samples 6 --seq-len 64 --group-size 64 --quiet "$@" >.out 2>.err; }
+killed() { # BYTES WORDS...: a run that is killed when its journal has so many bytes, or has finished a layer (0)
+    bytes=$1
+    shift
+    journal "$@" &
+    shell=$!
+    for i in $(seq 3000); do
+        if [ "$bytes" = 0 ]; then [ -e q.resume/state ] && break
+        else [ -e q.resume/modules ] && [ "$(wc -c <q.resume/modules)" -gt "$bytes" ] && break; fi
+        kill -0 $shell 2>/dev/null || break
+        sleep 0.005
+    done
+    [ -e q.resume/pid ] && kill -KILL "$(cat q.resume/pid)" 2>/dev/null
+    wait $shell 2>/dev/null
+}
+content() { if [ -d "$1" ]; then cat "$1/config.json" "$1/model.safetensors"; else cat "$1"; fi; }
+for case in "cq" "cq --low-memory" "cq --spill ." "hf" "cq --rotate auto --seed 3"; do
+    journal --format $case -o want
+    for bytes in 1000 0 1200000; do
+        killed $bytes --format $case -o q
+        [ -d q.resume ] || bad "quantize --format $case, killed at $bytes" "it was finished: $(cat .err)"
+        journal --format $case -o q --resume || bad "quantize --format $case --resume" "$(cat .err)"
+        content want >.first
+        content q >.second
+        same "quantize --format $case, killed at $bytes and resumed" .first .second
+        [ "$(ls -d q*)" = q ] && ok "and nothing is left" || bad "and nothing is left" "$(ls -d q*)"
+        rm -rf q
+    done
+    rm -rf want
+done
+killed 1200000 -o q
+rm -f q.part-*
+cp -r q.resume kept
+refused() { # NAME MATCH WORDS...: the journal is not for this
+    match=$2 label=$1
+    shift 2
+    fails "$label" quantize "$kjv" --calib "$kjv/calib.txt" --samples 6 --seq-len 64 --group-size 64 -o q --resume "$@"
+    rm -rf q q.resume
+    cp -r kept q.resume
+}
+refused "a journal of other options" "'--bits: not given', here '--bits: 3'" --bits 3
+refused "a journal of another seed" "'--seed: 0', here '--seed: 1'" --seed 1
+refused "a journal of other samples" "of 64 tokens" --samples 5
+flip() { # FILE AT: one byte changed
+    old=$(od -An -tu1 -j"$2" -N1 "$1")
+    { head -c "$2" "$1"; byte $((old ^ 4)); tail -c +$(($2 + 2)) "$1"; } >.flipped
+    cat .flipped >"$1"
+}
+for file in state modules; do
+    size=$(wc -c <q.resume/$file)
+    for at in 0 9 20 60 100 500 5000 $((size / 3)); do
+        flip q.resume/$file $at
+        refused "a damaged journal: $file at $at" "resume/"
+    done
+    head -c 300 kept/$file >q.resume/$file
+    refused "a journal that is cut off: $file" "is damaged"
+    : >q.resume/$file
+    refused "a journal that is empty: $file" "is damaged"
+done
+journal -o want
+journal -o q || bad "quantize anew" "$(cat .err)"
+same "without --resume a journal is not read" want q
+[ ! -e q.resume ] && ok "and replaced" || bad "and replaced" "it is still there"
+rm -rf q want kept q.resume
+journal -o q --no-journal && [ ! -e q.resume ] && ok "--no-journal" || bad "--no-journal" "$(cat .err)"
+rm -f q
+
 # ---- experts in one tensor, stored transposed; a front end ----
 shapes() { # FILE: a line for each tensor, name and shape
     n=$(od -An -tu4 -N4 "$1" | tr -d ' ')
@@ -865,19 +933,51 @@ runs "quantize the ends into a .cq file" quantize e -o q.cq --method rtn --group
 "$tool" logits q.cq --ids i.npy -o y.npy --quiet >.out
 compare "both have the same head" y.npy z.npy
 cmp -s x.npy z.npy && bad "a head in int8" "it is as before" || ok "a head in int8"
-runs "quantize experts by GPTQ" quantize e -o g.cq --calib-ids i.npy --seq-len 4 --group-size 32 --json
+runs "quantize experts by GPTQ" quantize e -o g.cq --calib-ids i.npy --seq-len 4 --group-size 32 --min-tokens 1 --json
 json "quantize experts json" modules kept starved
+grep -q '"starved": true' .out && bad "no expert is starved" "$(cat .out)" || ok "no expert is starved"
 for threads in 1 3; do
-    "$tool" quantize e -o g2.cq --calib-ids i.npy --seq-len 4 --group-size 32 --threads $threads --quiet >.out
+    "$tool" quantize e -o g2.cq --calib-ids i.npy --seq-len 4 --group-size 32 --min-tokens 1 --threads $threads --quiet >.out
     same "quantize experts, $threads threads" g.cq g2.cq
 done
 match="give the checkpoint" fails "experts of a .cq file into a directory" quantize q.cq -o h2 --method rtn --format hf
+for how in all rtn; do
+    runs "starved experts, $how" quantize e -o g2.cq --calib-ids i.npy --seq-len 4 --group-size 32 --min-tokens 1000 --starved $how --json
+    n=$(grep -o '"starved": true, "nearest": [a-z]*' .out | sort | uniq -c | tr -s ' ')
+    [ $how = all ] && want=' 16 "starved": true, "nearest": false' || want=' 16 "starved": true, "nearest": true'
+    [ "$n" = "$want" ] && ok "are reported" || bad "are reported" "$n"
+    rm -f g2.cq
+done
+for power in 0 2; do
+    runs "routing weight to the power $power" quantize e -o g2.cq --calib-ids i.npy --seq-len 4 --group-size 32 --min-tokens 1 --routing-weight $power
+    cmp -s g.cq g2.cq && bad "it makes a difference" "it does not" || ok "it makes a difference"
+done
+runs "one Hessian at a time" quantize e -o g2.cq --calib-ids i.npy --seq-len 4 --group-size 32 --min-tokens 1 --hessian-memory 1
+same "is the same" g.cq g2.cq
+balance() { # N WANTED: the first of two windows and --min-tokens N
+    runs "quantize --balance" quantize e -o g2.cq --calib-ids c.npy --samples 1 --group-size 32 --balance --min-tokens $1 --json
+    grep -q "\"balance\": {\"experts\": 8, $2" .out && ok "experts and $1 tokens" || bad "experts and $1 tokens" "$(head -c 300 .out)"
+}
+balance 2 '"short_before": 0, "short_after": 0, "windows_seen": 0, "windows_taken": 0'
+balance 3 '"short_before": 1, "short_after": 0, "windows_seen": 1, "windows_taken": 1'
+least=$(grep -o '"tokens": [0-9]*' .out | sed 's/.*: //' | sort -n | head -n 1)
+[ "$least" -ge 3 ] && ok "none has less" || bad "none has less" "$least"
+balance 99 '"short_before": 8, "short_after": 8, "windows_seen": 1, "windows_taken": 1'
+rm -f g2.cq
+match=experts fails "--balance without experts" quantize d -o q2.cq --calib-ids i.npy --seq-len 8 --balance
 for case in "router skipped:*router*:router" "an expert skipped:*.experts.gate_up_proj.1:skipped by --config"; do
     pattern=${case#*:}
     echo "{\"overrides\": [{\"pattern\": \"${pattern%:*}\", \"skip\": true}]}" >c.json
     "$tool" quantize e -o g2.cq --method rtn --group-size 32 --config c.json --json --quiet >.out
     grep -q "\"why\": \"${case##*:}\"" .out && ok "${case%%:*}" || bad "${case%%:*}" "$(tail -c 300 .out)"
 done
+match="all experts of" fails "experts in one tensor as GPTQ" quantize e -o h2 --method rtn --group-size 32 --format gptq
+echo '{"overrides": [{"pattern": "*.experts.*", "skip": true}]}' >c.json
+runs "all but the experts as GPTQ" quantize e -o h2 --method rtn --group-size 32 --format gptq --config c.json
+"$tool" quantize e -o g2.cq --method rtn --group-size 32 --config c.json --quiet >.out
+"$tool" logits g2.cq --ids i.npy -o x.npy --quiet >.out
+"$tool" logits h2 --ids i.npy -o y.npy --quiet >.out
+same "... are what the .cq file is" x.npy y.npy
 printf 'model gpt_oss\nlike gpt_oss\nmoe = e_down=experts.down_proj^!+\n' >own.txt
 runs "a linear marked !" quantize e -o g2.cq --method rtn --group-size 32 --arch own.txt --json
 grep -q '"name": "model.layers.0.mlp.experts.down_proj.0", "why": "marked ! in the description"' .out &&
@@ -907,6 +1007,165 @@ grep -q '"r1": null, .*"why_name": "front.patch.weight"' .out && ok "stands in t
 "$tool" export e -o f.cq --dtype int8 --arch own.txt >.out 2>.err
 grep -q '2 tensors of its front end are left out' .err && ok "export leaves the front end out" || bad "export leaves the front end out" "$(cat .err)"
 rm -rf r e f.cq own.txt .first .second
+
+# ---- mixed precision ----
+golden_model() { # NAME DIR: a model of golden/arch/experts.txt with zeros for weights
+    mkdir "$2"
+    awk -v name="$1" '
+        function put(t,  open, close_, words, n, k, a, from) { # all names that the braces stand for
+            open = index(t, "{")
+            if (!open) {
+                printf "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%d,%d]}", at ? "," : "", t, dtype, dims,
+                    at, at + bytes > header
+                at += bytes
+                return
+            }
+            close_ = index(t, "}")
+            words = substr(t, open + 1, close_ - open - 1)
+            if (split(words, a, /\.\./) == 2) {
+                n = 0
+                for (from = a[1] + 0; from <= a[2] + 0; from++) list[open, ++n] = from
+            } else {
+                n = split(words, a, ",")
+                for (k = 1; k <= n; k++) list[open, k] = a[k]
+            }
+            for (k = 1; k <= n; k++) put(substr(t, 1, open - 1) list[open, k] substr(t, close_ + 1))
+        }
+        $1 == "model" { on = $2 == name }
+        on && $1 == "config" { sub(/^config /, ""); print > config }
+        on && $1 == "prefix" { prefix = $2 }
+        on && $1 == "tensor" {
+            dtype = $3
+            dims = $4
+            bytes = dtype == "F32" ? 4 : 2
+            for (k = 4; k <= NF - 2; k++) bytes *= $k
+            for (k = 5; k <= NF - 2; k++) dims = dims "," $k
+            put(substr($2, 1, 1) == "." ? prefix $2 : $2)
+        }
+        END { print at > size }' config="$2/config.json" header="$2/h" size="$2/n" "$golden/arch/experts.txt"
+    text="{$(cat "$2/h")}"
+    {
+        le32 ${#text} 0
+        printf %s "$text"
+        head -c "$(cat "$2/n")" /dev/zero
+    } >"$2/model.safetensors"
+    rm "$2/h" "$2/n"
+}
+formats() { # PATTERN: the formats of the modules of .out whose names match, each once
+    tr '{' '\n' <.out | sed -n 's/^"name": "\([^"]*\)", "format": "\([^"]*\)".*/\1 \2/p' | grep -e "$1" | sed 's/.* //' | sort -u | tr '\n' ' '
+}
+is() { # LABEL PATTERN FORMATS
+    got=$(formats "$2")
+    [ "$got" = "$3 " ] && ok "$1" || bad "$1" "'$2' has '$got', must have '$3'"
+}
+for pair in olmoe:olmoe qwen:qwen2_moe mixtral:mixtral deepseek:deepseek_v2; do
+    name=${pair%:*}
+    golden_model "${pair#*:}" m
+    if "$tool" quantize m -o q.cq --method rtn --config "$name" --json >.out 2>.err; then
+        grep -q pattern .err && bad "--config $name: every pattern matches" "$(cat .err)" || ok "--config $name: every pattern matches"
+        case $name in
+        olmoe) is "olmoe: attention" self_attn mxfp6_e2m3; is "olmoe: down" down_proj int4; is "olmoe: gate and up" '[pe]_proj' mxfp4 ;;
+        mixtral) is "mixtral: w1 and w3" '\.w[13]' mxfp4; is "mixtral: w2" '\.w2' int4; is "mixtral: attention" self_attn int4 ;;
+        *) is "$name: experts" mlp.experts mxfp4; is "$name: shared experts" shared_expert mxfp6_e2m3; is "$name: attention" self_attn int4 ;;
+        esac
+        grep -q '"name": "model.layers.[12].[a-z_]*.gate", "why": "router"' .out && ok "$name: routers are kept" || bad "$name: routers are kept" "$(tail -c 300 .out)"
+    else
+        bad "--config $name" "$(cat .err)"
+    fi
+    rm -rf m q.cq
+done
+runs "a configuration by its model type" quantize d -o q.cq --method rtn --config mixed:qwen2_moe
+match="there are olmoe, qwen, mixtral, deepseek" fails "a configuration that is not there" quantize d -o q3.cq --method rtn --config mixed:dream
+refuses() { # MATCH JSON
+    printf '%s' "$2" >c.json
+    match=$1 fails "$2" quantize d -o q3.cq --method rtn --config c.json
+}
+refuses '"group_size" is probably meant' '{"default": {"wq": "int4", "gruop_size": 32}}'
+refuses '"pattern" is probably meant' '{"overrides": [{"patern": "*", "wq": "int4"}]}'
+refuses '"overrides" is probably meant' '{"overides": []}'
+refuses 'should have a "pattern"' '{"overrides": [{"wq": "int4"}]}'
+refuses 'there are int2, int3' '{"default": {"wq": "int6"}}'
+refuses 'mxfp6 has one for 32' '{"default": {"wq": "fp6"}}'
+refuses 'a microscaling block has 32 columns' '{"default": {"wq": "mxfp6", "group_size": 64}}'
+refuses 'o_proj.*group_size 64; a microscaling block has 32' '{"default": {"wq": "mxfp6"}, "overrides": [{"pattern": "*.o_proj", "group_size": 64}]}'
+refuses 'has no zero points' '{"default": {"wq": "mxfp4", "asym": true}}'
+refuses 'activations are floats' '{"default": {"wq": "mxfp8", "aq": "mxfp8"}}'
+refuses 'cannot meet weights in fp8' '{"default": {"wq": "fp8", "aq": "int8"}}'
+refuses 'o_proj.*cannot meet weights in fp8' '{"default": {"aq": "int8"}, "overrides": [{"pattern": "*.o_proj", "wq": "fp8"}]}'
+refuses 'one of them is enough' '{"default": {"wq": "int4", "bits": 8}}'
+refuses 'contradict' '{"default": {"sym": true, "asym": true}}'
+refuses 'is NaN' '{"default": {"group_size": NaN}}'
+refuses 'is 1e400' '{"default": {"group_size": 1e400}}'
+refuses 'is 24' '{"default": {"group_size": 24}}'
+refuses '"bits" is 4.5' '{"default": {"bits": 4.5}}'
+refuses 'mxfp6 is "e2m3"' '{"default": {"wq": "mxfp6", "extra": {"format": "e1m4"}}}'
+refuses 'should be an object' '{"default": [4]}'
+refuses 'name of a module' '{"model.layers.0.mlp.up_proj": 4}'
+refuses 'c.json' "$(printf '%70s' '' | tr ' ' '[')"
+echo '{"default": {"wq": "mxfp6", "extra": {"format": "e3m2"}, "comment": "a"}, "overrides": [
+    {"pattern": "*.[vo]_proj", "wq": "fp16", "description": "b"}, {"pattern": "*.o_proj", "wq": "int8", "group_size": 16},
+    {"pattern": "*.layers.1.mlp.*", "skip": true}, {"pattern": "*.1.mlp.down_proj", "skip": false, "wq": "int4"},
+    {"pattern": "*.q_porj", "wq": "int8"}, {"pattern": "*.input_layernorm", "wq": "int8"}]}' >c.json
+"$tool" quantize d -o q2.cq --method rtn --config c.json --json >.out 2>.err
+is "later rules win: v" v_proj f16
+is "later rules win: o" o_proj int8
+is "the default's extra" q_proj mxfp6_e3m2
+is "skipped" 1.mlp.up_proj bf16
+is "and taken back" 1.mlp.down_proj int4
+grep -q 'q_porj matches no module; the nearest are model.layers.0.self_attn.q_proj' .err && ok "the nearest module is named" || bad "the nearest module is named" "$(cat .err)"
+grep -q 'input_layernorm matches only what is never quantised' .err && ok "a norm is never quantised" || bad "a norm is never quantised" "$(cat .err)"
+echo '{"model.layers.0.self_attn.q_proj": {"wq": "int8", "group_size": 32, "alpha_hill": 1.6, "category": "attn_q"}}' >c.json
+"$tool" quantize d -o q2.cq --method rtn --config c.json --json --quiet >.out
+is "a plan by names: the one" 0.self_attn.q_proj int8
+is "a plan by names: the others" k_proj bf16
+"$tool" quantize d -o q2.cq --method rtn --config c.json --bits 3 --group-size 32 --json --quiet >.out
+is "a plan by names, and --bits for the others" k_proj int3
+
+# activations as a file wants them
+echo '{"default": {"wq": "int4", "aq": "int8", "group_size": 32}}' >c.json
+runs "quantize with aq" quantize d -o q1.cq --method rtn --config c.json
+runs "quantize without" quantize d -o q2.cq --method rtn --group-size 32
+echo '{"default": {"aq": "int8"}, "overrides": [{"pattern": "*.mlp.*", "aq": "bf16"}]}' >c.json
+runs "quantize with some aq" quantize d -o q3.cq --method rtn --group-size 32 --config c.json --bits 4
+"$tool" logits q1.cq --ids i.npy -o x.npy --quiet >.out
+"$tool" logits q2.cq --ids i.npy -o y.npy --quiet --act int8 >.out
+same "aq int8 is what --act int8 does" x.npy y.npy
+"$tool" logits q3.cq --ids i.npy -o z.npy --quiet >.out
+"$tool" logits q2.cq --ids i.npy -o w.npy --quiet >.out
+cmp -s z.npy x.npy || cmp -s z.npy w.npy && bad "some aq is neither" "they are equal" || ok "some aq is neither"
+"$tool" logits q1.cq --ids i.npy -o z.npy --quiet --act fp32 >.out
+same "--act fp32 overrules" z.npy w.npy
+"$tool" inspect q3.cq >.out
+grep -q 'q_proj .* int4 .*reads int8' .out && ! grep -q 'up_proj .*reads int8' .out && ok "inspect shows aq" || bad "inspect shows aq" "$(grep _proj .out)"
+
+# formats by sensitivity, and the report
+if "$tool" quantize d -o q1.cq --calib-ids c.npy --group-size 32 --target-bits 4.6 --save-config c.json --report r.json --json --quiet >.out 2>.err; then
+    json "--target-bits json" sensitivity probe bits_per_weight predicted_kl modules
+    bits=$(sed 's/.*"bits_per_weight": \([0-9.]*\).*/\1/' .out)
+    awk -v b="$bits" 'BEGIN {exit !(b > 4 && b <= 4.6)}' && ok "as many bits as asked" || bad "as many bits as asked" "$bits"
+    for threads in 1 3; do
+        "$tool" quantize d -o q2.cq --calib-ids c.npy --group-size 32 --target-bits 4.6 --threads $threads --quiet >.out
+        same "--target-bits, $threads threads" q1.cq q2.cq
+    done
+    runs "its configuration" quantize d -o q2.cq --calib-ids c.npy --group-size 32 --config c.json
+    same "gives the same file" q1.cq q2.cq
+    tr -d '\n' <r.json >.out
+    echo >>.out
+    json "the report" modules loss rtn_loss tokens damp damp_asked seconds fallback bits_per_weight
+    runs "its picture" plot --report r.json -o p
+    head -c 4 p/report.png | tail -c 3 | grep -q PNG && ok "is a PNG" || bad "is a PNG" "$(head -c 8 p/report.png)"
+    runs "formats by sensitivity, rotated" quantize d -o q2.cq --calib-ids c.npy --group-size 32 --target-bits 4.6 --rotate auto
+else
+    bad "--target-bits" "$(cat .err)"
+fi
+match="it has 5.[0-9]* bits for a weight already" fails "too few bits" quantize d -o q4.cq --calib-ids c.npy --group-size 32 --target-bits 3 --ladder int4,int8
+match="without --config" usage "--target-bits and --bits" quantize d -o q4.cq --calib-ids c.npy --target-bits 4 --bits 4
+match="is no format" usage "a ladder of what is no format" quantize d -o q4.cq --calib-ids c.npy --target-bits 4 --ladder int4,int5
+usage "a ladder alone" quantize d -o q4.cq --method rtn --ladder int4,int8
+echo '{"modules": [{"name": 1}]}' >r.json
+match=r.json fails "a report that is none" plot --report r.json -o p2
+usage "a plot of nothing" plot -o p2
+rm -rf p q.cq q1.cq q2.cq q3.cq c.json r.json w.npy x.npy y.npy z.npy
 
 # ---- text: the trained model ----
 if [ -f "$kjv/tokenizer.json" ]; then
@@ -946,6 +1205,92 @@ if [ -f "$kjv/tokenizer.json" ]; then
     rm broken/merges.txt
     fails "vocab.json without merges.txt" tokenize broken --text t.txt
 fi
+
+# ---- checkpoints of codes: GPTQ, compressed-tensors ----
+cd "$work" && rm -rf codes && mkdir codes && cd codes || exit 1
+cp -r "$golden/qwen3" m # 48 and 56 columns
+ids 3 1 4 1 5 9 2 6 >i.npy
+echo '{"overrides": [{"pattern": "*.o_proj", "wq": "int8"}, {"pattern": "*.0.*.up_proj", "skip": true},
+                     {"pattern": "lm_head", "wq": "int3"}, {"pattern": "*.v_proj", "asym": true}]}' >c.json
+for options in "--method rtn --group-size 32" "--method rtn --bits 3 --asym --group-size -1" "--bits 2 --group-size -1" \
+    "--method rtn --rotate auto --bits 8 --group-size -1" "--method rtn --config c.json --group-size -1"; do
+    [ "${options#*rtn}" = "$options" ] && options="$options --calib-ids i.npy --seq-len 4"
+    for format in gptq compressed-tensors; do
+        rm -rf q q1 q.cq
+        case "$format $options" in "compressed-tensors --method rtn --group-size 32")
+            # shellcheck disable=SC2086
+            match="divides them" fails "groups that do not divide, $format" quantize m -o q --format $format $options
+            continue ;;
+        esac
+        # shellcheck disable=SC2086
+        runs "quantize --format $format $options" quantize m -o q --format $format $options --json
+        # shellcheck disable=SC2086
+        "$tool" quantize m -o q1 --format $format $options --threads 1 --quiet >.out
+        same "... with one thread" q/model.safetensors q1/model.safetensors
+        # shellcheck disable=SC2086
+        "$tool" quantize m -o q.cq $options --quiet >.out
+        "$tool" logits q.cq --ids i.npy -o x.npy --quiet >.out
+        runs "logits of it" logits q --ids i.npy -o y.npy
+        same "... are those of the .cq file" x.npy y.npy
+    done
+done
+for wq in mxfp4 mxfp6 mxfp8 fp8; do # 48 columns are no multiple of 32
+    rm -rf q q.cq
+    [ $wq = fp8 ] || match="divides them" fails "$wq of 48 columns" quantize m -o q --format compressed-tensors --method rtn --wq $wq
+    match="does not hold" fails "$wq as GPTQ" quantize m -o q --format gptq --method rtn --wq $wq
+done
+runs "quantize --wq fp8 --format compressed-tensors" quantize m -o q --format compressed-tensors --method rtn --wq fp8
+"$tool" quantize m -o q.cq --method rtn --wq fp8 --quiet >.out
+"$tool" logits q.cq --ids i.npy -o x.npy --quiet >.out
+runs "logits of it" logits q --ids i.npy -o y.npy
+same "... are those of the .cq file" x.npy y.npy
+rm -rf q
+runs "codes once more" quantize m -o q --format compressed-tensors --method rtn --config c.json --group-size -1
+grep -q '"+:^model\\\\.layers\\\\.0\\\\.self_attn\\\\.o_proj\$": {"bits": 8}' q1/quantize_config.json 2>.err ||
+    "$tool" quantize m -o q2 --format gptq --method rtn --config c.json --group-size -1 --quiet >.out
+grep -q '"+:^model\\\\.layers\\\\.0\\\\.self_attn\\\\.o_proj\$": {"bits": 8}' q2/quantize_config.json &&
+    grep -q '"-:^model\\\\.layers\\\\.0\\\\.mlp\\\\.up_proj\$": {}' q2/quantize_config.json &&
+    grep -q '"checkpoint_format": "gptq_v2"' q2/quantize_config.json && grep -q '"lm_head": true' q2/config.json &&
+    ok "modules that differ are named" || bad "modules that differ are named" "$(cat q2/quantize_config.json)"
+grep -q '"group_3"' q/config.json && ok "a group for each way to be coded" || bad "a group for each way to be coded" "$(cat q/config.json)"
+rm -rf q q1 q2
+runs "groups of 24, one over the end" quantize m -o q --format gptq --method rtn --group-size 24
+runs "... as floats" quantize m -o h --format hf --method rtn --group-size 24
+"$tool" logits q --ids i.npy -o x.npy --quiet >.out
+"$tool" logits h --ids i.npy -o y.npy --quiet >.out
+compare "... the same logits" x.npy y.npy
+runs "quantize --act-order" quantize m -o a --format gptq --calib-ids i.npy --seq-len 4 --group-size 16 --act-order
+grep -q '"desc_act": true' a/quantize_config.json && ok "desc_act" || bad "desc_act" "$(cat a/quantize_config.json)"
+runs "logits of permuted groups" logits a --ids i.npy -o x.npy
+match="no longer has" fails "--act-order in compressed-tensors" quantize m -o b --format compressed-tensors \
+    --calib-ids i.npy --seq-len 4 --group-size -1 --act-order
+match="online" fails "online rotations into codes" quantize m -o b --format gptq --method rtn --online r4
+echo '{"overrides": [{"pattern": "*embed*", "wq": "int8"}]}' >e.json
+match="--config names" fails "an embedding as codes" quantize m -o b --format gptq --method rtn --config e.json
+match="exists" fails "a directory that is there" quantize m -o q --format gptq --method rtn
+usage "--shard-size 0" quantize m -o b --format gptq --method rtn --shard-size 0
+usage "--shard-size 5XB" quantize m -o b --format gptq --method rtn --shard-size 5XB
+rm -rf q a h
+runs "quantize in shards" quantize m -o s --format gptq --method rtn --group-size -1 --shard-size 8KB
+[ -f s/model.safetensors.index.json ] && [ -f s/model-00002-of-0000"$(ls s/*.safetensors | wc -l)".safetensors ] &&
+    ok "shards and their index" || bad "shards and their index" "$(ls s)"
+runs "quantize in one file" quantize m -o q --format gptq --method rtn --group-size -1
+"$tool" logits s --ids i.npy -o x.npy --quiet >.out
+"$tool" logits q --ids i.npy -o y.npy --quiet >.out
+same "shards say the same" x.npy y.npy
+runs "inspect codes" inspect q --json
+runs "export codes" export q -o e.cq --dtype int4
+runs "codes again" quantize q -o r --format gptq --method rtn --bits 8 --group-size -1
+runs "logits of codes made from codes" logits r --ids i.npy -o z.npy
+runs "codes as floats" quantize q -o h --format hf --method rtn --bits 8 --group-size -1
+grep -q quantization_config h/config.json && bad "floats are no codes" "config.json says quantization_config" || ok "floats are no codes"
+for edit in 's/"bits": 4/"bits": 3/:fit no bits' 's/"bits": 4/"bits": 5/:2, 3, 4 or 8' 's/: "gptq"/: "awq"/:compressed-tensors' \
+    's/"quantization_config"/"quantization_configs"/:is missing'; do
+    rm -rf w && cp -r q w && sed "${edit%:*}" q/config.json >w/config.json && rm w/quantize_config.json
+    match="${edit##*:}" fails "config.json: ${edit%:*}" logits w --ids i.npy -o n.npy
+done
+cp q/quantize_config.json w/ && runs "quantize_config.json alone" logits w --ids i.npy -o x.npy
+same "... is enough" x.npy y.npy
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -1,4 +1,4 @@
-/* Hostile JSON, safetensors and .cq files. One entry, used in two ways:
+/* Hostile JSON, safetensors, .cq files and quantised checkpoints. One entry, used in two ways:
      clang -g -O1 -DCQ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. tests/fuzz_files.c -o fuzz && ./fuzz
      cc -g -O1 -fsanitize=address,undefined -I. tests/fuzz_files.c -o fuzz_files && ./fuzz_files 100000
    The second mutates the seeds below N times, always in the same way. The first byte of an input chooses the reader.
@@ -132,15 +132,73 @@ static void fuzz_cq(unsigned char *data, size_t size) {
     free(mem);
 }
 
+static unsigned long accepted; /* checkpoints */
+/* Two bytes: the length of the configuration, which is followed by a safetensors file. */
+static void fuzz_checkpoint(const unsigned char *data, size_t size) {
+    static float row[4096];
+    cq_context ctx;
+    cq_json j;
+    cq_weights stored, w;
+    cq_error err;
+    if (size < 2) return;
+    size_t text = (size_t)data[0] | (size_t)data[1] << 8;
+    if (text > size - 2) return;
+    const unsigned char *file = data + 2 + text;
+    size_t file_size = size - 2 - text;
+    cq_arena a = cq_arena_over(NULL, 0);
+    if (cq_json_parse(&j, (const char *)data + 2, text, &a, &err)) return;
+    void *nodes = malloc(a.used);
+    a = cq_arena_over(nodes, a.used);
+    cq_arena b = cq_arena_over(NULL, 0);
+    void *list = NULL, *mem = NULL;
+    if (cq_json_parse(&j, (const char *)data + 2, text, &a, &err) ||
+        cq_safetensors_read(file, file_size, 0, &b, &stored, &err))
+        goto end;
+    list = malloc(b.used ? b.used : 1);
+    b = cq_arena_over(list, b.used);
+    if (cq_safetensors_read(file, file_size, 0, &b, &stored, &err)) goto end;
+    CHECK(!cq_init(&ctx, NULL, NULL));
+    a = cq_arena_over(NULL, 0);
+    cq_status status = cq_checkpoint_read(&ctx, &j, 0, &stored, &a, &w, &err);
+    if (status) {
+        check_error(status, &err);
+        goto end;
+    }
+    size_t need = a.used;
+    CHECK(need < (size_t)1 << 30); /* a small file does not ask for much */
+    mem = malloc(need);
+    a = cq_arena_over(mem, need);
+    status = cq_checkpoint_read(&ctx, &j, 0, &stored, &a, &w, &err);
+    CHECK(status != CQ_ERR_MEMORY);
+    if (status) {
+        check_error(status, &err);
+        goto end;
+    }
+    CHECK(a.used == need);
+    accepted++;
+    for (size_t i = 0; i < w.count; i++) {
+        const cq_named *t = &w.list[i];
+        CHECK(cq_weights_find(&w, t->name, t->name_len) == t);
+        if (t->dtype != CQ_DTYPE_PACKED || t->t.cols > 4096) continue;
+        cq_tensor_row(&t->t, 0, row);
+        cq_tensor_row(&t->t, t->t.rows - 1, row);
+    }
+end:
+    free(mem);
+    free(list);
+    free(nodes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1) return 0;
     unsigned char *copy = (unsigned char *)malloc(size); /* exact; data[1] becomes copy[0], aligned for .cq files */
     memcpy(copy, data + 1, size - 1);
     copy = (unsigned char *)realloc(copy, size > 1 ? size - 1 : 1);
-    switch (data[0] % 3) {
+    switch (data[0] % 4) {
     case 0: fuzz_json(copy, size - 1); break;
     case 1: fuzz_safetensors(copy, size - 1); break;
+    case 3: fuzz_checkpoint(copy, size - 1); break;
     default: fuzz_cq(copy, size - 1);
     }
     free(copy);
@@ -196,6 +254,56 @@ static const char *const seed_safetensors[] = {
     "{\"e\":{\"dtype\":\"I64\",\"shape\":[0],\"data_offsets\":[0,0]},"
     "\"c\":{\"data_offsets\":[0,16],\"shape\":[2,1,1,2,1,1],\"dtype\":\"F32\"}}"};
 
+/* A linear (8, 64) of groups of 32 with 4 bits, whatever its codes are. */
+static const struct {
+    const char *config, *header;
+    size_t bytes;
+} seed_checkpoint[] = {
+    {"{\"quant_method\":\"gptq\",\"bits\":4,\"group_size\":32,\"sym\":false,\"checkpoint_format\":\"gptq_v2\","
+     "\"dynamic\":{\"-:x\":{}}}",
+     "{\"q.g_idx\":{\"dtype\":\"I32\",\"shape\":[64],\"data_offsets\":[0,256]},"
+     "\"q.qweight\":{\"dtype\":\"I32\",\"shape\":[8,8],\"data_offsets\":[256,512]},"
+     "\"q.qzeros\":{\"dtype\":\"I32\",\"shape\":[2,1],\"data_offsets\":[512,520]},"
+     "\"q.scales\":{\"dtype\":\"F16\",\"shape\":[2,8],\"data_offsets\":[520,552]}}", 552},
+    {"{\"bits\":3,\"group_size\":-1,\"sym\":true,\"format\":\"gptq\"}",
+     "{\"q.qweight\":{\"dtype\":\"I32\",\"shape\":[3,8],\"data_offsets\":[0,96]},"
+     "\"q.qzeros\":{\"dtype\":\"I32\",\"shape\":[1,1],\"data_offsets\":[96,100]},"
+     "\"q.scales\":{\"dtype\":\"F32\",\"shape\":[1,8],\"data_offsets\":[100,132]}}", 132},
+    {"{\"quant_method\":\"compressed-tensors\",\"config_groups\":{\"a\":{\"targets\":[\"Linear\",\"q\"],\"weights\":"
+     "{\"num_bits\":4,\"group_size\":32}}}}",
+     "{\"q.weight_packed\":{\"dtype\":\"I32\",\"shape\":[8,8],\"data_offsets\":[0,256]},"
+     "\"q.weight_scale\":{\"dtype\":\"F16\",\"shape\":[8,2],\"data_offsets\":[256,288]},"
+     "\"q.weight_shape\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[288,304]},"
+     "\"q.weight_zero_point\":{\"dtype\":\"I32\",\"shape\":[1,2],\"data_offsets\":[304,312]}}", 312},
+    {"{\"quant_method\":\"compressed-tensors\",\"config_groups\":{}}",
+     "{\"q.weight_packed\":{\"dtype\":\"U8\",\"shape\":[8,32],\"data_offsets\":[0,256]},"
+     "\"q.weight_scale\":{\"dtype\":\"U8\",\"shape\":[8,2],\"data_offsets\":[256,272]},"
+     "\"r.weight_packed\":{\"dtype\":\"U8\",\"shape\":[4,24],\"data_offsets\":[272,368]},"
+     "\"r.weight_scale\":{\"dtype\":\"F8_E8M0\",\"shape\":[4,1],\"data_offsets\":[368,372]}}", 372},
+    {"{\"quant_method\":\"compressed-tensors\",\"config_groups\":{\"a\":{\"weights\":{\"num_bits\":8}}}}",
+     "{\"q.weight\":{\"dtype\":\"F8_E4M3\",\"shape\":[8,33],\"data_offsets\":[0,264]},"
+     "\"q.weight_scale\":{\"dtype\":\"BF16\",\"shape\":[8,1],\"data_offsets\":[264,280]},"
+     "\"r.weight\":{\"dtype\":\"F8_E4M3\",\"shape\":[4,32],\"data_offsets\":[280,408]},"
+     "\"r.weight_scale\":{\"dtype\":\"U8\",\"shape\":[4,1],\"data_offsets\":[408,412]}}", 412}};
+
+static size_t seed_of_checkpoint(size_t i, unsigned char *out) {
+    size_t text = strlen(seed_checkpoint[i].config), head = strlen(seed_checkpoint[i].header);
+    out[0] = (unsigned char)text;
+    out[1] = (unsigned char)(text >> 8);
+    memcpy(out + 2, seed_checkpoint[i].config, text);
+    unsigned char *file = out + 2 + text, *data = file + 8 + head;
+    cq__put64(file, head);
+    memcpy(file + 8, seed_checkpoint[i].header, head);
+    memset(data, 0, seed_checkpoint[i].bytes);
+    if (i == 0)
+        for (size_t k = 0; k < 64; k++) cq__put32(data + 4 * k, (uint32_t)(k / 32));
+    if (i == 2) {
+        cq__put64(data + 288, 8);
+        cq__put64(data + 296, 64);
+    }
+    return 2 + text + 8 + head + seed_checkpoint[i].bytes;
+}
+
 /* Seed i into out; its size, 0 behind the last. */
 static size_t seed_make(size_t i, unsigned char *out) {
     size_t n;
@@ -213,8 +321,12 @@ static size_t seed_make(size_t i, unsigned char *out) {
         memset(out + 9 + n, 0, 16);
         return 9 + n + 16;
     }
+    if (i < 10) {
+        out[0] = 3;
+        return 1 + seed_of_checkpoint(i - 5, out + 1);
+    }
     out[0] = 2;
-    return i == 5 ? 1 + seed_cq(out + 1) : 0;
+    return i == 10 ? 1 + seed_cq(out + 1) : 0;
 }
 
 #ifndef CQ_LIBFUZZER
@@ -274,6 +386,7 @@ int main(int argc, char **argv) {
         LLVMFuzzerTestOneInput(seed, n);
         seeds++;
     }
+    CHECK(accepted == sizeof seed_checkpoint / sizeof *seed_checkpoint); /* the seeds are good ones */
     for (; done < runs; done++) {
         n = seed_make(done % seeds, seed);
         memcpy(data, seed, n);

@@ -39,7 +39,7 @@ static int free_all(void **state) {
     pool = NULL;
     return 0;
 }
-static void *copy_of(const void *p, size_t n) {
+CQ__UNUSED static void *copy_of(const void *p, size_t n) {
     void *c = get(n);
     if (n) memcpy(c, p, n);
     return c;

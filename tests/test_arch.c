@@ -572,6 +572,7 @@ typedef struct packed { /* of a linear, by its address; values for those that pa
     const cq_linear *linear;
     cq_tensor tensor;
     double loss, error, all; /* the loss as reported; what compare_losses adds up */
+    bool nearest;            /* the loss is not that of any inputs */
 } packed;
 typedef struct packed_list {
     packed *list;
@@ -958,14 +959,20 @@ static bool emit(void *user, const cq_module *module) {
             complain("%s: %s: loss %g\n", j->g->name, name, module->report.loss);
         if (module->tokens || module->starved) complain("%s: %s: tokens without calibration\n", j->g->name, name);
     } else if (expert) {
-        if (module->starved != (module->tokens == 0) || module->tokens > rows)
-            complain("%s: %s: starved %d with %d tokens\n", j->g->name, name, module->starved, (int)module->tokens);
+        bool few = module->tokens < (j->desc.min_tokens ? j->desc.min_tokens : 1);
+        if (module->starved != few || module->tokens > rows || !(module->weight >= 0) ||
+            (module->weight > 0) != (module->tokens > 0))
+            complain("%s: %s: starved %d with %d tokens of weight %g\n", j->g->name, name, module->starved,
+                     (int)module->tokens, module->weight);
+        if (module->nearest != (few && j->desc.starved == CQ_STARVED_RTN))
+            complain("%s: %s: %s\n", j->g->name, name, module->nearest ? "to nearest" : "not to nearest");
         if (l->role == CQ_ROLE_EXPERT_DOWN) {
             j->experts++;
             j->expert_tokens += (size_t)module->tokens;
             j->starved += module->starved;
         }
-    } else if (module->starved || module->tokens != rows) {
+    } else if (module->starved != (j->desc.min_tokens > rows && module->block->kind == CQ_BLOCK_MOE) ||
+               module->tokens != rows) {
         complain("%s: %s: starved %d with %d tokens\n", j->g->name, name, module->starved, (int)module->tokens);
     }
     if (!module->tensor.data || module->desc->group_size != 32 || module->tensor.rows != l->w.rows ||
@@ -978,6 +985,7 @@ static bool emit(void *user, const cq_module *module) {
     p->linear = l;
     p->tensor = module->tensor;
     p->loss = module->report.loss;
+    p->nearest = module->nearest;
     p->error = p->all = 0;
     p->tensor.data = (const unsigned char *)copy_of(module->tensor.data, module->tensor.bytes);
     return true;
@@ -987,24 +995,28 @@ typedef struct losses {
     const cq_context *ctx;
     const cq_model *own, *was, *is;
     const packed_list *out;
+    cq_routing routing;
 } losses;
 static void compare_losses(void *user, const cq_tap_point *p) {
     const losses *c = (const losses *)user;
     const cq_block *was = &c->was->blocks[p->block - c->is->blocks];
     const cq_linear *own = c->own->blocks[p->block - c->is->blocks].lin; /* by which they are known */
     const cq_linear *l;
-    if (p->expert != CQ_ALL) return;
     for (size_t k = 0; (l = cq_block_group(p->block, p->group, k)) != NULL; k++) {
         const cq_linear *from = &was->lin[l - p->block->lin];
         size_t rows = l->w.rows, mark = pool_count, i = 0;
+        bool routed = l->role >= CQ_ROLE_EXPERT_GATE && l->role <= CQ_ROLE_EXPERT_DOWN;
+        if (p->block->kind == CQ_BLOCK_MOE && (routed ? l->expert != p->expert : p->expert != CQ_SHARED)) continue;
         float *y = (float *)get(2 * p->rows * rows * sizeof *y), *z = y + p->rows * rows;
         while (c->out->list[i].linear != own + (l - p->block->lin)) i++;
         packed *to = &c->out->list[i];
         cq_matmul(c->ctx, y, rows, &from->w, NULL, p->x, p->ldx, p->rows, false);
         cq_matmul(c->ctx, z, rows, &l->w, NULL, p->x, p->ldx, p->rows, false);
         for (i = 0; i < p->rows * rows; i++) {
-            to->error += ((double)y[i] - (double)z[i]) * ((double)y[i] - (double)z[i]);
-            to->all += (double)y[i] * (double)y[i];
+            double w = p->weight ? (double)p->weight[i / rows] : 1, e = (double)y[i] - (double)z[i];
+            w = c->routing == CQ_ROUTING_PLAIN ? w > 0 : c->routing == CQ_ROUTING_SQUARE ? w * w : w;
+            to->error += w * e * e;
+            to->all += w * (double)y[i] * (double)y[i];
         }
         free_down_to(mark);
     }
@@ -1020,11 +1032,12 @@ static void check_losses(const cq_context *ctx, const golden *g, const cq_model 
     c.was = was;
     c.is = is;
     c.out = out;
+    c.routing = d->routing;
     tap.fn = compare_losses;
     tap.user = &c;
     tap.block = NULL;
     tap.stop = SIZE_MAX;
-    tap.expert = CQ_ALL;
+    tap.experts = NULL;
     for (size_t k = 0; k < d->samples; k++) {
         cq_session s = begun(ctx, is, g, d->text, d->boxes, g->n, 0, false);
         for (int text = d->text != NULL; text >= 0; text--) {
@@ -1037,12 +1050,34 @@ static void check_losses(const cq_context *ctx, const golden *g, const cq_model 
             if (text) cq__embed_text(&s, d->text, d->text_rows, d->boxes);
             else cq_embed(&s, &in);
             cq_prepare(&s, &in);
-            for (size_t i = 0; i < is->block_count; i++)
-                if (is->blocks[i].text == in.text) cq_run_block(&s, &is->blocks[i], &in, &tap);
+            for (size_t i = 0; i < is->block_count; i++) {
+                const cq_block *b = &is->blocks[i];
+                if (b->text != in.text) continue;
+                size_t size = in.n * is->hidden * sizeof(float), mark = pool_count;
+                if (b->kind == CQ_BLOCK_MOE && d->min_tokens > in.n * d->samples) { /* all experts see every row */
+                    float *x = (float *)copy_of(s.x, size);
+                    uint8_t *every = (uint8_t *)get(b->experts + 1);
+                    memset(every, CQ_TAP_EVERY, b->experts + 1);
+                    tap.experts = every;
+                    tap.block = b;
+                    for (tap.stop = 0; tap.stop < 2; tap.stop++) {
+                        cq_run_block(&s, b, &in, &tap);
+                        memcpy(s.x, x, size);
+                    }
+                    tap.experts = NULL;
+                    cq_run_block(&s, b, &in, NULL);
+                    tap.block = NULL;
+                    tap.stop = SIZE_MAX;
+                    free_down_to(mark);
+                } else {
+                    cq_run_block(&s, b, &in, &tap);
+                }
+            }
         }
     }
     for (size_t i = 0; i < out->count; i++) {
         const packed *p = &out->list[i];
+        if (p->nearest) continue;
         if (!(fabs(p->error - p->loss * p->all) <= 0.02 * p->error + 1e-6 * p->all))
             complain("%s: a %s: a loss of %g, reported as %g\n", g->name, cq_role_name(p->linear->role),
                      p->error / p->all, p->loss);
@@ -1061,7 +1096,7 @@ static double correlation(const float *a, const float *b, size_t n) {
 }
 /* The correlation of the logits, before and after; a complaint, and 0, if it cannot be done. */
 static double quantized(const cq_context *ctx, golden *g, bool rtn, unsigned bits, const cq_rotate_plan *plan,
-                        const float *want) {
+                        const float *want, const cq_quantize_desc *how /* with experts; NULL: as usual */) {
     size_t mark = pool_count, elements, expected = 0, routed = 0, passes = 0;
     bool swapped;
     job j;
@@ -1079,6 +1114,12 @@ static double quantized(const cq_context *ctx, golden *g, bool rtn, unsigned bit
     j.desc.gptq.group_size = 32;
     j.desc.rtn = rtn;
     j.desc.plan = plan;
+    j.desc.min_tokens = 1;
+    if (how) {
+        j.desc.routing = how->routing;
+        j.desc.starved = how->starved;
+        j.desc.min_tokens = how->min_tokens;
+    }
     j.desc.samples = rtn ? 0 : g->text ? 1 : 2; /* the second: the ids from behind */
     j.desc.ids = ids;
     j.desc.seq_len = rtn ? 0 : g->n;
@@ -1122,7 +1163,7 @@ static double quantized(const cq_context *ctx, golden *g, bool rtn, unsigned bit
     b = cq_arena_over(b.base, a.used - 1);
     size_t before = complaints;
     j.out.count = j.first = j.place = 0;
-    if (g->number % 3 == 0) {
+    if (g->number % 3 == 0 && !how) { /* starved experts may need less than is counted */
         cq_status st = cq_quantize_model(ctx, m, &j.desc, &b, &err);
         if (st != CQ_ERR_MEMORY) complain("%s: a byte less than %zu suffices (%d)\n", g->name, a.used, (int)st);
         else complaints = before;
@@ -1150,13 +1191,24 @@ static void quantize_one(golden *g) {
         bool calibrated = k % 2 || (k == 2 && (g->text || g->number % 5 == 0));
         if (k == 2 && !any) continue;
         if (k == 3 && !plan_online(&ctx, g->model.m, &online, false, &kinds)) continue;
-        double c = quantized(&ctx, g, !calibrated, k % 2 ? 4 : 8, k == 2 ? &plan : k == 3 ? &online : NULL, want);
+        double c = quantized(&ctx, g, !calibrated, k % 2 ? 4 : 8, k == 2 ? &plan : k == 3 ? &online : NULL, want,
+                             NULL);
         if (verbose()) print_message("%-40s %s: %.5f\n", g->name, what[k], c);
         if (!(c > bound[experts][k])) complain("%s: %s: correlation %.5f\n", g->name, what[k], c);
         if (k == 1 && !experts) {
-            double nearest = quantized(&ctx, g, true, 4, NULL, want);
+            double nearest = quantized(&ctx, g, true, 4, NULL, want, NULL);
             if (!(c > nearest)) complain("%s: GPTQ %.5f, to nearest %.5f\n", g->name, c, nearest);
         }
+        if (k == 1 && experts)
+            for (int how = 0; how < 4; how++) { /* the other powers of the weight, and all experts starved */
+                cq_quantize_desc d;
+                memset(&d, 0, sizeof d);
+                d.routing = how == 0 ? CQ_ROUTING_PLAIN : how == 1 ? CQ_ROUTING_SQUARE : CQ_ROUTING_DEFAULT;
+                d.min_tokens = how < 2 ? 1 : 1000;
+                d.starved = how == 3 ? CQ_STARVED_RTN : CQ_STARVED_ALL;
+                double other = quantized(&ctx, g, false, 4, NULL, want, &d);
+                if (!(other > 0.8)) complain("%s: experts in another way %d: correlation %.5f\n", g->name, how, other);
+            }
         least[k] = c < least[k] ? c : least[k];
     }
 }
@@ -1168,6 +1220,312 @@ static void test_quantize(void **state) {
     least[0] = least[1] = least[2] = 1;
     each_golden(quantize_one, QUICK ? 5 : 1);
     print_message("%zu models, least correlation %.5f, %.5f, %.5f\n", ran, least[0], least[1], least[2]);
+    no_complaints();
+}
+
+/* ---- calibrating in other ways ----------------------------------------------------------------------------------- */
+typedef struct record { /* of a module, as a journal keeps it */
+    cq_finished place;
+    cq_module module;
+    size_t rows, cols, groups;
+} record;
+typedef struct variant {
+    const golden *g;
+    cq_quantize_desc desc;
+    record *list;
+    size_t count, starved, experts, calls, stop; /* stop: the checkpoint to keep */
+    uint64_t hash;
+    unsigned char *outside; /* activations behind load and save */
+    size_t outside_bytes, next, finished; /* of the checkpoint kept, */
+    unsigned char *acts;    /* and its activations */
+    size_t acts_bytes;
+    const struct variant *from; /* what is restored */
+    int damage;
+} variant;
+#define MAX_RECORDS 1200
+static void mix(variant *v, const void *p, size_t n) {
+    for (size_t i = 0; i < n; i++) v->hash = (v->hash ^ ((const unsigned char *)p)[i]) * 1099511628211u;
+}
+static bool variant_emit(void *user, const cq_module *module) {
+    variant *v = (variant *)user;
+    const cq_linear *l = module->linear;
+    assert_true(v->count < MAX_RECORDS);
+    record *r = &v->list[v->count++];
+    r->place.block = (uint32_t)(module->block - v->g->model.m->blocks);
+    r->place.linear = (uint32_t)(l - module->block->lin);
+    r->module = *module;
+    r->rows = l->w.rows;
+    r->cols = l->w.cols;
+    r->groups = cq_gptq_groups(module->desc, r->cols);
+    r->module.codes = (const uint8_t *)copy_of(module->codes, r->rows * r->cols);
+    r->module.grids = (const cq_grid *)copy_of(module->grids, r->rows * r->groups * sizeof(cq_grid));
+    r->module.g_idx = module->g_idx ? (const uint32_t *)copy_of(module->g_idx, r->cols * 4) : NULL;
+    v->experts += l->role >= CQ_ROLE_EXPERT_GATE && l->role <= CQ_ROLE_EXPERT_DOWN;
+    v->starved += module->starved;
+    mix(v, &r->place, sizeof r->place);
+    mix(v, module->codes, r->rows * r->cols);
+    mix(v, module->values, r->rows * r->cols * sizeof(float));
+    if (module->tensor.data) mix(v, module->tensor.data, module->tensor.bytes);
+    mix(v, &module->report.loss, sizeof module->report.loss);
+    mix(v, &module->tokens, sizeof module->tokens);
+    mix(v, &module->weight, sizeof module->weight);
+    return true;
+}
+static bool variant_load(void *user, uint64_t offset, void *data, size_t bytes) {
+    variant *v = (variant *)user;
+    assert_true(offset <= v->outside_bytes && bytes <= v->outside_bytes - offset);
+    memcpy(data, v->outside + offset, bytes);
+    return --v->calls != 0;
+}
+static bool variant_save(void *user, uint64_t offset, const void *data, size_t bytes) {
+    variant *v = (variant *)user;
+    assert_true(offset <= v->outside_bytes && bytes <= v->outside_bytes - offset);
+    memcpy(v->outside + offset, data, bytes);
+    return --v->calls != 0;
+}
+static bool variant_checkpoint(void *user, size_t next, const void *acts) {
+    variant *v = (variant *)user;
+    assert_true((acts == NULL) == (v->outside != NULL));
+    if (!next) assert_int_equal(v->count, 0);
+    if (!next || next > v->stop) return true;
+    v->next = next;
+    v->finished = v->count;
+    v->acts_bytes = cq_quantize_acts_bytes(v->g->model.m, &v->desc);
+    v->acts = (unsigned char *)copy_of(acts ? acts : v->outside, v->acts_bytes);
+    return true;
+}
+static bool variant_restore(void *user, size_t index, cq_module *module, const cq_gptq_result *into) {
+    variant *v = (variant *)user;
+    const record *r = &v->from->list[index];
+    module->tokens = r->module.tokens;
+    module->weight = r->module.weight;
+    module->starved = r->module.starved;
+    module->nearest = r->module.nearest;
+    module->report = r->module.report;
+    memcpy(into->codes, r->module.codes, r->rows * r->cols);
+    memcpy(into->grids, r->module.grids, r->rows * r->groups * sizeof(cq_grid));
+    if (into->g_idx) memcpy(into->g_idx, r->module.g_idx, r->cols * sizeof(uint32_t));
+    if (v->damage == 1) into->codes[r->cols - 1] = 16; /* 4 bits */
+    if (v->damage == 2) into->grids[r->groups - 1].scale = (float)NAN;
+    if (v->damage == 3) into->grids[0].zero = 99;
+    return v->damage != 4;
+}
+static bool variant_restore_acts(void *user, void *acts) {
+    variant *v = (variant *)user;
+    memcpy(acts, v->from->acts, v->from->acts_bytes);
+    return v->damage != 5;
+}
+static cq_status variant_run(variant *v, cq_error *err) {
+    cq_context ctx = plain();
+    cq_arena a = cq_arena_over(NULL, 0), b;
+    v->hash = 14695981039346656037u;
+    v->count = v->starved = v->experts = 0;
+    v->desc.user = v;
+    cq_status st = cq_quantize_model(&ctx, v->g->model.m, &v->desc, &a, err);
+    if (st) return st;
+    b = arena_of(a.used);
+    st = cq_quantize_model(&ctx, v->g->model.m, &v->desc, &b, err);
+    if (b.failed) complain("%s: %zu bytes do not suffice\n", v->g->name, a.used);
+    return st;
+}
+static variant variant_of(const golden *g, const int32_t *ids) {
+    variant v;
+    memset(&v, 0, sizeof v);
+    v.g = g;
+    v.list = (record *)get(MAX_RECORDS * sizeof *v.list);
+    v.desc.gptq.group_size = 32;
+    v.desc.min_tokens = 1;
+    v.desc.samples = g->text ? 1 : 2;
+    v.desc.ids = ids;
+    v.desc.seq_len = g->n;
+    v.desc.text = g->text;
+    v.desc.text_rows = g->text_rows;
+    v.desc.boxes = g->box;
+    v.desc.emit = variant_emit;
+    v.desc.checkpoint = variant_checkpoint;
+    return v;
+}
+static void outside(variant *v) {
+    v->outside_bytes = cq_quantize_acts_bytes(v->g->model.m, &v->desc);
+    v->outside = (unsigned char *)get(v->outside_bytes);
+    v->desc.load = variant_load;
+    v->desc.save = variant_save;
+}
+static void variant_same(const char *what, variant *v, const variant *as) {
+    cq_error err;
+    if (variant_run(v, &err)) complain("%s: %s: %s\n", v->g->name, what, err.what);
+    else if (v->hash != as->hash) complain("%s: %s: another result\n", v->g->name, what);
+}
+
+static size_t with_experts;
+static void calibrate_one(golden *g) {
+    cq_error err;
+    const cq_model *m = g->model.m;
+    if (!runs(g)) return;
+    bool experts = false;
+    m = g->model.m;
+    for (size_t i = 0; i < m->block_count; i++) experts = experts || m->blocks[i].kind == CQ_BLOCK_MOE;
+    if (!experts && g->number % 6) return;
+    int32_t *ids = (int32_t *)get(2 * g->n * sizeof *ids);
+    for (size_t i = 0; i < g->n; i++) ids[i] = ids[2 * g->n - 1 - i] = g->ids[i];
+    variant all = variant_of(g, ids), v;
+    all.stop = m->block_count / 2;
+    if (variant_run(&all, &err)) {
+        complain("%s: %s\n", g->name, err.what);
+        return;
+    }
+    v = variant_of(g, ids); /* activations elsewhere */
+    outside(&v);
+    variant_same("activations outside", &v, &all);
+    v.calls = 5;
+    assert_int_equal(variant_run(&v, &err), CQ_ERR_IO);
+    variant low = variant_of(g, ids); /* bf16, and corrected for what stands before */
+    bool lends = m->two_streams;
+    for (size_t i = 0; i < m->block_count; i++) lends = lends || m->blocks[i].lends;
+    v = variant_of(g, ids);
+    v.desc.correct = 0.5f;
+    cq_status corrected = variant_run(&v, &err);
+    if (corrected != (lends ? CQ_ERR_UNSUPPORTED : CQ_OK) || v.hash == all.hash)
+        complain("%s: corrected: status %d\n", g->name, (int)corrected);
+    low.desc.correct = lends ? 0.0f : 0.5f;
+    low.desc.low_memory = true;
+    low.stop = all.stop;
+    if (variant_run(&low, &err)) complain("%s: bf16: %s\n", g->name, err.what);
+    if (low.hash == all.hash) complain("%s: bf16: the same result\n", g->name);
+    v = variant_of(g, ids);
+    v.desc.low_memory = true;
+    v.desc.correct = low.desc.correct;
+    outside(&v);
+    v.outside_bytes = cq_quantize_acts_bytes(m, &v.desc);
+    variant_same("bf16 outside", &v, &low);
+    for (int k = 0; k < 2 && all.next; k++) { /* going on */
+        const variant *from = k ? &low : &all;
+        cq_finished *list = (cq_finished *)get(from->finished * sizeof *list);
+        for (size_t i = 0; i < from->finished; i++) list[i] = from->list[i].place;
+        v = variant_of(g, ids);
+        v.from = from;
+        v.desc.low_memory = k;
+        v.desc.correct = from->desc.correct;
+        v.desc.next = from->next;
+        v.desc.finished = list;
+        v.desc.finished_count = from->finished;
+        v.desc.restore = variant_restore;
+        v.desc.restore_acts = variant_restore_acts;
+        variant_same("going on", &v, from);
+        for (v.damage = 1; v.damage < 8; v.damage++) {
+            if (v.damage == 6) list[0].block = (uint32_t)from->next;
+            if (v.damage == 7) v.desc.next = m->block_count + 1;
+            cq_status st = variant_run(&v, &err), want = v.damage == 4 || v.damage == 5 ? CQ_ERR_IO : CQ_ERR_FORMAT;
+            if (st != want) complain("%s: damage %d: status %d\n", g->name, v.damage, (int)st);
+        }
+    }
+    if (!experts) return;
+    with_experts++;
+    v = variant_of(g, ids); /* one Hessian at a time */
+    v.desc.hessian_bytes = 1;
+    variant_same("one Hessian at a time", &v, &all);
+    v = variant_of(g, ids); /* which are starved, if nobody says */
+    v.desc.min_tokens = 0;
+    if (variant_run(&v, &err)) complain("%s: few rows: %s\n", g->name, err.what);
+    for (size_t i = 0; i < v.count; i++) {
+        const record *r = &v.list[i];
+        const cq_block *b = &m->blocks[r->place.block];
+        bool down = cq__role_group(b->kind, r->module.linear->role) == 1;
+        bool few = b->kind == CQ_BLOCK_MOE && r->module.tokens < (down ? 8 : 2) * r->cols;
+        if (few != r->module.starved) complain("%s: starved with %d rows\n", g->name, (int)r->module.tokens);
+    }
+    for (int k = 0; k < 2; k++) { /* all are starved */
+        variant one = variant_of(g, ids);
+        v = variant_of(g, ids);
+        v.desc.min_tokens = one.desc.min_tokens = 1000;
+        v.desc.starved = one.desc.starved = k ? CQ_STARVED_RTN : CQ_STARVED_ALL;
+        if (variant_run(&v, &err)) complain("%s: starved: %s\n", g->name, err.what);
+        if (v.starved < v.experts || v.hash == all.hash) complain("%s: %zu starved\n", g->name, v.starved);
+        one.desc.hessian_bytes = 1;
+        variant_same("starved, one Hessian at a time", &one, &v);
+    }
+}
+/* Catches: results that depend on where activations are kept, on how many Hessians fit into memory, or on whether the
+   run was interrupted; damaged journals that are believed. */
+static void test_calibrate(void **state) {
+    (void)state;
+    with_experts = 0;
+    each_golden(calibrate_one, QUICK ? 7 : 1);
+    print_message("%zu models with experts\n", with_experts);
+    no_complaints();
+}
+
+/* Catches: numbers that are none, or too large, which end up in weights or scales; experts, gates and inputs that are
+   all zero and become something else. */
+static void crafted_one(golden *g) {
+    const float nan = (float)NAN, inf = (float)INFINITY;
+    const struct {
+        const char *tensor, *module; /* module NULL: it can be quantised */
+        float value;
+        bool all;                    /* of its elements; else the sixth */
+    } row[] = {{"model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_proj", nan, false},
+               {"model.layers.0.mlp.experts.1.up_proj.weight",
+                "model.layers.0.mlp.experts.1.up_proj", inf, false},
+               {"model.layers.2.mlp.experts.2.down_proj.weight",
+                "model.layers.2.mlp.experts.2.down_proj", nan, false},
+               {"model.layers.0.mlp.gate.weight", "model.layers.0.mlp.experts.0.gate_proj", nan, false},
+               {"model.layers.2.mlp.shared_expert_gate.weight",
+                "model.layers.2.mlp.shared_expert.gate_proj", nan, false},
+               {"model.layers.2.post_attention_layernorm.weight",
+                "model.layers.2.mlp.shared_expert.gate_proj", 3e30f, false},
+               {"model.layers.0.input_layernorm.weight", "model.layers.0.self_attn.q_proj", inf, false},
+               {"model.layers.0.self_attn.v_proj.bias", "model.layers.0.self_attn.o_proj", nan, true},
+               {"model.embed_tokens.weight", NULL, 0, true},
+               {"model.layers.0.input_layernorm.weight", NULL, 0, true},
+               {"model.layers.0.mlp.gate.weight", NULL, 0, true},
+               {"model.layers.0.mlp.shared_expert_gate.weight", NULL, 0, true},
+               {"model.layers.0.mlp.experts.0.up_proj.weight", NULL, 0, true}};
+    if (strcmp(g->name, "qwen2_moe")) return;
+    int32_t *ids = (int32_t *)get(2 * g->n * sizeof *ids);
+    for (size_t i = 0; i < g->n; i++) ids[i] = ids[2 * g->n - 1 - i] = g->ids[i];
+    for (size_t k = 0; k < 2 * COUNT(row); k++) {
+        golden bad = *g;
+        cq_error err;
+        size_t found = 0;
+        const char *want = row[k / 2].module;
+        cq_named *list = (cq_named *)copy_of(g->model.w.list, g->model.w.count * sizeof *list);
+        for (size_t i = 0; i < g->model.w.count; i++) {
+            size_t n = (size_t)list[i].bytes / 4;
+            if (list[i].name_len != strlen(row[k / 2].tensor) ||
+                memcmp(list[i].name, row[k / 2].tensor, list[i].name_len))
+                continue;
+            float *data = (float *)copy_of(list[i].data, (size_t)list[i].bytes);
+            assert_int_equal(list[i].t.format, CQ_F32);
+            for (size_t j = row[k / 2].all ? 0 : 5; j < (row[k / 2].all ? n : 6); j++) data[j] = row[k / 2].value;
+            list[i].data = list[i].t.data = (const unsigned char *)data;
+            found++;
+        }
+        assert_int_equal(found, 1);
+        bad.model.w.list = list;
+        assert_true(runs(&bad));
+        variant v = variant_of(&bad, ids);
+        v.desc.starved = k % 2 ? CQ_STARVED_RTN : CQ_STARVED_ALL;
+        v.desc.min_tokens = 1;
+        cq_status st = variant_run(&v, &err);
+        if (!want && st) complain("%s: %s\n", row[k / 2].tensor, err.what);
+        if (want && (st != CQ_ERR_RANGE || err.name_len != strlen(want) || memcmp(err.name, want, err.name_len) ||
+                     err.got == INT64_MIN))
+            complain("%s: status %d: %s: %.*s\n", row[k / 2].tensor, (int)st, err.what, (int)err.name_len, err.name);
+        for (size_t i = 0; i < v.count; i++) {
+            const cq_module *m = &v.list[i].module;
+            bool whole = m->report.loss >= 0 && m->report.loss <= 2 && m->report.rtn_loss >= 0;
+            for (size_t j = 0; j < v.list[i].rows * v.list[i].groups; j++)
+                whole = whole && m->grids[j].scale >= 0 && m->grids[j].scale < 65505;
+            if (!whole) complain("%s: a loss of %g, or a scale that is none\n", row[k / 2].tensor, m->report.loss);
+        }
+    }
+    ran++;
+}
+static void test_crafted(void **state) {
+    (void)state;
+    ran = 0;
+    each_golden(crafted_one, 1);
+    if (!getenv("CQUANT_TEST_MODEL")) assert_int_equal(ran, 1);
     no_complaints();
 }
 
@@ -1957,7 +2315,7 @@ static void test_rotate_any(void **state) {
         for (size_t k = 0; k < g.n * 16; k++) size += (double)want[k] * (double)want[k] / (double)(g.n * 16);
         if (verbose()) print_message("%s: %.1e\n", g.name, far / sqrt(size));
         if (!(far <= 1e-5 * sqrt(size))) complain("%s: rotated: logits off by %.2g\n", g.name, far / sqrt(size));
-        if (!row[i].why) (void)quantized(&ctx, &g, false, 8, &plan, want); /* its losses are those of what runs */
+        if (!row[i].why) (void)quantized(&ctx, &g, false, 8, &plan, want, NULL); /* its losses are those of what runs */
         if (strstr(row[i].text, "reuse") && plan.r2_count != 2) complain("%s: %zu R2\n", g.name, plan.r2_count);
         if (strstr(row[i].text, "widen model")) check_entered(&g.model, &turned);
     }
@@ -2613,7 +2971,7 @@ int main(void) {
 #define TEST(f) cmocka_unit_test_teardown(f, free_all)
     const struct CMUnitTest tests[] = {
         TEST(test_forward), TEST(test_parts), TEST(test_rotation), TEST(test_online), TEST(test_quantize),
-        TEST(test_groups), TEST(test_parse), TEST(test_like), TEST(test_expressions), TEST(test_rotate_any),
+        TEST(test_calibrate), TEST(test_crafted), TEST(test_groups), TEST(test_parse), TEST(test_like), TEST(test_expressions), TEST(test_rotate_any),
         TEST(test_lent), TEST(test_damage), TEST(test_damage_bound), TEST(test_own), TEST(test_config_builtin),
         TEST(test_config), TEST(test_config_import),
     };

@@ -1182,6 +1182,24 @@ static void test_kernels(void **state) {
                 assert_same(y, z, cols * ldc + 1, "tile_f32");
                 free(a), free(b), free(y), free(z);
 
+                /* chains: panels too */
+                size_t panels = rng() % 5, ap = depth * lda + rng() % 3, cp;
+                cols = rng() % 30;
+                cp = rng() & 1 ? 16 : cols * ldc + 3;
+                ldc = cp == 16 ? 16 * panels + 1 : ldc;
+                jb = kb == 1 ? depth + rng() % 3 : 1;
+                nb = depth * 11 + cols * (depth + 3) + 1;
+                size_t na = panels * ap + 20, nc = panels * cp + cols * ldc + 1;
+                a = floats(na), b = floats(nb), y = floats(nc), z = floats(nc);
+                fill(a, na, kind[what]);
+                fill(b, nb, kind[what]);
+                fill(y, nc, kind[what]);
+                memcpy(z, y, nc * sizeof(float));
+                k->fma_f32(y, cp, ldc, a + shift, ap, lda, b, kb, jb, depth, cols, panels);
+                c->fma_f32(z, cp, ldc, a + shift, ap, lda, b, kb, jb, depth, cols, panels);
+                assert_same(y, z, nc, "fma_f32");
+                free(a), free(b), free(y), free(z);
+
                 /* activations */
                 size_t pad = (n + 31) / 32 * 32;
                 float *x = floats(n);
@@ -1197,6 +1215,14 @@ static void test_kernels(void **state) {
     }
 }
 
+/* X^T diag(weight) X, its scratch exactly as large as it says */
+static void syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n, const float *weight,
+                 size_t cols) {
+    float *scratch = (float *)malloc(cq_syrk_scratch(cols) * sizeof(float));
+    assert_non_null(scratch);
+    cq_syrk(ctx, c, ldc, x, ldx, n, weight, cols, scratch);
+    free(scratch);
+}
 /* catches: the same for the kernels that read packed weights; float weights of any bit pattern, scales too */
 static void test_packed_kernels(void **state) {
     (void)state;
@@ -1334,7 +1360,7 @@ static void test_threads(void **state) {
             if (cq_format_has_q8((cq_format)f)) cq_matmul_q8(&ctx, p, ROWS, &t[f], NULL, &a, N, false);
             p += N * ROWS;
         }
-        cq_syrk(&ctx, p, COLS, x, COLS, N, COLS);
+        syrk(&ctx, p, COLS, x, COLS, N, NULL, COLS);
         p += COLS * COLS;
         cq_gemm(&ctx, p, COLS, x, COLS, x, COLS, N, N, COLS);
         if (first) assert_memory_equal(first, y, OUT * sizeof(float));
@@ -1346,10 +1372,36 @@ static void test_threads(void **state) {
     free(first), free(x);
 }
 
+/* catches: a fused multiply-add that rounds twice: half-way points of the float that the double lost, subnormal
+   results, cancellation, overflow on the way, infinities. The oracle is libm's. */
+static void test_fmaf(void **state) {
+    (void)state;
+    float (*kind[])(void) = {uniform, special, denormal, wide, any_float};
+    for (size_t k = 0; k < COUNT(kind); k++)
+        for (int i = 0; i < 200000; i++) {
+            float a = kind[k](), b = kind[k](), c = kind[(k + (size_t)i) % COUNT(kind)]();
+            float p = a * b, ulp = ldexpf(p, -24 - (int)(rng() % 4));
+            switch (rng() % 5) {
+            case 1: c = -p; break;                          /* what is left is the error of the product */
+            case 2: c = rng() & 1 ? p : 3 * p; break;
+            case 3: c = ulp; break;                         /* half-way points */
+            case 4: c = ldexpf(uniform() < 0 ? -1 : 1, (int)(rng() % 60) - 149); break; /* near the least numbers */
+            default: break;
+            }
+            if (rng() % 8 == 0) { /* few bits: exact ties */
+                a = from_bits(to_bits(a) & 0xfff80000u);
+                b = from_bits(to_bits(b) & 0xfff00000u);
+            }
+            if (!same(cq__fmaf(a, b, c), fmaf(a, b, c)))
+                fail_msg("fma(%a, %a, %a) = %a, not %a", (double)a, (double)b, (double)c, (double)cq__fmaf(a, b, c),
+                    (double)fmaf(a, b, c));
+        }
+}
+
 /* catches: wrong sums, an asymmetric result, a previous C that is lost, writes beyond the matrix */
 static void test_syrk_gemm(void **state) {
     (void)state;
-    static const size_t n_[] = {1, 31, 33, 70, 300}, cols_[] = {1, 15, 16, 17, 40, 49};
+    static const size_t n_[] = {1, 31, 33, 70, 300, 530}, cols_[] = {1, 15, 16, 17, 40, 49, 96, 191, 209, 400};
     const cq_context plain = context("scalar");
     FOR_TIERS(ctx)
     for (size_t ni = 0; ni < COUNT(n_); ni++)
@@ -1361,11 +1413,12 @@ static void test_syrk_gemm(void **state) {
                 for (size_t j = 0; j < ldc; j++) c0[i * ldc + j] = j < i ? c0[j * ldc + i] : uniform();
             memcpy(c, c0, m * ldc * sizeof(float));
             memcpy(d, c0, m * ldc * sizeof(float));
-            cq_syrk(&ctx, c, ldc, x, ldx, n, m);
-            cq_syrk(&plain, d, ldc, x, ldx, n, m);
+            syrk(&ctx, c, ldc, x, ldx, n, NULL, m);
+            syrk(&plain, d, ldc, x, ldx, n / 2, NULL, m);
+            syrk(&plain, d, ldc, x + n / 2 * ldx, ldx, n - n / 2, NULL, m);
             assert_same(c, d, m * ldc, "syrk");
             for (size_t i = 0; i < m; i++) {
-                for (size_t j = 0; j < m; j++) {
+                for (size_t j = m > 60 ? rng() % 17 : 0; j < m; j += m > 60 ? 17 : 1) {
                     double sum = (double)c0[i * ldc + j];
                     for (size_t u = 0; u < n; u++) sum += (double)x[u * ldx + i] * (double)x[u * ldx + j];
                     assert_true(fabs(sum - (double)c[i * ldc + j]) <= 1e-5 * (1 + (double)n / 10));
@@ -1373,6 +1426,23 @@ static void test_syrk_gemm(void **state) {
                 }
                 assert_true(same(c[i * ldc + m], c0[i * ldc + m]));
             }
+            /* weights: as rows times their square roots; rows of weight 0 may hold anything */
+            float *weight = floats(n), *y = floats(n * ldx);
+            memcpy(c, c0, m * ldc * sizeof(float));
+            memcpy(d, c0, m * ldc * sizeof(float));
+            memcpy(y, x, n * ldx * sizeof(float));
+            for (size_t u = 0; u < n; u++) {
+                weight[u] = u % 3 == 2 ? 0 : ldexpf(1, 2 * (int)(u % 5) - 4);
+                for (size_t i = 0; i < m; i++) {
+                    y[u * ldx + i] *= sqrtf(weight[u]);
+                    if (u % 3 == 2) x[u * ldx + i] = NAN;
+                }
+            }
+            syrk(&ctx, c, ldc, x, ldx, n, weight, m);
+            syrk(&ctx, d, ldc, y, ldx, n, NULL, m);
+            assert_same(c, d, m * ldc, "syrk with weights");
+            memcpy(x, y, n * ldx * sizeof(float));
+            free(weight), free(y);
             /* C (p, m) += A (p, n) B (n, m), B = x */
             size_t p = 1 + rng() % 20, lda = n + 3;
             float *a = floats(p * lda), *e0 = floats(p * ldc), *e = floats(p * ldc), *g = floats(p * ldc);
@@ -1416,7 +1486,7 @@ static void test_empty(void **state) {
             cq_matmul(&ctx, y, 2, &t, NULL, x, 0, 1, false);
             assert_true(y[0] == 3 && y[1] == 4);
         }
-        cq_syrk(&ctx, y, 2, x, 1, 0, 2);
+        syrk(&ctx, y, 2, x, 1, 0, NULL, 2);
         cq_gemm(&ctx, y, 2, x, 1, x, 1, 0, 1, 2);
         assert_true(cq_dot(&ctx, x, x, 0) == 0 && cq_sum(&ctx, x, 0) == 0 && !cq_softmax(&ctx, x, 0));
     }
@@ -1517,7 +1587,7 @@ static uint64_t fnv_floats(uint64_t h, const float *x, size_t n) {
 /* catches: a compiler, an option (-O3, -march=native, -ffp-contract=fast), a byte order or a tier that changes a bit; a
    layout that changes without a new version. The number was computed once, from the plain C code. */
 #define GOLDEN_PACKED 0x8a3d35c8f6609736ull
-#define GOLDEN_RESULTS 0x8f9e8cd5950d904dull
+#define GOLDEN_RESULTS 0xec6674225381e806ull
 #define GOLDEN_SMALL_PACKED 0x662f4fcb41217d8dull
 #define GOLDEN_SMALL_RESULTS 0xe2da0b208bf9f0c8ull
 static void test_golden(void **state) {
@@ -1554,7 +1624,7 @@ static void test_golden(void **state) {
                 free(data);
             }
         memset(c, 0, sizeof c);
-        cq_syrk(&ctx, c, COLS, w, COLS, ROWS, COLS);
+        syrk(&ctx, c, COLS, w, COLS, ROWS, NULL, COLS);
         results = fnv_floats(results, c, COLS * COLS);
         cq_rmsnorm(&ctx, x, x, NULL, COLS, 1e-6f);
         cq_silu_mul(&ctx, x + COLS, x, COLS);
@@ -1588,7 +1658,7 @@ int main(void) {
         cmocka_unit_test(test_matmul_q8),    cmocka_unit_test(test_q8_largest_group),
         cmocka_unit_test(test_quantize_acts), cmocka_unit_test(test_quantize_acts_bits), cmocka_unit_test(test_kernels),
         cmocka_unit_test(test_packed_kernels), cmocka_unit_test(test_lane_order),
-        cmocka_unit_test(test_threads),      cmocka_unit_test(test_syrk_gemm),
+        cmocka_unit_test(test_threads),      cmocka_unit_test(test_syrk_gemm), cmocka_unit_test(test_fmaf),
         cmocka_unit_test(test_empty),        cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_norm_and_silu), cmocka_unit_test(test_golden),
     };
