@@ -140,8 +140,8 @@ CQUANT_DEF size_t cq_gptq_groups(const cq_gptq_desc *desc, size_t cols); /* grou
 typedef struct cq_factor {
     const float *h;      /* (cols, cols): the Hessian as given; must outlive the factor */
     float *ut;           /* (cols, cols): the transpose of U, in processing order: ut[j][i] = U[i][j] for i < j, and for
-                            all i within j's block of 128; the rest is not defined. A row of ut is what one column needs to
-                            know of those before */
+                            all i within j's block of 128; the rest is not defined. A row of ut is what one column needs
+                            to know of those before */
     float *d;            /* (cols): pivots, in processing order */
     float *local;        /* (cols, ld): row k has H of the block of 128 columns that k is in, once the columns after the
                             block make up for its errors: U D U^T within the block. ld: 128, or cols rounded up
@@ -156,9 +156,9 @@ typedef struct cq_factor {
 } cq_factor;
 
 /* Factors h in desc->order with desc->damp. CQ_ERR_RANGE: H holds NaN or infinity (where = row, got = column).
-   CQ_ERR_ARG: H is not finished, or not symmetric, beyond what rounding explains (the same). CQ_ERR_NOT_SPD: no factor even with
-   damp = 1 (where = column at fault). CQ_ERR_MEMORY. With arena->base NULL it only counts: CQ_OK, and *f is good for
-   nothing but a dry run of cq_gptq_solve. */
+   CQ_ERR_ARG: H is not finished, or not symmetric, beyond what rounding explains (the same). CQ_ERR_NOT_SPD: no factor
+   even with damp = 1 (where = column at fault). CQ_ERR_MEMORY. With arena->base NULL it only counts: CQ_OK, and *f is
+   good for nothing but a dry run of cq_gptq_solve. */
 CQUANT_DEF cq_status cq_gptq_factor(const cq_context *ctx, cq_factor *f, const cq_hessian *h, const cq_gptq_desc *desc,
                                     cq_arena *arena, cq_error *err);
 
@@ -179,8 +179,8 @@ typedef struct cq_gptq_result {
     cq_gptq_report *report; /* NULL: not wanted, which saves its time */
 } cq_gptq_result;
 
-/* The weights to quantise when what stands before the layer is quantised already: w (rows, ldw) += share * w M (H + damp)
-   ^-1, with mismatch M (cols, cols) = sum of (x' - x) x^T, x' the input of the whole model where H has seen x. Quantise
+/* The weights to quantise when what stands before the layer is quantised already: w (rows, ldw) +=
+   share * w M (H + damp)^-1, with mismatch M (cols, cols) = sum of (x' - x) x^T, x' the input of the whole model where H has seen x. Quantise
    the result with the same f: then Q x is near W x', what the layer would have put out (LESSON 6). share in (0, 1]: 1
    is the least squares solution, less trusts a few samples less. After GPTAQ, Li et al., arXiv 2504.02692, and Qronos,
    Zhang et al., arXiv 2505.11695; in closed form as both have it before they round. With arena->base NULL it only
@@ -303,6 +303,14 @@ static void *cq__alloc_2d(cq_arena *arena, size_t a, size_t b, size_t size) { /*
     return cq_alloc(arena, n, size);
 }
 CQ__INLINE bool cq__finite(float v) { return v - v == 0.0f; }
+static cq_status cq__check_weights(const float *w, size_t ldw, size_t rows, size_t cols, cq_error *err) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < cols; c++)
+            if (!cq__finite(w[r * ldw + c]))
+                return cq_fail_at(err, CQ_ERR_RANGE, "a weight is NaN or infinite (row, column)", NULL, 0, r,
+                                  (int64_t)c);
+    return CQ_OK;
+}
 
 CQUANT_DEF void cq_hessian_alloc(cq_hessian *h, cq_arena *arena, size_t cols) {
     h->h = (float *)cq__alloc_2d(arena, cols, cols, sizeof(float));
@@ -597,9 +605,13 @@ CQUANT_DEF cq_status cq_gptq_resolve(cq_gptq_desc *out, const cq_gptq_desc *desc
                           UINT64_MAX, (int64_t)out->slots);
     return CQ_OK;
 }
-CQUANT_DEF size_t cq_gptq_groups(const cq_gptq_desc *desc, size_t cols) {
+/* columns in a group, of a desc that need not be resolved */
+static size_t cq__group_size(const cq_gptq_desc *desc, size_t cols) {
     size_t g = !desc->group_size && cq_format_is_mx(desc->format) ? 32 : desc->group_size;
-    g = g && g < cols ? g : cols;
+    return g && g < cols ? g : cols;
+}
+CQUANT_DEF size_t cq_gptq_groups(const cq_gptq_desc *desc, size_t cols) {
+    size_t g = cq__group_size(desc, cols);
     return g ? (cols - 1) / g + 1 : 0;
 }
 
@@ -1100,8 +1112,8 @@ static void cq__correct_panel(const cq__correct_job *job, size_t panel, float *z
         for (size_t i = 0; i < 16; i++) minus[k * 16 + i] = i < n ? job->w[(r0 + i) * job->ldw + k] : 0.0f;
     cq__fill(z, 0, cols * 16 * sizeof(float));
     for (size_t t = 0; t < cols; t += 256)
-        kernels->fma_f32(z, 0, 16, minus + t * 16, 0, 16, job->mismatch + t * cols, cols, 1, cq__min(256, cols - t), cols,
-                         1);
+        kernels->fma_f32(z, 0, 16, minus + t * 16, 0, 16, job->mismatch + t * cols, cols, 1, cq__min(256, cols - t),
+                         cols, 1);
     for (size_t k = 0; k < cols; k++)
         for (size_t i = 0; i < 16; i++) minus[k * 16 + i] = z[(size_t)f->perm[k] * 16 + i];
     float *swap = z;
@@ -1164,12 +1176,7 @@ CQUANT_DEF cq_status cq_gptq_correct(const cq_context *ctx, const cq_factor *f, 
                               UINT64_MAX, (int64_t)(i % f->cols));
     cq_parallel_for(ctx, job.slots, cq__correct_task, &job);
     arena->used = mark;
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < f->cols; c++)
-            if (!cq__finite(w[r * ldw + c]))
-                return cq_fail_at(err, CQ_ERR_RANGE, "a corrected weight is NaN or infinite (row, column)", NULL, 0, r,
-                                  (int64_t)c);
-    return CQ_OK;
+    return cq__check_weights(w, ldw, rows, f->cols, err);
 }
 
 /* ===================================================================================================================
@@ -1279,15 +1286,6 @@ static void cq__solve_task(void *arg, size_t index) {
         cq__solve_strip(job, &job->slot[index], strip * job->per, cq__min(job->per, panels - strip * job->per));
 }
 
-static cq_status cq__check_weights(const float *w, size_t ldw, size_t rows, size_t cols, cq_error *err) {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++)
-            if (!cq__finite(w[r * ldw + c]))
-                return cq_fail_at(err, CQ_ERR_RANGE, "a weight is NaN or infinite (row, column)", NULL, 0, r,
-                                  (int64_t)c);
-    return CQ_OK;
-}
-
 /* All memory of the solver. Called with the real arena and with an empty one alike. */
 static void cq__solve_layout(cq__solve_job *job, cq_arena *arena) {
     size_t panels = job->rows / 16 + (job->rows % 16 != 0), cols = job->cols, per;
@@ -1383,8 +1381,7 @@ CQUANT_DEF cq_status cq_gptq_rtn(const cq_gptq_desc *desc, const float *w, size_
 
 CQUANT_DEF void cq_gptq_dequantize(const cq_gptq_desc *desc, const cq_gptq_result *q, size_t rows, size_t cols,
                                    float *out) {
-    size_t size = desc->group_size ? desc->group_size : cq_format_is_mx(desc->format) ? 32 : cols;
-    size_t groups = cq_gptq_groups(desc, cols);
+    size_t size = cq__group_size(desc, cols), groups = cq_gptq_groups(desc, cols);
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < cols; c++)
             out[r * cols + c] =

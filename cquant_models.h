@@ -15531,8 +15531,7 @@ static cq_status cq__quantize_fail(cq__quantize_run *q, const cq_block *b, const
 static double cq__weight_loss(const cq_gptq_desc *desc, const cq_gptq_result *q, const float *w, size_t rows,
                               size_t cols) {
     double error = 0.0, norm = 0.0;
-    size_t groups = cq_gptq_groups(desc, cols);
-    size_t size = desc->group_size ? desc->group_size : cq_format_is_mx(desc->format) ? CQ__BLOCK : cols;
+    size_t groups = cq_gptq_groups(desc, cols), size = cq__group_size(desc, cols);
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < cols; k++) {
             double v = (double)w[r * cols + k];

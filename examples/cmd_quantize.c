@@ -63,8 +63,8 @@ static void report_module(quantize_job *job, const cq_module *m, const char *nam
                          job->modules ? "," : "", words, format, cq_format_bits(m->desc->format),
                          m->desc->group_size ? (long long)m->desc->group_size : -1,
                          m->tensor.data ? 8.0 * (double)m->tensor.bytes / (double)weights : 0.0, m->tensor.act_bits,
-                         r->loss, r->rtn_loss, m->tokens && !m->starved ? "true" : "false",
-                         m->starved ? "\"rtn\"" : "null", (unsigned long long)m->tokens, (double)r->damp, r->dead,
+                         r->loss, r->rtn_loss, m->nearest ? "false" : "true",
+                         !m->starved ? "null" : m->nearest ? "\"rtn\"" : "\"all\"", (unsigned long long)m->tokens, (double)r->damp, r->dead,
                          seconds));
     free(words);
 }
@@ -227,7 +227,7 @@ static void report_kept(const quantize_job *job, cq_starved fallback) {
         const cq_part *part = &job->p->part[i];
         starved += job->starved[i];
         if (!job->kept[i]) continue;
-        char *name = tool_format("%.*s", (int)(part->name_len - strlen(".weight")), part->name);
+        char *name = tool_format("%.*s", (int)tool_module_len(part), part->name);
         json_open(NULL, '{');
         json_text("name", name);
         json_text("why", job->kept[i]);
@@ -238,7 +238,7 @@ static void report_kept(const quantize_job *job, cq_starved fallback) {
     json_close();
     json_open("starved", '[');
     for (size_t i = 0; i < job->p->count; i++)
-        if (job->starved[i]) json_bytes(NULL, job->p->part[i].name, job->p->part[i].name_len - strlen(".weight"));
+        if (job->starved[i]) json_bytes(NULL, job->p->part[i].name, tool_module_len(&job->p->part[i]));
     json_close();
     if (starved)
         tool_note("%zu linears of experts saw too few tokens, and were quantised %s; --balance or more text helps",
@@ -398,23 +398,21 @@ static double divergence(const quantize_run *q, const tool_model *quantised, con
     return kl;
 }
 
+/* The samples on which a trial is judged: those of the calibration, also where nothing else is calibrated. */
+static cq_quantize_desc judges(const quantize_run *q) {
+    cq_quantize_desc d = q->desc;
+    if (d.rtn) tool_calibration(q->t, q->ctx, &d);
+    return d;
+}
+
 /* --tries N: the rotations of N seeds, each quantised as asked and compared with the model itself. The seed of the best
    one becomes that of the run. */
 static void try_rotations(quantize_run *q, const char *target, size_t tries) {
     uint64_t first = tool.seed, best = first;
     double least = INFINITY;
     char *file = tool_format("%s.try", target);
-    size_t samples = q->desc.samples, seq_len = q->desc.seq_len;
-    const int32_t *ids = q->desc.ids;
+    cq_quantize_desc judge = judges(q);
     cq_rotate_plan plan;
-    if (q->desc.rtn) {
-        cq_quantize_desc judge;
-        memset(&judge, 0, sizeof judge);
-        tool_calibration(q->t, q->ctx, &judge);
-        ids = judge.ids;
-        samples = judge.samples;
-        seq_len = judge.seq_len;
-    }
     json_open("tries", '[');
     for (size_t i = 0; i < tries; i++) {
         tool_model quantised;
@@ -427,7 +425,7 @@ static void try_rotations(quantize_run *q, const char *target, size_t tries) {
         tool_model_open_like(&quantised, file, q->t);
         remove(file); /* it stays mapped */
         tool_mute(false);
-        double kl = divergence(q, &quantised, ids, samples, seq_len);
+        double kl = divergence(q, &quantised, judge.ids, judge.samples, judge.seq_len);
         json_open(NULL, '{');
         json_int("seed", (int64_t)tool.seed);
         json_real("kl", kl);
@@ -446,7 +444,7 @@ static void try_rotations(quantize_run *q, const char *target, size_t tries) {
 /* --target-bits: all modules in one format, what each of them costs the model, and formats by that. What was chosen
    becomes the policy of the run. */
 static void choose_formats(quantize_run *q, const char *target, double bits) {
-    cq_quantize_desc *desc = &q->desc, given = *desc;
+    cq_quantize_desc *desc = &q->desc, given = *desc, judge = judges(q);
     cq_policy_rule all;
     cq_policy policy = {&all, 1};
     tool_model quantised, base;
@@ -458,17 +456,9 @@ static void choose_formats(quantize_run *q, const char *target, double bits) {
     memset(&all, 0, sizeof all);
     tool_ladder_read(&l, tool_text("ladder", NULL), bits);
     l.gptq = desc->gptq;
-    l.ids = desc->ids;
-    l.samples = desc->samples;
-    l.seq_len = desc->seq_len;
-    if (desc->rtn) {
-        cq_quantize_desc judge;
-        memset(&judge, 0, sizeof judge);
-        tool_calibration(q->t, q->ctx, &judge);
-        l.ids = judge.ids;
-        l.samples = judge.samples;
-        l.seq_len = judge.seq_len;
-    }
+    l.ids = judge.ids;
+    l.samples = judge.samples;
+    l.seq_len = judge.seq_len;
     all.set = CQ_POLICY_FORMAT;
     all.format = l.probe;
     desc->policy = &policy;

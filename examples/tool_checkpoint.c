@@ -20,8 +20,6 @@ enum { PACKED, SCALE, SHAPE, ZERO_POINT };     /* compressed-tensors: the first 
 /* ===================================================================================================================
    [PLAN]
    ================================================================================================================== */
-static size_t module_len(const cq_part *part) { return part->name_len - strlen(".weight"); }
-
 static size_t group_size_of(const tool_coded *c, size_t cols) {
     return cq_format_is_mx(c->format) ? 32 : c->group_size && c->group_size < cols ? c->group_size : cols;
 }
@@ -49,7 +47,7 @@ static void check_part(const tool_parts *p, const tool_model *t, size_t i, const
     const cq_part *part = &p->part[i];
     const tool_coded *c = &p->coded[i];
     const cq_linear *l = part->linear;
-    int n = (int)module_len(part);
+    int n = (int)tool_module_len(part);
     const char *style = p->style == TOOL_GPTQ ? "gptq" : "compressed-tensors";
     if (part->kind != CQ_PART_HEAD && (part->kind != CQ_PART_LINEAR || !part->block))
         tool_fail(target, "--format %s holds linears of layers and the head, and not '%.*s', which --config names",
@@ -77,7 +75,7 @@ static void check_part(const tool_parts *p, const tool_model *t, size_t i, const
 static void add_tensor(tool_parts *p, cq_named *list, const cq_part *part, const char *suffix, cq_dtype dtype,
                        uint64_t rows, uint64_t cols) {
     cq_named *n = &list[p->tensors++];
-    char *name = tool_format("%.*s%s", (int)module_len(part), part->name, suffix);
+    char *name = tool_format("%.*s%s", (int)tool_module_len(part), part->name, suffix);
     memset(n, 0, sizeof *n);
     n->name = name; /* as long as the tool runs */
     n->name_len = strlen(name);
@@ -293,7 +291,7 @@ static size_t ways_of(const tool_parts *p, tool_coded **ways, size_t **of) {
 /* NAME as a regular expression, as it stands in JSON. */
 static char *escaped(const cq_part *part) {
     char *text = tool_alloc(3 * part->name_len + 1, 1), *q = text;
-    for (size_t i = 0; i < module_len(part); i++) {
+    for (size_t i = 0; i < tool_module_len(part); i++) {
         if (part->name[i] == '.') *q++ = '\\', *q++ = '\\';
         *q++ = part->name[i];
     }
@@ -347,7 +345,7 @@ static char *block_modules(const tool_parts *p) {
             if (digits && name[digits] == '.') name += digits + 1;
             else digits = 0;
         }
-        char *quoted = tool_format("\"%.*s\"", (int)(part->name + module_len(part) - name), name);
+        char *quoted = tool_format("\"%.*s\"", (int)(part->name + tool_module_len(part) - name), name);
         if (strstr(text, quoted)) free(quoted);
         else text = joined(text, ", ", quoted);
     }
@@ -387,7 +385,7 @@ static char *gptq_config(const tool_parts *p, double damp) {
     return text;
 }
 
-static char *quoted_name(const cq_part *part) { return tool_format("\"%.*s\"", (int)module_len(part), part->name); }
+static char *quoted_name(const cq_part *part) { return tool_format("\"%.*s\"", (int)tool_module_len(part), part->name); }
 
 static char *compressed_config(const tool_parts *p, const tool_model *t) {
     tool_coded *ways;
