@@ -421,6 +421,11 @@ CQ__INLINE float cq__f32(const unsigned char *p) { return cq__float(cq__u32(p));
 CQ__UNUSED static void cq__copy(void *dst, const void *src, size_t n) {
     unsigned char *d = (unsigned char *)dst;
     const unsigned char *s = (const unsigned char *)src;
+    for (; n >= 32; n -= 32, d += 32, s += 32) { /* by way of an array: compilers keep it in registers */
+        unsigned char t[32];
+        for (size_t i = 0; i < 32; i++) t[i] = s[i];
+        for (size_t i = 0; i < 32; i++) d[i] = t[i];
+    }
     for (size_t i = 0; i < n; i++) d[i] = s[i];
 }
 CQ__UNUSED static void cq__fill(void *dst, unsigned char value, size_t n) {
@@ -812,7 +817,8 @@ CQUANT_DEF cq_arena cq_arena_over(void *base, size_t size) {
     return a;
 }
 
-CQUANT_DEF void *cq_alloc(cq_arena *arena, size_t count, size_t size) {
+/* cq_alloc for what is written before it is read: not zeroed, which takes as long as reading a large matrix once */
+static void *cq__reserve(cq_arena *arena, size_t count, size_t size) {
     size_t bytes, begin, end;
     if (arena->failed) return NULL;
     if (!cq__mul(count, size, &bytes) || !cq__round_up(arena->used, CQ_ALIGN, &begin) || !cq__add(begin, bytes, &end) ||
@@ -821,9 +827,12 @@ CQUANT_DEF void *cq_alloc(cq_arena *arena, size_t count, size_t size) {
         return NULL;
     }
     arena->used = end;
-    if (!arena->base) return NULL;
-    cq__fill(arena->base + begin, 0, bytes);
-    return arena->base + begin;
+    return arena->base ? arena->base + begin : NULL;
+}
+CQUANT_DEF void *cq_alloc(cq_arena *arena, size_t count, size_t size) {
+    void *p = cq__reserve(arena, count, size);
+    if (p) cq__fill(p, 0, count * size);
+    return p;
 }
 
 /* ===================================================================================================================
@@ -889,6 +898,12 @@ CQ__INLINE float cq__step(const cq__steps *s, float v) {
     float unit = cq__float(cq__bits(v) & s->exponent);
     unit = (unit > s->least ? unit : s->least) * s->large;
     return (v + unit) - unit;
+}
+
+/* fp16 is such a number too: v, 0 to 65504, to the nearest */
+CQ__INLINE float cq__round_half(float v) {
+    const cq__steps half = {0x7f800000u, 6.103515625e-5f, 12288.0f, 65504.0f};
+    return cq__step(&half, v);
 }
 
 CQUANT_DEF float cq_mini_to_f32(cq_mini mini, uint8_t code) {
@@ -1116,7 +1131,7 @@ CQUANT_DEF cq_grid cq_grid_make(float scale, float zero, cq_format format) {
     float top = (float)cq__top(format);
     g.format = format;
     g.scale = scale > 0.0f ? (stored == 1 ? cq__power_of_two(scale, true) : scale) : 0.0f;
-    if (stored == 2) g.scale = cq_f16_to_f32(cq_f32_to_f16(scale < 65504.0f ? scale : 65504.0f));
+    if (stored == 2) g.scale = cq__round_half(g.scale < 65504.0f ? g.scale : 65504.0f);
     else if (!(g.scale < CQ__INFINITY)) g.scale = FLT_MAX;
     if (stored == 1 && !(scale > 0.0f)) g.scale = cq_e8m0_to_f32(0); /* E8M0 has no 0; codes of 0 do as well */
     zero = zero > 0.0f ? (zero < top ? zero : top) : 0.0f;
@@ -1271,12 +1286,21 @@ typedef struct cq__kernels {
        order, of c = fma(a[p][t * lda + i], b[t * kb + j * jb], c), for i < 16 and j < n. */
     void (*fma_f32)(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b, size_t kb,
                     size_t jb, size_t k, size_t n, size_t panels);
-    /* 16 grids side by side, as the solver has them: scale, zero, least and largest level, (4, 16).
-       round16: level[i] = the level nearest to v[i]. cost16: cost[i] = sum over k < n of weight[k] e^2, e the error of
-       x[k * 16 + i] rounded, with inverse[i], the reciprocal of the scale, in place of a division. */
+    /* What the solver does for 16 rows at once (cquant_gptq.h says why). grids: scale, zero, least and largest level of
+       each, (4, 16); all else (16), but for x of cost16, (n, 16).
+       round16: level = the level nearest to v.
+       cost16: cost = sum over k < n of weight[k] e^2, e the error of x[k] rounded, with inverse, the reciprocal of the
+       scale, in place of a division.
+       decide16: x is rounded to level, which takes the place of w; e = w less its value, x = D r, loss += D r^2, r
+       being x less its value.
+       descend16: level becomes the best one where the gradient of the loss is g and its curvature `diagonal`; change,
+       what that adds to e; loss += what it adds to the loss; g += own change. */
     void (*round16)(float *level, const float *v, const float *grids, const cq__steps *steps);
     void (*cost16)(float *cost, const float *x, const float *weight, size_t n, const float *grids, const float *inverse,
                    const cq__steps *steps);
+    void (*decide16)(float *x, float *e, float *w, float *loss, float d, const float *grids, const cq__steps *steps);
+    void (*descend16)(float *level, float *g, float *e, float *change, float *loss, float diagonal, float own,
+                      const float *grids, const cq__steps *steps);
     /* One block (32 columns) of a panel, dequantised to out[32][16]; the tail of the last block is not written. */
     void (*unpack)(float *out, const cq_tensor *t, size_t panel, size_t block);
     /* One panel times n rows of int8 activations: out (n, 16), scaled but without bias. */
@@ -1359,9 +1383,34 @@ static void cq__cost16_c(float *cost, const float *x, const float *weight, size_
             float q = x[i] * inverse[i], e;
             q = q > lo[i] ? q : lo[i];
             q = q < hi[i] ? q : hi[i];
-            e = x[i] - cq__step(steps, q) * scale[i];
-            cost[i] = cost[i] + weight[k] * e * e;
+            e = cq__fmaf(-cq__step(steps, q), scale[i], x[i]);
+            cost[i] = cq__fmaf(weight[k] * e, e, cost[i]);
         }
+}
+static void cq__decide16_c(float *x, float *e, float *w, float *loss, float d, const float *grids,
+                           const cq__steps *steps) {
+    float level[16];
+    cq__round16_c(level, x, grids, steps);
+    for (size_t i = 0; i < 16; i++) {
+        float value = level[i] * grids[i], r = x[i] - value;
+        e[i] = w[i] - value;
+        x[i] = r * d;
+        w[i] = level[i];
+        loss[i] = loss[i] + x[i] * r;
+    }
+}
+static void cq__descend16_c(float *level, float *g, float *e, float *change, float *loss, float diagonal, float own,
+                            const float *grids, const cq__steps *steps) {
+    float v[16], to[16];
+    for (size_t i = 0; i < 16; i++) v[i] = level[i] * grids[i] + g[i] / diagonal; /* where it should be */
+    cq__round16_c(to, v, grids, steps);
+    for (size_t i = 0; i < 16; i++) {
+        change[i] = level[i] * grids[i] - to[i] * grids[i];
+        level[i] = to[i];
+        e[i] = e[i] + change[i];
+        loss[i] = loss[i] + change[i] * (2.0f * g[i] + change[i] * diagonal);
+        g[i] = g[i] + own * change[i];
+    }
 }
 
 static void cq__unpack_c(float *out, const cq_tensor *t, size_t panel, size_t block) {
@@ -1516,7 +1565,8 @@ static void cq__silu_mul_c(float *g, const float *u, size_t n) {
 }
 
 static const cq__kernels cq__kernels_c = {
-    "scalar",        cq__tile_f32_c, cq__fma_f32_c, cq__round16_c, cq__cost16_c, cq__unpack_c,
+    "scalar",        cq__tile_f32_c, cq__fma_f32_c, cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
+    cq__unpack_c,
     cq__panel_q8_c,  cq__quantize_c, cq__dot_c,     cq__dots_c,    cq__mix_c,    cq__sum_c,
     cq__max_c,       cq__axpy_c,     cq__scale_c,   cq__exp_minus_c, cq__silu_mul_c};
 
@@ -1694,7 +1744,7 @@ CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float 
    columns, [block][t][48]: a whole number of tiles of every tier, side by side in memory whatever the matrix looked
    like. C is cut into squares of 192, each a task: 192 columns of B stay in the L2 cache, 32 of A in L1. */
 #define CQ__PACK 48u
-#define CQ__PACK_DEPTH 256u /* rows of X that are packed at a time */
+#define CQ__PACK_DEPTH 192u /* rows of X that are packed at a time: 32 columns of them are half of an L1 cache */
 #define CQ__SQUARE 192u
 typedef struct cq__square_job {
     const cq_context *ctx;
@@ -1759,23 +1809,28 @@ static void cq__square_run(cq__square_job *job) {
     size_t squares = (job->n + CQ__SQUARE - 1) / CQ__SQUARE;
     cq_parallel_for(job->ctx, squares * (squares + 1) / 2, cq__square_task, job);
 }
-static void cq__pack_task(void *arg, size_t block) {
+/* 16 rows a task, each from end to end: rows of x are far apart, and memory is quickest along one */
+static void cq__pack_task(void *arg, size_t index) {
     const cq__square_job *job = (const cq__square_job *)arg;
-    size_t c0 = block * CQ__PACK, cols = cq__min(CQ__PACK, job->n - c0);
-    float *out = job->pack + block * job->stride;
-    for (size_t t = 0; t < job->rows; t++) {
-        const float *x = job->x + t * job->ldx + c0;
-        float s = job->factor ? job->factor[t] : 1.0f;
+    const size_t first = index * 16, end = cq__min(first + 16, job->rows), n = job->n;
+    float *to = job->pack;
+    for (size_t t = 0; t < first; t++) to += !job->factor || job->factor[t] != 0.0f ? CQ__PACK : 0;
+    for (size_t t = first; t < end; t++) {
+        const float *x = job->x + t * job->ldx;
+        float *out = to, s = job->factor ? job->factor[t] : 1.0f;
         if (s == 0.0f) continue;
-        if (!job->factor && cols == CQ__PACK) cq__copy(out, x, CQ__PACK * sizeof(float)); /* which compilers know */
-        else
-            for (size_t i = 0; i < cols; i++) out[i] = x[i] * s;
-        for (size_t i = cols; i < CQ__PACK; i++) out[i] = 0.0f;
-        out += CQ__PACK;
+        for (size_t c0 = 0; c0 < n; c0 += CQ__PACK, out += job->stride) {
+            const size_t cols = cq__min(CQ__PACK, n - c0);
+            if (!job->factor && cols == CQ__PACK)
+                cq__copy(out, x + c0, CQ__PACK * sizeof(float)); /* of a size that compilers know */
+            else
+                for (size_t i = 0; i < CQ__PACK; i++) out[i] = i < cols ? x[c0 + i] * s : 0.0f;
+        }
+        to += CQ__PACK;
     }
 }
 CQUANT_DEF size_t cq_syrk_scratch(size_t cols) {
-    size_t blocks = cols / CQ__PACK + 1, n; /* one block at least, and 256 factors */
+    size_t blocks = cols / CQ__PACK + 1, n; /* one block at least, and the factors */
     return cq__mul(blocks, CQ__PACK_DEPTH * CQ__PACK, &n) && cq__add(n, CQ__PACK_DEPTH, &n) ? n : SIZE_MAX;
 }
 /* C += X^T X from scratch; the caller sets x, ldx and depth, the rows that are packed already. */
@@ -1790,8 +1845,8 @@ static void cq__square_begin(cq__square_job *job, const cq_context *ctx, float *
     job->mirror = false;
     job->depth = 0;
 }
-/* Packs rows of x behind the job->depth that are there, until 256 are or all n are seen. Returns how many it has seen:
-   those of weight 0 are not packed. */
+/* Packs rows of x behind the job->depth that are there, until there are enough or all n are seen. Returns how many it
+   has seen: those of weight 0 are not packed. */
 static size_t cq__square_pack(cq__square_job *job, const float *x, size_t ldx, size_t n, const float *weight,
                               float *scratch) {
     job->pack = scratch + CQ__PACK_DEPTH + job->depth * CQ__PACK;
@@ -1802,7 +1857,7 @@ static size_t cq__square_pack(cq__square_job *job, const float *x, size_t ldx, s
         if (weight) scratch[job->rows] = cq_sqrtf(weight[job->rows]);
         job->depth += !weight || scratch[job->rows] != 0.0f;
     }
-    cq_parallel_for(job->ctx, (job->n + CQ__PACK - 1) / CQ__PACK, cq__pack_task, job);
+    cq_parallel_for(job->ctx, (job->rows + 15) / 16, cq__pack_task, job);
     return job->rows;
 }
 CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n,
@@ -2032,32 +2087,86 @@ CQ__AVX2 __m256 cq__step8_avx2(__m256 v, __m256 exponent, __m256 least, __m256 l
     __m256 unit = _mm256_mul_ps(_mm256_max_ps(_mm256_and_ps(v, exponent), least), large);
     return _mm256_sub_ps(_mm256_add_ps(v, unit), unit);
 }
-CQ__AVX2 void cq__round16_avx2(float *level, const float *v, const float *grids, const cq__steps *steps) {
-    const __m256 exponent = _mm256_set1_ps(cq__float(steps->exponent)), least = _mm256_set1_ps(steps->least);
-    const __m256 large = _mm256_set1_ps(steps->large), one = _mm256_set1_ps(1.0f), zero = _mm256_setzero_ps();
-    for (size_t i = 0; i < 16; i += 8) {
-        __m256 s = _mm256_loadu_ps(grids + i), q;
-        s = _mm256_blendv_ps(one, s, _mm256_cmp_ps(s, zero, _CMP_GT_OQ));
-        q = _mm256_max_ps(_mm256_div_ps(_mm256_loadu_ps(v + i), s), _mm256_loadu_ps(grids + 32 + i));
-        q = _mm256_min_ps(q, _mm256_loadu_ps(grids + 48 + i));
-        _mm256_storeu_ps(level + i, cq__step8_avx2(q, exponent, least, large));
-    }
+/* the level of eight lanes of v; i: 0 or 8, which of the 16 grids */
+CQ__AVX2 __m256 cq__level8_avx2(__m256 v, const float *grids, size_t i, const cq__steps *steps) {
+    const __m256 exponent = _mm256_set1_ps(cq__float(steps->exponent)), one = _mm256_set1_ps(1.0f);
+    __m256 s = _mm256_loadu_ps(grids + i), q;
+    s = _mm256_blendv_ps(one, s, _mm256_cmp_ps(s, _mm256_setzero_ps(), _CMP_GT_OQ));
+    q = _mm256_max_ps(_mm256_div_ps(v, s), _mm256_loadu_ps(grids + 32 + i));
+    q = _mm256_min_ps(q, _mm256_loadu_ps(grids + 48 + i));
+    return cq__step8_avx2(q, exponent, _mm256_set1_ps(steps->least), _mm256_set1_ps(steps->large));
 }
-CQ__AVX2 void cq__cost16_avx2(float *cost, const float *x, const float *weight, size_t n, const float *grids,
-                              const float *inverse, const cq__steps *steps) {
+CQ__AVX2 void cq__round16_avx2(float *level, const float *v, const float *grids, const cq__steps *steps) {
+    for (size_t i = 0; i < 16; i += 8)
+        _mm256_storeu_ps(level + i, cq__level8_avx2(_mm256_loadu_ps(v + i), grids, i, steps));
+}
+CQ__AVX2_FMA void cq__cost16_avx2(float *cost, const float *x, const float *weight, size_t n, const float *grids,
+                                  const float *inverse, const cq__steps *steps) {
     const __m256 exponent = _mm256_set1_ps(cq__float(steps->exponent)), least = _mm256_set1_ps(steps->least);
-    const __m256 large = _mm256_set1_ps(steps->large);
+    const __m256 large = _mm256_set1_ps(steps->large), unit = _mm256_mul_ps(least, large); /* of integers */
     for (size_t i = 0; i < 16; i += 8) {
         const __m256 scale = _mm256_loadu_ps(grids + i), lo = _mm256_loadu_ps(grids + 32 + i);
         const __m256 hi = _mm256_loadu_ps(grids + 48 + i), r = _mm256_loadu_ps(inverse + i);
         __m256 sum = _mm256_setzero_ps();
         for (size_t k = 0; k < n; k++) {
-            __m256 v = _mm256_loadu_ps(x + k * 16 + i), q = _mm256_min_ps(_mm256_max_ps(_mm256_mul_ps(v, r), lo), hi);
-            __m256 e = _mm256_sub_ps(v, _mm256_mul_ps(cq__step8_avx2(q, exponent, least, large), scale));
-            sum = _mm256_add_ps(sum, _mm256_mul_ps(_mm256_mul_ps(_mm256_broadcast_ss(weight + k), e), e));
+            __m256 v = _mm256_loadu_ps(x + k * 16 + i), e;
+            __m256 q = _mm256_min_ps(_mm256_max_ps(_mm256_mul_ps(v, r), lo), hi);
+            q = steps->exponent ? cq__step8_avx2(q, exponent, least, large)
+                                : _mm256_sub_ps(_mm256_add_ps(q, unit), unit);
+            e = _mm256_fnmadd_ps(q, scale, v);
+            sum = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_broadcast_ss(weight + k), e), e, sum);
         }
         _mm256_storeu_ps(cost + i, sum);
     }
+}
+CQ__AVX2 void cq__decide16_avx2(float *x, float *e, float *w, float *loss, float d, const float *grids,
+                                const cq__steps *steps) {
+    for (size_t i = 0; i < 16; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i), level = cq__level8_avx2(v, grids, i, steps);
+        __m256 value = _mm256_mul_ps(level, _mm256_loadu_ps(grids + i)), r = _mm256_sub_ps(v, value);
+        __m256 dr = _mm256_mul_ps(r, _mm256_set1_ps(d));
+        _mm256_storeu_ps(e + i, _mm256_sub_ps(_mm256_loadu_ps(w + i), value));
+        _mm256_storeu_ps(x + i, dr);
+        _mm256_storeu_ps(w + i, level);
+        _mm256_storeu_ps(loss + i, _mm256_add_ps(_mm256_loadu_ps(loss + i), _mm256_mul_ps(dr, r)));
+    }
+}
+CQ__AVX2 void cq__descend16_avx2(float *level, float *g, float *e, float *change, float *loss, float diagonal,
+                                 float own, const float *grids, const cq__steps *steps) {
+    const __m256 curve = _mm256_set1_ps(diagonal);
+    for (size_t i = 0; i < 16; i += 8) {
+        __m256 scale = _mm256_loadu_ps(grids + i), slope = _mm256_loadu_ps(g + i);
+        __m256 old = _mm256_mul_ps(_mm256_loadu_ps(level + i), scale);
+        __m256 to = cq__level8_avx2(_mm256_add_ps(old, _mm256_div_ps(slope, curve)), grids, i, steps);
+        __m256 step = _mm256_sub_ps(old, _mm256_mul_ps(to, scale));
+        __m256 more = _mm256_add_ps(_mm256_mul_ps(_mm256_set1_ps(2.0f), slope), _mm256_mul_ps(step, curve));
+        _mm256_storeu_ps(level + i, to);
+        _mm256_storeu_ps(change + i, step);
+        _mm256_storeu_ps(e + i, _mm256_add_ps(_mm256_loadu_ps(e + i), step));
+        _mm256_storeu_ps(loss + i, _mm256_add_ps(_mm256_loadu_ps(loss + i), _mm256_mul_ps(step, more)));
+        _mm256_storeu_ps(g + i, _mm256_add_ps(slope, _mm256_mul_ps(_mm256_set1_ps(own), step)));
+    }
+}
+
+CQ__AVX512 void cq__cost16_avx512(float *cost, const float *x, const float *weight, size_t n, const float *grids,
+                                  const float *inverse, const cq__steps *steps) {
+    const __m512 scale = _mm512_loadu_ps(grids), lo = _mm512_loadu_ps(grids + 32), hi = _mm512_loadu_ps(grids + 48);
+    const __m512 large = _mm512_set1_ps(steps->large), least = _mm512_set1_ps(steps->least);
+    const __m512i exponent = _mm512_set1_epi32((int32_t)steps->exponent);
+    const __mmask16 all = 0xffff; /* without a mask gcc 12 warns of a variable of its own */
+    const __m512 r = _mm512_loadu_ps(inverse), integer = _mm512_mul_ps(least, large);
+    __m512 sum = _mm512_setzero_ps();
+    for (size_t k = 0; k < n; k++) {
+        __m512 v = _mm512_loadu_ps(x + k * 16), e, unit = integer;
+        __m512 q = _mm512_maskz_min_ps(all, _mm512_maskz_max_ps(all, _mm512_mul_ps(v, r), lo), hi);
+        if (steps->exponent) {
+            unit = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(q), exponent));
+            unit = _mm512_mul_ps(_mm512_maskz_max_ps(all, unit, least), large);
+        }
+        e = _mm512_fnmadd_ps(_mm512_sub_ps(_mm512_add_ps(q, unit), unit), scale, v);
+        sum = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_set1_ps(weight[k]), e), e, sum);
+    }
+    _mm512_storeu_ps(cost, sum);
 }
 
 /* Integer blocks. t (4, 16) int32 += codes (16 rows x 32 k) times 4 columns of activations, exactly.
@@ -2639,15 +2748,14 @@ CQ__AVX2 void cq__silu_mul_avx2(float *g, const float *u, size_t n) {
     cq__silu_mul_c(g + i, u + i, n - i);
 }
 
-#define CQ__AVX2_TIER(name, fma)                                                                                       \
+#define CQ__AVX2_TIER(name, fma, cost)                                                                                 \
     {                                                                                                                  \
-        name, cq__tile_f32_avx2, fma, cq__round16_avx2, cq__cost16_avx2, cq__unpack_avx2, cq__panel_q8_avx2,           \
-            cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2, cq__sum_avx2, cq__max_avx2, cq__axpy_avx2,   \
-            cq__scale_avx2,                                                                                            \
-            cq__exp_minus_avx2, cq__silu_mul_avx2                                                                      \
+        name, cq__tile_f32_avx2, fma, cq__round16_avx2, cost, cq__decide16_avx2, cq__descend16_avx2,                   \
+            cq__unpack_avx2, cq__panel_q8_avx2, cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2,          \
+            cq__sum_avx2, cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2           \
     }
-static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__fma_f32_avx2);
-static const cq__kernels cq__kernels_avx512 = CQ__AVX2_TIER("avx512", cq__fma_f32_avx512);
+static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__fma_f32_avx2, cq__cost16_avx2);
+static const cq__kernels cq__kernels_avx512 = CQ__AVX2_TIER("avx512", cq__fma_f32_avx512, cq__cost16_avx512);
 
 static int cq__cpu_level(void) { /* 2: AVX-512F, 1: AVX2, both with FMA and F16C; 0: neither */
     uint32_t a = 0, b = 0, c = 0, d = 0, xcr0;

@@ -18,7 +18,8 @@
    multiply-adds that the tier's instructions reach from registers:
      syrk     H += X^T X: tokens n^2 / 2 multiplications
      factor   H = U D U^T: n^3 / 6
-     solve    4 bits, groups of 128, the default recipe: 2.5 rows n^2 (half for the pass, one for each sweep)
+     solve    4 bits, groups of 128, the default recipe: 1.5 rows n^2, half for the pass, one for the refit
+     pass     the same without the refit of the scales
    "share" is value / limit, "x scalar" the speed against the plain C kernels. Best of several runs each. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -467,6 +468,12 @@ static void run_solve(void *arg) {
     l->arena.used = l->mark[1];
     if (cq_gptq_solve(&l->ctx, &l->desc, &l->f, l->w, l->h.cols, l->h.cols, &l->out, &l->arena, NULL)) exit(1);
 }
+static void run_pass(void *arg) {
+    layer *l = (layer *)arg;
+    l->desc.no_refit = true;
+    run_solve(arg);
+    l->desc.no_refit = false;
+}
 static void solver(const char *isa, size_t n, double peak) { /* n rows and columns */
     cq_context_desc desc;
     layer l;
@@ -495,12 +502,12 @@ static void solver(const char *isa, size_t n, double peak) { /* n rows and colum
         }
     for (size_t i = 0; i < n * n; i++) l.w[i] = (float)(cq_random(4, 0, i) >> 40) / 8388608.0f - 1.0f;
     for (int threads = 1; threads <= 2; threads++) {
-        static void (*const call[])(void *) = {run_syrk, run_factor, run_solve};
-        static const char *const what[] = {"syrk", "factor", "solve"};
+        static void (*const call[])(void *) = {run_syrk, run_factor, run_pass, run_solve};
+        static const char *const what[] = {"syrk", "factor", "pass", "solve"};
         double side = (double)n, square = side * side;
-        double work[] = {0.5 * GPTQ_TOKENS * square, square * side / 6, 2.5 * square * side};
+        double work[] = {0.5 * GPTQ_TOKENS * square, square * side / 6, 0.5 * square * side, 1.5 * square * side};
         l.ctx.parallel.run = threads > 1 ? run_two : NULL;
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 4; i++) {
             char note[64];
             double seconds = best(call[i], &l, 0.3);
             if (i == 0) cq_hessian_finish(&l.ctx, &l.h);

@@ -671,42 +671,27 @@ void tool_gptq_options(cq_gptq_desc *desc, bool *rtn) {
     desc->damp = (float)tool_real("damp", 0);
     for (int i = 0; i < 5; i++)
         if (!strcmp(tool_text("search", "pivots"), search[i])) desc->search = (cq_gptq_search)i;
-    desc->sweeps = (unsigned)tool_size("sweeps", 2);
-    if (!desc->sweeps) desc->sweeps = CQ_GPTQ_NO_SWEEPS;
+    desc->sweeps = (unsigned)tool_size("sweeps", 0);
+    if (!desc->sweeps && tool_has("sweeps")) desc->sweeps = CQ_GPTQ_NO_SWEEPS;
     desc->no_refit = tool_has("no-refit");
 }
 
-/* tr(E H E^T) for E = W - Q (Q NULL: W), in double, with four sums so that the machine has something to overlap. */
-typedef struct trace_job {
-    const float *w, *q;
-    const double *h;
-    size_t cols;
-    double *e, *sum; /* (rows, cols), (rows) */
-} trace_job;
-static void trace_row(void *arg, size_t r) {
-    const trace_job *j = (const trace_job *)arg;
-    size_t n = j->cols;
-    double *e = j->e + r * n, total = 0.0;
-    for (size_t k = 0; k < n; k++) e[k] = (double)j->w[r * n + k] - (j->q ? (double)j->q[r * n + k] : 0.0);
-    for (size_t i = 0; i < n; i++) {
-        const double *h = j->h + i * n;
-        double s[4] = {0, 0, 0, 0};
-        size_t k = 0;
-        for (; k + 4 <= n; k += 4)
-            for (size_t l = 0; l < 4; l++) s[l] += h[k + l] * e[k + l];
-        for (; k < n; k++) s[0] += h[k] * e[k];
-        total += e[i] * ((s[0] + s[1]) + (s[2] + s[3]));
-    }
-    j->sum[r] = total;
-}
-static double trace(const cq_context *ctx, const float *w, const float *q, const double *h, size_t rows, size_t cols) {
-    trace_job j = {
-        w, q, h, cols, (double *)tool_alloc(rows * cols, sizeof(double)), (double *)tool_alloc(rows, sizeof(double))};
+/* tr(E H E^T) for E = W - Q (Q NULL: W): products in float, which is what the solver works with, their sum in double */
+static double trace(const cq_context *ctx, const float *w, const float *q, const float *h, size_t rows, size_t cols) {
+    const size_t step = rows < 64 ? rows : 64;
+    float *e = (float *)tool_alloc(step * cols, sizeof *e), *g = (float *)tool_alloc(step * cols, sizeof *g);
     double total = 0.0;
-    cq_parallel_for(ctx, rows, trace_row, &j);
-    for (size_t r = 0; r < rows; r++) total += j.sum[r];
-    free(j.e);
-    free(j.sum);
+    for (size_t r0 = 0; r0 < rows; r0 += step) {
+        const size_t n = rows - r0 < step ? rows - r0 : step;
+        for (size_t i = 0; i < n * cols; i++) {
+            e[i] = w[r0 * cols + i] - (q ? q[r0 * cols + i] : 0.0f);
+            g[i] = 0.0f;
+        }
+        cq_gemm(ctx, g, cols, e, cols, h, cols, n, cols, cols);
+        for (size_t i = 0; i < n * cols; i++) total += (double)e[i] * (double)g[i];
+    }
+    free(e);
+    free(g);
     return total;
 }
 
@@ -727,52 +712,55 @@ static void run_solve(void) {
     if (hn.ndim != 2 || hn.shape[0] != cols || hn.shape[1] != cols)
         tool_fail(h_path, "must have the shape (%zu, %zu): the columns of the weight", cols, cols);
     float *w = tool_npy_floats(&wn);
-    double *hd = tool_npy_doubles(&hn), largest = 0.0;
-    for (size_t i = 0; i < cols * cols; i++) largest = fabs(hd[i]) > largest ? fabs(hd[i]) : largest;
+    float *hf = tool_npy_floats(&hn), largest = 0.0f;
+    for (size_t i = 0; i < cols * cols; i++) {
+        if (!isfinite(hf[i]))
+            tool_fail(h_path, "holds a number that is not finite, at row %zu, column %zu", i / cols, i % cols);
+        largest = fabsf(hf[i]) > largest ? fabsf(hf[i]) : largest;
+    }
     for (size_t i = 0; i < cols; i++)
         for (size_t j = 0; j < i; j++)
-            if (fabs(hd[i * cols + j] - hd[j * cols + i]) > 1e-4 * largest)
-                tool_fail(h_path, "is not symmetric at row %zu, column %zu: %g and %g", i, j, hd[i * cols + j],
-                          hd[j * cols + i]);
+            if (fabsf(hf[i * cols + j] - hf[j * cols + i]) > 1e-4f * largest)
+                tool_fail(h_path, "is not symmetric at row %zu, column %zu: %g and %g", i, j, (double)hf[i * cols + j],
+                          (double)hf[j * cols + i]);
 
     size_t padded = (cols + 31) / 32 * 32;
     if (desc.group_size > padded) desc.group_size = 0;
     size_t groups = cq_gptq_groups(&desc, cols);
     cq_gptq_result out;
     cq_arena arena = cq_arena_over(NULL, 0);
-    cq_hessian_alloc(&h, &arena, cols);
+    memset(&h, 0, sizeof h);
+    h.cols = cols;
     tool_check(cq_gptq_factor(&ctx, &f, &h, &desc, &arena, &err), h_path, &err);
     tool_check(cq_gptq_solve(&ctx, &desc, &f, NULL, cols, rows, NULL, &arena, &err), w_path, &err);
     arena = tool_arena(arena.used);
     out.codes = (uint8_t *)tool_alloc(rows, cols);
     out.grids = (cq_grid *)tool_alloc(rows * groups, sizeof *out.grids);
-    out.g_idx = (uint32_t *)tool_alloc(cols, sizeof *out.g_idx);
+    out.g_idx = desc.order == CQ_GPTQ_ACT_GROUPS ? (uint32_t *)tool_alloc(cols, sizeof *out.g_idx) : NULL;
     out.report = NULL;
     float *q = (float *)tool_alloc(rows * cols, sizeof *q);
 
-    double seconds, damp = 0.0, whole = trace(&ctx, w, NULL, hd, rows, cols); /* 0: W has no output at all */
-    if (!isfinite(whole))
-        for (size_t i = 0; i < cols * cols; i++)
-            if (!isfinite(hd[i]))
-                tool_fail(h_path, "holds a number that is not finite, at row %zu, column %zu", i / cols, i % cols);
+    double seconds, damp = 0.0, whole = trace(&ctx, w, NULL, hf, rows, cols); /* 0: W has no output at all */
     double start = tool_seconds();
     cq_gptq_desc nearest = desc;
     nearest.order = CQ_GPTQ_NATURAL;
     tool_check(cq_gptq_rtn(&nearest, w, cols, rows, cols, &out, &err), w_path, &err);
     cq_gptq_dequantize(&nearest, &out, rows, cols, q);
     seconds = tool_seconds() - start;
-    double rtn_loss = whole > 0.0 ? trace(&ctx, w, q, hd, rows, cols) / whole : 0.0, loss = rtn_loss;
+    double rtn_loss = whole > 0.0 ? trace(&ctx, w, q, hf, rows, cols) / whole : 0.0, loss = rtn_loss;
     if (!rtn) {
+        h.h = hf; /* finished, and never added to */
+        h.cols = h.tokens = cols;
+        h.packed = NULL;
+        h.waiting = 0;
+        memset(arena.base, 0, arena.size); /* so that its pages are there, as they are from the second layer on */
         start = tool_seconds();
-        cq_hessian_alloc(&h, &arena, cols);
-        for (size_t i = 0; i < cols * cols; i++) h.h[i] = (float)hd[i];
-        h.tokens = cols;
         tool_check(cq_gptq_factor(&ctx, &f, &h, &desc, &arena, &err), h_path, &err);
         tool_check(cq_gptq_solve(&ctx, &desc, &f, w, cols, rows, &out, &arena, &err), w_path, &err);
         cq_gptq_dequantize(&desc, &out, rows, cols, q);
         damp = (double)f.damp;
         seconds = tool_seconds() - start;
-        loss = whole > 0.0 ? trace(&ctx, w, q, hd, rows, cols) / whole : 0.0;
+        loss = whole > 0.0 ? trace(&ctx, w, q, hf, rows, cols) / whole : 0.0;
     }
     tool_out *file = tool_npy_create(out_path, TOOL_F32, 2, wn.shape);
     tool_write_floats(file, q, rows * cols);

@@ -147,7 +147,13 @@ void *tool_alloc(size_t count, size_t size) {
 cq_arena tool_arena(size_t bytes) {
     void *p = NULL; /* not zeroed: cq_alloc does that with what it hands out, and the rest need not be touched */
     if (bytes == SIZE_MAX) tool_fail(NULL, "out of memory: more bytes are needed than a size can say");
-    if (posix_memalign(&p, CQ_ALIGN, bytes ? bytes : 1)) tool_fail(NULL, "out of memory: %zu bytes are needed", bytes);
+    const size_t huge = (size_t)2 << 20; /* pages of this size, where there are such, are touched once, not 512 times */
+    bool large = bytes >= 4 * huge && bytes < SIZE_MAX - huge;
+    if (posix_memalign(&p, large ? huge : CQ_ALIGN, bytes ? bytes : 1))
+        tool_fail(NULL, "out of memory: %zu bytes are needed", bytes);
+#ifdef MADV_HUGEPAGE
+    if (large) madvise(p, bytes / huge * huge, MADV_HUGEPAGE);
+#endif
     return cq_arena_over(p, bytes);
 }
 
