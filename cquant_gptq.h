@@ -1,4 +1,4 @@
-/* cquant_gptq.h - v0.4.0 - the best few-bit weights for one layer: GPTQ, explained and solved
+/* cquant_gptq.h - v0.5.0 - the best few-bit weights for one layer: GPTQ, explained and solved
 
    A linear layer computes y = W x. Rounding W to a few bits gives Q, and what matters is not W - Q but the error of the
    output: the sum of |(W - Q) x|^2 over typical inputs x, which is tr((W - Q) H (W - Q)^T) with H = sum of x x^T. GPTQ
@@ -59,7 +59,7 @@
 
 #include "cquant.h"
 
-#if CQUANT_VERSION_NUM != 400
+#if CQUANT_VERSION_NUM != 500
 #error "cquant_gptq.h and cquant.h are of different versions: take both from one release"
 #endif
 
@@ -1038,10 +1038,9 @@ static void cq__solve_pass(const cq__solve_job *job, cq__slot *s, size_t panels)
    those before (Gauss-Seidel).
 
    Sweeps over all columns after the pass can be had too, the scales of each group refitted as soon as it is done. They
-   take another 3 to 10 % off the loss. But they are dear, twice the pass each, and on held-out text models were hardly
-   better for them, so they are not the default: KL divergence from the model itself with none, then with two, 0.0042
-   and 0.0041 (a Dream of 5 million parameters), 0.112 and 0.109 (SmolLM2-135M, where another calibration text is worth
-   10 %).
+   take another 3 to 10 % off the loss, and are dear, twice the pass each. In the KL divergence from the model itself on
+   held-out text two of them gain nothing on a Dream of 5 million parameters and about 5 % on SmolLM2-135M, where another
+   calibration text is worth 10 %: so they are an option.
 
    Both use the H of the factor, damping included: with few tokens the bare H invites overfitting.
    ================================================================================================================== */
