@@ -1141,63 +1141,81 @@ static void cq__solve_again(const cq__solve_job *job, cq__slot *s, size_t panels
    of a good thing: M is a small difference of large sums, and with few samples it fits their noise.
 
    H^-1 needs no inverse. In processing order H + lambda I = U D U^T, so Z U^T = B gives Z from the last column to the
-   first, and V U = Z / D then V from the first to the last. 16 rows are a task. */
+   first, and V U = Z / D then V from the first to the last. M and U are read for some panels of 16 rows at a time: of
+   19000 columns they are 1.4 GB each. */
 typedef struct cq__correct_job {
     const cq_context *ctx;
     const cq_factor *f;
     const float *mismatch;
     float share, *w;
     size_t ldw, rows;
-    float *scratch; /* (slots, 2, cols, 16) */
-    size_t slots;
+    float *scratch; /* (slots, 2, panels, cols, 16) */
+    size_t slots, panels; /* panels at a time */
 } cq__correct_job;
 
-static void cq__correct_panel(const cq__correct_job *job, size_t panel, float *z, float *minus) {
+static void cq__correct_strip(const cq__correct_job *job, size_t r0, size_t panels, float *z, float *minus) {
     const cq_factor *f = job->f;
     const cq__kernels *kernels = job->ctx->k;
-    const size_t cols = f->cols, r0 = panel * 16, n = cq__min(16, job->rows - r0);
-    for (size_t k = 0; k < cols; k++) /* the weights, then B = W M, natural order; then that in processing order */
-        for (size_t i = 0; i < 16; i++) minus[k * 16 + i] = i < n ? job->w[(r0 + i) * job->ldw + k] : 0.0f;
-    cq__fill(z, 0, cols * 16 * sizeof(float));
+    const size_t cols = f->cols, next = cols * 16;
+    float *swap;
+    for (size_t p = 0; p < panels; p++) { /* the weights, then B = W M, natural order */
+        float *to = minus + p * next;
+        const size_t row = r0 + p * 16, n = cq__min(16, job->rows - row);
+        for (size_t k = 0; k < cols; k++)
+            for (size_t i = 0; i < 16; i++) to[k * 16 + i] = i < n ? job->w[(row + i) * job->ldw + k] : 0.0f;
+    }
+    cq__fill(z, 0, panels * next * sizeof(float));
     for (size_t t = 0; t < cols; t += 256)
-        kernels->fma_f32(z, 0, 16, minus + t * 16, 0, 16, job->mismatch + t * cols, cols, 1, cq__min(256, cols - t),
-                         cols, 1);
-    for (size_t k = 0; k < cols; k++)
-        for (size_t i = 0; i < 16; i++) minus[k * 16 + i] = z[(size_t)f->perm[k] * 16 + i];
-    float *swap = z;
+        kernels->fma_f32(z, next, 16, minus + t * 16, next, 16, job->mismatch + t * cols, cols, 1,
+                         cq__min(256, cols - t), cols, panels);
+    for (size_t p = 0; p < panels; p++) /* that in processing order */
+        for (size_t k = 0; k < cols; k++)
+            for (size_t i = 0; i < 16; i++)
+                minus[p * next + k * 16 + i] = z[p * next + (size_t)f->perm[k] * 16 + i];
+    swap = z;
     z = minus;
     minus = swap;
     for (size_t end = cols, begin; end > 0; end = begin) { /* Z U^T = B, 64 columns at a time */
         begin = (end - 1) / 64 * 64;
         for (size_t k = end; k-- > begin;) {
-            for (size_t i = 0; i < 16; i++) minus[k * 16 + i] = -z[k * 16 + i];
-            kernels->fma_f32(z + begin * 16, 0, 16, minus + k * 16, 0, 16, f->ut + k * cols + begin, cols, 1, 1,
-                             k - begin, 1);
+            for (size_t p = 0; p < panels; p++)
+                for (size_t i = 0; i < 16; i++) minus[p * next + k * 16 + i] = -z[p * next + k * 16 + i];
+            kernels->fma_f32(z + begin * 16, next, 16, minus + k * 16, next, 16, f->ut + k * cols + begin, cols, 1, 1,
+                             k - begin, panels);
         }
-        kernels->fma_f32(z, 0, 16, minus + begin * 16, 0, 16, f->ut + begin * cols, cols, 1, end - begin, begin, 1);
+        kernels->fma_f32(z, next, 16, minus + begin * 16, next, 16, f->ut + begin * cols, cols, 1, end - begin, begin,
+                         panels);
     }
-    for (size_t k = 0; k < cols; k++) /* V U = Z / D */
-        for (size_t i = 0; i < 16; i++) z[k * 16 + i] = z[k * 16 + i] / f->d[k];
+    for (size_t p = 0; p < panels; p++) /* V U = Z / D */
+        for (size_t k = 0; k < cols; k++)
+            for (size_t i = 0; i < 16; i++) z[p * next + k * 16 + i] = z[p * next + k * 16 + i] / f->d[k];
     for (size_t begin = 0, end; begin < cols; begin = end) {
         end = cq__min(begin + 64, cols);
-        kernels->fma_f32(z + begin * 16, 0, 16, minus, 0, 16, f->ut + begin * cols, 1, cols, begin, end - begin, 1);
+        kernels->fma_f32(z + begin * 16, next, 16, minus, next, 16, f->ut + begin * cols, 1, cols, begin, end - begin,
+                         panels);
         for (size_t k = begin; k < end; k++) {
-            kernels->fma_f32(z + k * 16, 0, 16, minus + begin * 16, 0, 16, f->ut + k * cols + begin, 1, cols, k - begin,
-                             1, 1);
-            for (size_t i = 0; i < 16; i++) minus[k * 16 + i] = -z[k * 16 + i];
+            kernels->fma_f32(z + k * 16, next, 16, minus + begin * 16, next, 16, f->ut + k * cols + begin, 1, cols,
+                             k - begin, 1, panels);
+            for (size_t p = 0; p < panels; p++)
+                for (size_t i = 0; i < 16; i++) minus[p * next + k * 16 + i] = -z[p * next + k * 16 + i];
         }
     }
-    for (size_t k = 0; k < cols; k++)
-        for (size_t i = 0; i < n; i++) {
-            float *w = job->w + (r0 + i) * job->ldw + f->perm[k];
-            *w = *w + job->share * z[k * 16 + i];
-        }
+    for (size_t p = 0; p < panels; p++) {
+        const float *change = z + p * next;
+        const size_t row = r0 + p * 16, n = cq__min(16, job->rows - row);
+        for (size_t k = 0; k < cols; k++)
+            for (size_t i = 0; i < n; i++) {
+                float *w = job->w + (row + i) * job->ldw + f->perm[k];
+                *w = *w + job->share * change[k * 16 + i];
+            }
+    }
 }
 static void cq__correct_task(void *arg, size_t slot) {
     const cq__correct_job *job = (const cq__correct_job *)arg;
-    float *z = job->scratch + slot * 2 * job->f->cols * 16;
-    for (size_t p = slot; p < (job->rows + 15) / 16; p += job->slots)
-        cq__correct_panel(job, p, z, z + job->f->cols * 16);
+    const size_t step = job->panels * 16, half = job->panels * job->f->cols * 16;
+    float *z = job->scratch + slot * 2 * half;
+    for (size_t r0 = slot * step; r0 < job->rows; r0 += job->slots * step)
+        cq__correct_strip(job, r0, cq__min(job->panels, (job->rows - r0 + 15) / 16), z, z + half);
 }
 
 CQUANT_DEF cq_status cq_gptq_correct(const cq_context *ctx, const cq_factor *f, const float *mismatch, float share,
@@ -1214,7 +1232,8 @@ CQUANT_DEF cq_status cq_gptq_correct(const cq_context *ctx, const cq_factor *f, 
     job.ldw = ldw;
     job.rows = rows;
     job.slots = 4;
-    if (!cq__mul(f->cols, 2 * 16, &floats)) arena->failed = true;
+    job.panels = rows < 256 ? 1 : rows < 512 ? 2 : 4;
+    if (!cq__mul(f->cols, 2 * 16 * job.panels, &floats)) arena->failed = true;
     job.scratch = (float *)cq__reserve_2d(arena, job.slots, floats, sizeof(float));
     if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small to correct a layer: ask a dry run");
     if (!arena->base) return CQ_OK;

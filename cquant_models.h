@@ -933,8 +933,9 @@ typedef struct cq_parts {
     size_t stage, block, index, head;
 } cq_parts;
 CQUANT_DEF bool cq_model_part(const cq_model *m, const cq_rotate_plan *plan, cq_parts *cursor, cq_part *part);
-/* Rows row .. row + n - 1 as float, after norm fusion and rotation: out (n, cols). Only EMBED, HEAD, POSITION and
-   SIDE may be read in pieces; all else whole (row 0, n = rows). Uses the plan's scratch: one call at a time. */
+/* Rows row .. row + n - 1 as float, after norm fusion and rotation: out (n, cols). Only EMBED, HEAD, POSITION, SIDE
+   and, without a plan, LINEAR may be read in pieces; all else whole (row 0, n = rows). Uses the plan's scratch: one
+   call at a time. */
 CQUANT_DEF cq_status cq_part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
                                   const cq_part *part, size_t row, size_t n, float *out, cq_error *err);
 /* The matrices that turn a part at its input and its output, as mtq.rotate's [input, output] counts them: of tables
@@ -14022,7 +14023,7 @@ static cq_status cq__turn_norm_bias(const cq_context *ctx, const cq_rotate_plan 
 static cq_status cq__part_read(const cq_context *ctx, const cq_model *m, const cq_rotate_plan *plan,
                                const cq_part *part, size_t row, size_t n, cq__nums out, cq_error *err) {
     bool pieces = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD || part->kind == CQ_PART_POSITION ||
-                  part->kind == CQ_PART_SIDE, folded;
+                  part->kind == CQ_PART_SIDE || (part->kind == CQ_PART_LINEAR && !plan), folded;
     const cq_tensor *w = part->kind == CQ_PART_EMBED      ? &m->embed
                          : part->kind == CQ_PART_POSITION ? &m->position
                          : part->kind == CQ_PART_SIDE     ? &m->side

@@ -2,8 +2,13 @@
 # The same work on other engines, side by side in one run:
 #   FFHT       the fastest Hadamard transform published (x86); fetched from GitHub into build/peers the first time
 #   GPTQModel  its solver beside `cquant solve`; installed into build/venv the first time (bench/requirements.txt)
-# Neither is part of this repository. CC and CFLAGS are respected. PEERS_ARGS: options of bench/peers_gptq.py.
-#   sh bench/peers.sh [fht] [gptq]        (make bench-peers: both)
+#   llama.cpp  its diffusion program beside `cquant generate`, on the shape of Dream 7B: all of it where 12 GB of memory
+#              and 26 GB of disk are free, else an eighth; built from the source package of llama-cpp-python on PyPI,
+#              which takes half an hour the first time: for this machine (native), where that means AMX also without
+#              (noamx), and on x86 for AVX2 alone
+# None is part of this repository. CC and CFLAGS are respected. PEERS_ARGS: options of bench/peers_gptq.py. LLAMA_ARGS:
+# those of bench/peers_llama.py. LLAMA_JOBS: of its build (all cores).
+#   sh bench/peers.sh [fht] [gptq] [llama]        (make bench-peers: fht and gptq)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 fail() {
@@ -53,10 +58,68 @@ gptq() {
         fail "see build/peers_gptq.log"
 }
 
+# llama.cpp in build/peers/llama-NAME, with more options for cmake
+build_llama() {
+    name=$1
+    shift
+    dir=build/peers/llama-$name
+    if [ -x $dir/llama-diffusion-cli ]; then return; fi
+    $cmake -S build/peers/llama.cpp -B $dir.build -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
+        -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_BUILD_APP=OFF "$@" \
+        >build/peers/llama-$name.log &&
+        $cmake --build $dir.build -j "${LLAMA_JOBS:-$(nproc)}" --target llama-diffusion-cli \
+            >>build/peers/llama-$name.log || fail "llama.cpp does not compile; see build/peers/llama-$name.log"
+    mkdir -p $dir
+    mv $dir.build/bin/llama-diffusion-cli $dir/
+    rm -rf $dir.build
+}
+
+llama() {
+    python=build/venv/bin/python
+    source=llama_cpp_python-0.3.36
+    if [ ! -x $python ] || [ ! -x build/cquant ]; then fail "make build/cquant build/venv/ready first"; fi
+    mkdir -p build/peers
+    $python -c 'import gguf, cmake, scikit_build_core' 2>/dev/null ||
+        build/venv/bin/pip install --quiet gguf cmake scikit-build-core ||
+        fail "gguf and cmake could not be installed into build/venv (is there a network?)"
+    cmake=build/venv/bin/cmake
+    if [ ! -d build/peers/llama.cpp ]; then
+        build/venv/bin/pip download --quiet --no-deps --no-binary :all: -d build/peers llama-cpp-python==0.3.36 ||
+            fail "cannot fetch the source of llama-cpp-python 0.3.36 (is there a network?)"
+        tar -xzf build/peers/$source.tar.gz -C build/peers || fail "build/peers/$source.tar.gz is no archive"
+        # gcc 12 drops what is stored into the configuration of the tiles, as it does not see them read, and AMX crashes
+        sed -i 's/^    _tile_loadconfig(&tc);/    __asm__ volatile("" : : "r"(\&tc) : "memory");\n&/' \
+            build/peers/$source/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp
+        mv build/peers/$source/vendor/llama.cpp build/peers/llama.cpp
+        rm -rf build/peers/$source
+    fi
+    build_llama native
+    set -- build/peers/llama-native
+    if grep -qw amx_int8 /proc/cpuinfo 2>/dev/null; then
+        no="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+        build_llama noamx "-DCMAKE_C_FLAGS=$no" "-DCMAKE_CXX_FLAGS=$no"
+        set -- "$@" build/peers/llama-noamx
+    fi
+    case $(uname -m) in
+    x86_64 | amd64)
+        build_llama avx2 -DGGML_NATIVE=OFF -DGGML_SSE42=ON -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON \
+            -DGGML_BMI2=ON
+        set -- "$@" build/peers/llama-avx2
+        ;;
+    esac
+    memory=$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo 2>/dev/null)
+    disk=$(df -Pk build/peers | awk 'NR == 2 { print int($4 / 1048576) }')
+    fraction=8
+    if [ "${memory:-0}" -ge 12 ] && [ "$disk" -ge 26 ]; then fraction=1; fi
+    # shellcheck disable=SC2086 # words
+    $python bench/peers_llama.py build "$@" --fraction $fraction --json build/peers_llama.json ${LLAMA_ARGS:-} ||
+        fail "the steps were not measured"
+}
+
 [ $# -gt 0 ] || set -- fht gptq
 for what; do
     case $what in
-    fht | gptq) $what ;;
-    *) fail "'$what' must be fht or gptq" ;;
+    fht | gptq | llama) $what ;;
+    *) fail "'$what' must be fht, gptq or llama" ;;
     esac
 done

@@ -148,15 +148,18 @@ static uint64_t export_file(const char *file, tool_model *t, const cq_context *c
                        : !strcmp(dtype, "bf16") ? CQ_BF16
                        : !strcmp(dtype, "int8") ? CQ_INT8
                                                 : CQ_INT4;
+    size_t all = 0, done = 0; /* in millions of weights: parts differ too much to be counted */
     for (size_t i = 0; i < p.count; i++) {
         cq_tensor to;
+        all += p.part[i].rows * p.part[i].cols;
         tool_export_tensor(&to, &p.part[i], format, group);
         tool_store_as(&p, i, to.format, to.layout, to.group_size, to.asym);
     }
     tool_writer *w = tool_write_cq(file, &p, t, plan, config, strlen(config));
     for (size_t i = 0; i < p.count; i++) {
         tool_write_part(w, i, ctx, t, plan);
-        tool_progress("exporting", i + 1, p.count);
+        done += p.part[i].rows * p.part[i].cols;
+        tool_progress("exporting, million weights", done / 1000000, all / 1000000);
     }
     if (plan) tool_report_rotations(plan, &t->m);
     char *rotations = tool_rotations_text();

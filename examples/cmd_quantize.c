@@ -168,6 +168,7 @@ static uint64_t input_bytes(const tool_model *t) {
 /* The format of each part, and why it is kept if it is. */
 static void plan_formats(tool_parts *p, const cq_quantize_desc *desc, const char **kept) {
     size_t acts = 0;
+    const char *ends = tool_text("ends", NULL);
     for (size_t i = 0; i < p->count; i++) {
         const cq_part *part = &p->part[i];
         bool linear = part->kind == CQ_PART_LINEAR && part->block, pack = linear;
@@ -188,9 +189,16 @@ static void plan_formats(tool_parts *p, const cq_quantize_desc *desc, const char
             if (desc->policy) cq_policy_resolve(desc->policy, part->name, tool_module_len(part), &c);
             pack = !c.skip;
             if (c.skip) kept[i] = "skipped by --config";
-        } else { /* only a rule with a pattern may touch what stands at the ends: embedding, positions, head */
-            pack = desc->policy && tool_policy_names(desc->policy, part, &c) && !c.skip;
-            if (!pack) kept[i] = "stays as stored unless --config names it";
+        } else { /* the ends, embedding, positions, head, are touched by a rule with a pattern, else by --ends */
+            bool named = desc->policy && tool_policy_names(desc->policy, part, &c);
+            pack = named && !c.skip;
+            if (!named && ends && !strcmp(ends, "int8")) {
+                c.gptq.format = CQ_INT8;
+                pack = true;
+            } else if (!named && ends) {
+                c.stored = !strcmp(ends, "fp16") ? CQ_F16 : CQ_BF16;
+            }
+            if (!pack) kept[i] = ends && !named ? "--ends says so" : "as stored unless --config or --ends names it";
         }
         if (pack && cq_format_is_mx(c.gptq.format) && c.gptq.group_size && c.gptq.group_size != 32)
             tool_fail(part->name, "%s with group_size %zu; a microscaling block has 32 columns",
@@ -251,6 +259,9 @@ static void check_quantize(const cq_quantize_desc *desc, const char *target, con
     if (!cq && !dir)
         tool_fail(target, "the format %s is not in this version; it writes cq, hf, gptq, compressed-tensors", format);
     if (dir) tool_refuse_online(target);
+    if (dir && strcmp(format, "hf") && !strcmp(tool_text("ends", ""), "int8"))
+        tool_fail(target, "--ends int8: the format %s holds no embedding in codes; cq does, and hf what they stand for",
+                  format);
     if (cq && desc->gptq.order == CQ_GPTQ_ACT_GROUPS)
         tool_fail(target, "--act-order permutes groups, which .cq files do not hold; leave it out (columns are still "
                           "processed in that order), or use --format gptq or hf");
@@ -603,6 +614,7 @@ static const tool_option quantize_options[] = {
     {"config", "qwen", 0, 0, "  Qwen2-MoE: experts mxfp4, the shared expert mxfp6, attention int4"},
     {"config", "mixtral", 0, 0, "  gate (w1) and up (w3) of the experts mxfp4, down (w2) and attention int4"},
     {"config", "deepseek", 0, 0, "  experts mxfp4, shared experts mxfp6, attention and dense layers int4"},
+    {"ends", "int8|fp16|bf16", 0, 0, "embedding, positions and head, to nearest, where --config has no word on them"},
     {"target-bits", "X", 2, 16, "formats by measured sensitivity: so many bits for a weight, scales included"},
     {"ladder", "FORMAT,...", 0, 0, "of which (int2,int3,int4,int8)"},
     {"save-config", "FILE", 0, 0, "writes what --target-bits chose, for --config"},

@@ -482,9 +482,11 @@ static void run_generate(void) {
     void *base;
     size_t rows, prompt, dims;
     const char *mask_path = tool_text("mask", NULL);
+    double begin = tool_seconds(), ready = 0; /* ready: until the first step */
     tool_context(&ctx);
-    tool_model_open(&t, tool.args[0]);
+    tool_model_open_early(&t, tool.args[0]);
     if (t.m.two_streams) {
+        tool_model_checked(&t);
         generate_guided(&t, &ctx);
         return;
     }
@@ -540,8 +542,10 @@ static void run_generate(void) {
             tool_model_check(&t, cq_generate_begin(&g, &s, &how, x, n, prompt, seen, &arena, &err), &err);
             arena = tool_arena(arena.used);
             tool_model_check(&t, cq_generate_begin(&g, &s, &how, x, n, prompt, seen, &arena, &err), &err);
+            if (!r) ready = tool_seconds() - begin;
             while (!g.done) {
                 tool_model_check(&t, cq_generate_step(&g, &err), &err);
+                tool_model_checked(&t);
                 if (live) {
                     char *text = denoising_text(tok, x, n, mask_id, &len);
                     redraw(text, len, &lines);
@@ -562,6 +566,7 @@ static void run_generate(void) {
                     tool_progress("tokens", r * fresh + (g.done ? fresh : fresh - open), rows * fresh);
                 }
             }
+            tool_model_checked(&t); /* there may have been no step */
             if (live) putchar('\n');
             stats = g.stats;
             length[r] = n;
@@ -577,6 +582,8 @@ static void run_generate(void) {
                               r, i);
             if (pad == prompt)
                 tool_fail(mask_path, "row %zu hides the whole prompt; at least one token must be seen", r);
+            tool_model_checked(&t);
+            if (!r) ready = tool_seconds() - begin;
             tool_model_check(
                 &t, cq_generate_next(&s, &how, x + pad, prompt - pad, fresh, t.m.eos_id, &count, &stats, &arena, &err),
                 &err);
@@ -613,6 +620,7 @@ static void run_generate(void) {
     json_int("head_rows", (int64_t)sum.head_rows);
     json_real("tokens_per_second", (double)made / seconds);
     json_real("seconds", seconds);
+    json_real("start_seconds", ready);
     json_int("arena_bytes", (int64_t)(arena_bytes + scratch_bytes));
     for (size_t r = 0; r < rows && !tool.json && !(live && diffusion); r++) {
         size_t len, from = tool_has("chat") ? prompt : 0, to = length[r]; /* of a conversation only the answer */

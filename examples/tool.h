@@ -186,6 +186,10 @@ typedef struct tool_model {
 
 void tool_model_open(tool_model *t, const char *path);
 void tool_model_open_like(tool_model *t, const char *path, const tool_model *like); /* by the description of that one */
+/* Without waiting for the checksum of a .cq file, which is taken by a thread of its own meanwhile. tool_model_checked
+   waits for it, and fails if the file is damaged: to be called before anything that was computed is shown. */
+void tool_model_open_early(tool_model *t, const char *path);
+void tool_model_checked(const tool_model *t);
 void tool_forget(const tool_model *t); /* tool_forget_file of its shards: weights that were read once */
 /* The first half: no weights, for what only needs the tokenizer. */
 void tool_model_locate(tool_model *t, const char *path);

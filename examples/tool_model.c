@@ -4,6 +4,7 @@
 #include "tool.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -265,12 +266,38 @@ void tool_forget(const tool_model *t) {
     for (size_t i = 0; i < t->shard_count; i++) tool_forget_file(&t->shards[i]);
 }
 
-void tool_model_open_like(tool_model *t, const char *path, const tool_model *like) {
+/* The one file whose checksum is being taken. */
+static struct {
+    const cq_file *file; /* NULL: none */
+    pthread_t thread;
+    cq_status status;
+    cq_error err;
+} checking;
+static void *check_file(void *unused) {
+    (void)unused;
+    checking.status = cq_file_check(checking.file, &checking.err);
+    return NULL;
+}
+static void check_begin(const tool_model *t) {
+    checking.file = &t->file;
+    if (!pthread_create(&checking.thread, NULL, check_file, NULL)) return;
+    checking.file = NULL; /* no thread: at once */
+    tool_check(cq_file_check(&t->file, &checking.err), t->path, &checking.err);
+}
+void tool_model_checked(const tool_model *t) {
+    if (checking.file != &t->file) return;
+    pthread_join(checking.thread, NULL);
+    checking.file = NULL;
+    tool_check(checking.status, t->path, &checking.err);
+}
+
+static void open_model(tool_model *t, const char *path, const tool_model *like, bool early) {
     cq_error err;
     tool_model_locate(t, path);
     if (like && like->arch.size) t->arch = like->arch;
-    if (t->is_file) tool_check(cq_file_check(&t->file, &err), path, &err);
-    else read_weights(t);
+    if (!t->is_file) read_weights(t);
+    else if (early) check_begin(t);
+    else tool_check(cq_file_check(&t->file, &err), path, &err);
     cq_arena arena = tool_arena(cq_model_bound(t->config.size, &t->weights, (const char *)t->arch.data,
                                                 t->arch.size));
     tool_model_check(t, cq_model_bind(&t->m, (const char *)t->config.data, t->config.size, &t->weights,
@@ -282,7 +309,9 @@ void tool_model_open_like(tool_model *t, const char *path, const tool_model *lik
         tool_note("%s: the description of %.*s does not ask for '%.*s', which others do", t->config.path,
                   (int)t->m.arch.name.n, t->m.arch.name.p, (int)key.n, key.p);
 }
-void tool_model_open(tool_model *t, const char *path) { tool_model_open_like(t, path, NULL); }
+void tool_model_open_like(tool_model *t, const char *path, const tool_model *like) { open_model(t, path, like, false); }
+void tool_model_open(tool_model *t, const char *path) { open_model(t, path, NULL, false); }
+void tool_model_open_early(tool_model *t, const char *path) { open_model(t, path, NULL, true); }
 
 /* ===================================================================================================================
    [TOKENIZER]

@@ -156,10 +156,27 @@ cq_format tool_stored_format(const cq_part *part, cq_format otherwise) {
 /* ===================================================================================================================
    [OUTPUTS]  a .cq file, or model.safetensors in a directory; tensors are written at their places, in any order
    ================================================================================================================== */
+/* The checksum of a .cq file goes through the data in order. What is written in order, but for the zeros that fill up to
+   the next multiple of 64, is counted as it passes by; w->summed is where that ended. */
+static void sum_up(tool_writer *w, uint64_t offset, const void *bytes, size_t n) {
+    static const unsigned char zeros[CQ_ALIGN];
+    if (!w->summed) {
+        if (offset < w->layout.head_bytes) return;
+        cq_checksum_start(&w->sum);
+        w->summed = w->layout.head_bytes;
+    }
+    if (offset < w->summed) w->again = true;
+    if (w->again || offset - w->summed >= CQ_ALIGN) return;
+    cq_checksum_add(&w->sum, zeros, (size_t)(offset - w->summed));
+    cq_checksum_add(&w->sum, bytes, n);
+    w->summed = offset + n;
+}
+
 void tool_put_at(tool_writer *w, uint64_t offset, const void *bytes, size_t n) {
     size_t i = 0;
     while (i + 1 < w->shards && offset >= w->begin[i + 1]) i++;
     tool_out *out = w->cq ? w->out : w->shard[i];
+    if (w->cq) sum_up(w, offset, bytes, n);
     tool_seek(out, w->cq ? offset : offset - w->begin[i]);
     tool_write(out, bytes, n);
 }
@@ -324,19 +341,22 @@ tool_writer *tool_write_safetensors(const tool_dir *dir, tool_parts *p, const to
     return w;
 }
 
-/* Everything behind the head, as it now stands in the file, in order; what was not written is zero. */
+/* Of everything behind the head, as it now stands in the file; what was not written is zero. */
 static uint64_t sum_of_data(tool_writer *w) {
     enum { PIECE = 1 << 20 };
     unsigned char *bytes = tool_alloc(PIECE, 1);
-    cq_checksum sum;
-    cq_checksum_start(&sum);
-    for (uint64_t at = w->layout.head_bytes; at < w->layout.file_bytes; at += PIECE) {
-        size_t n = w->layout.file_bytes - at < PIECE ? (size_t)(w->layout.file_bytes - at) : PIECE;
+    uint64_t at = w->summed;
+    if (!at || w->again) {
+        at = w->layout.head_bytes;
+        cq_checksum_start(&w->sum);
+    }
+    for (size_t n; at < w->layout.file_bytes; at += n) {
+        n = w->layout.file_bytes - at < PIECE ? (size_t)(w->layout.file_bytes - at) : PIECE;
         tool_read_back(w->out, at, bytes, n);
-        cq_checksum_add(&sum, bytes, n);
+        cq_checksum_add(&w->sum, bytes, n);
     }
     free(bytes);
-    return cq_checksum_value(&sum);
+    return cq_checksum_value(&w->sum);
 }
 
 static void finish_cq(tool_writer *w, const char *provenance) {
@@ -493,14 +513,16 @@ void tool_put_rows(tool_writer *w, const cq_context *ctx, size_t i, const float 
     free(turned);
 }
 
+#define PIECE_VALUES ((size_t)8 << 20) /* what can be read in pieces is: so many values in memory, however large it is */
 void tool_write_part(tool_writer *w, size_t i, const cq_context *ctx, const tool_model *t, const cq_rotate_plan *plan) {
     const cq_part *part = &w->p->part[i];
-    bool by_rows = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD ||
-                   part->kind == CQ_PART_POSITION || part->kind == CQ_PART_SIDE;
-    uint64_t place = tool_place_of(w, i);
-    size_t step = by_rows ? 4096 : part->rows, most = step < part->rows ? step : part->rows;
-    const cq_tensor *codes = w->p->round[i].rows ? &w->p->round[i] : NULL;
     bool turn = !w->cq && part->swapped;
+    bool by_rows = part->kind == CQ_PART_EMBED || part->kind == CQ_PART_HEAD || part->kind == CQ_PART_POSITION ||
+                   part->kind == CQ_PART_SIDE || (part->kind == CQ_PART_LINEAR && !plan && !turn);
+    uint64_t place = tool_place_of(w, i);
+    size_t fit = PIECE_VALUES / part->cols / 16 * 16, step = by_rows ? (fit ? fit : 16) : part->rows;
+    size_t most = step < part->rows ? step : part->rows;
+    const cq_tensor *codes = w->p->round[i].rows ? &w->p->round[i] : NULL;
     cq_error err;
     w->p->written[i] = true;
     if (part->kind == CQ_PART_CARRIED) {

@@ -96,6 +96,9 @@ typedef struct tool_writer {
     size_t shards;
     uint64_t *offset; /* (tensors) */
     uint64_t section_bytes[CQ_SECTION_COUNT];
+    cq_checksum sum; /* of the data of a .cq file before `summed`; void if something there was written again */
+    uint64_t summed;
+    bool again;
     cq_arena arena;
     tool_buffer wide, narrow, bytes; /* kept from part to part */
     bool double_16; /* rotate in double also what is stored in 16 bits, where float makes no difference to speak of */

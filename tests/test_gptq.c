@@ -181,8 +181,8 @@ static double same_codes(const layer *l, const uint8_t *a, const uint8_t *b) {
    share 1 and little damping, no weights read with x come nearer to W x'. */
 static void test_correct(void **state) {
     (void)state;
-    static const size_t shapes[][2] = {{1, 1}, {3, 5}, {19, 64}, {33, 131}, {2, 200}};
-    for (size_t s = 0; s < 5; s++)
+    static const size_t shapes[][2] = {{1, 1}, {3, 5}, {19, 64}, {33, 131}, {2, 200}, {530, 40}};
+    for (size_t s = 0; s < 6; s++)
         for (int order = 0; order < 2; order++) {
             size_t rows = shapes[s][0], n = shapes[s][1], tokens = 400;
             layer l = layer_make(rows, n, tokens, 700 + s);
