@@ -996,6 +996,7 @@ CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout la
     t->format = format;
     t->layout = layout;
     t->asym = asym;
+    t->act_bits = 0;
     t->group_size = 0;
     t->rows = rows;
     t->cols = cols;
@@ -1311,8 +1312,12 @@ typedef struct cq__kernels {
     float (*dot)(const float *a, const float *b, size_t n);
     /* out[i] = dot(q, k + i * ldk) for i < count: the scores of one query */
     void (*dots)(float *out, const float *q, const float *k, size_t ldk, size_t n, size_t count);
-    /* out[d] = sum over i < count, in order, of p[i] * v[i * ldv + d] for d < n: the values they select */
+    /* out[d] += p[i] * v[i * ldv + d] for i < count, in order, and d < n: the values they select */
     void (*mix)(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count);
+    /* Keys and values of a cache as floats. from_f16: out[i] = the fp16 number at x + 2 i, i < n, little-endian.
+       from_int8: out[i * n + d] = q[i * n + d] * scale[i], i < count, d < n. */
+    void (*from_f16)(float *out, const unsigned char *x, size_t n);
+    void (*from_int8)(float *out, const int8_t *q, const float *scale, size_t n, size_t count);
     float (*sum)(const float *a, size_t n);
     float (*max)(const float *a, size_t n); /* -infinity when n = 0 */
     void (*axpy)(float *y, float a, const float *x, size_t n);
@@ -1537,9 +1542,15 @@ static void cq__dots_c(float *out, const float *q, const float *k, size_t ldk, s
     for (size_t i = 0; i < count; i++) out[i] = cq__dot_c(q, k + i * ldk, n);
 }
 static void cq__mix_c(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count) {
-    for (size_t d = 0; d < n; d++) out[d] = 0.0f;
     for (size_t i = 0; i < count; i++)
         for (size_t d = 0; d < n; d++) out[d] = out[d] + p[i] * v[i * ldv + d];
+}
+static void cq__from_f16_c(float *out, const unsigned char *x, size_t n) {
+    for (size_t i = 0; i < n; i++) out[i] = cq_f16_to_f32(cq__u16(x + 2 * i));
+}
+static void cq__from_int8_c(float *out, const int8_t *q, const float *scale, size_t n, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t d = 0; d < n; d++) out[i * n + d] = (float)q[i * n + d] * scale[i];
 }
 static float cq__sum_c(const float *a, size_t n) {
     float l[8] = {0, 0, 0, 0, 0, 0, 0, 0};
@@ -1565,10 +1576,10 @@ static void cq__silu_mul_c(float *g, const float *u, size_t n) {
 }
 
 static const cq__kernels cq__kernels_c = {
-    "scalar",        cq__tile_f32_c, cq__fma_f32_c, cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
-    cq__unpack_c,
-    cq__panel_q8_c,  cq__quantize_c, cq__dot_c,     cq__dots_c,    cq__mix_c,    cq__sum_c,
-    cq__max_c,       cq__axpy_c,     cq__scale_c,   cq__exp_minus_c, cq__silu_mul_c};
+    "scalar",       cq__tile_f32_c, cq__fma_f32_c,  cq__round16_c,   cq__cost16_c,   cq__decide16_c, cq__descend16_c,
+    cq__unpack_c,   cq__panel_q8_c, cq__quantize_c, cq__dot_c,       cq__dots_c,     cq__mix_c,      cq__from_f16_c,
+    cq__from_int8_c, cq__sum_c,     cq__max_c,      cq__axpy_c,      cq__scale_c,    cq__exp_minus_c,
+    cq__silu_mul_c};
 
 CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task task, void *arg) {
     if (ctx->parallel.run && count > 1) {
@@ -2657,7 +2668,8 @@ CQ__AVX2 void cq__dots_avx2(float *out, const float *q, const float *k, size_t l
 CQ__AVX2 void cq__mix_avx2(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count) {
     size_t d = 0;
     for (; d + 32 <= n; d += 32) {
-        __m256 a0 = _mm256_setzero_ps(), a1 = a0, a2 = a0, a3 = a0;
+        __m256 a0 = _mm256_loadu_ps(out + d), a1 = _mm256_loadu_ps(out + d + 8), a2 = _mm256_loadu_ps(out + d + 16),
+               a3 = _mm256_loadu_ps(out + d + 24);
         for (size_t i = 0; i < count; i++) {
             const float *row = v + i * ldv + d;
             __m256 x = _mm256_broadcast_ss(p + i);
@@ -2672,6 +2684,23 @@ CQ__AVX2 void cq__mix_avx2(float *out, const float *p, const float *v, size_t ld
         _mm256_storeu_ps(out + d + 24, a3);
     }
     if (d < n) cq__mix_c(out + d, p, v + d, ldv, n - d, count);
+}
+CQ__AVX2 void cq__from_f16_avx2(float *out, const unsigned char *x, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(x + 2 * i))));
+    cq__from_f16_c(out + i, x + 2 * i, n - i);
+}
+CQ__AVX2 void cq__from_int8_avx2(float *out, const int8_t *q, const float *scale, size_t n, size_t count) {
+    for (size_t i = 0; i < count; i++, q += n, out += n) {
+        __m256 s = _mm256_set1_ps(scale[i]);
+        size_t d = 0;
+        for (; d + 8 <= n; d += 8) {
+            __m256i v = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(q + d)));
+            _mm256_storeu_ps(out + d, _mm256_mul_ps(_mm256_cvtepi32_ps(v), s));
+        }
+        cq__from_int8_c(out + d, q + d, scale + i, n - d, 1);
+    }
 }
 CQ__AVX2 float cq__sum_avx2(const float *a, size_t n) {
     __m256 acc = _mm256_setzero_ps();
@@ -2752,6 +2781,7 @@ CQ__AVX2 void cq__silu_mul_avx2(float *g, const float *u, size_t n) {
     {                                                                                                                  \
         name, cq__tile_f32_avx2, fma, cq__round16_avx2, cost, cq__decide16_avx2, cq__descend16_avx2,                   \
             cq__unpack_avx2, cq__panel_q8_avx2, cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2,          \
+            cq__from_f16_avx2, cq__from_int8_avx2,                                                                     \
             cq__sum_avx2, cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2           \
     }
 static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__fma_f32_avx2, cq__cost16_avx2);

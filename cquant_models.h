@@ -585,6 +585,7 @@ typedef struct cq_block {
     cq_activation gate_act;       /* of the gate on attention's output */
     float scale_qk, alibi_scale, softcap, clip, k_scale, temper[3], q_scale, kv_scale;
     size_t cache_k, cache_v;      /* where its cache begins, for one slot: times max_tokens */
+    size_t cache_scale;           /* int8: where the scales of its keys begin, likewise; then come those of values */
     size_t lender;                /* 1 + index of the block whose keys and values it reads; 0: it has its own */
     bool lends;                   /* later blocks read its keys and values */
     /* MLP and experts */
@@ -658,7 +659,7 @@ typedef struct cq_model { /* points into itself: do not copy or move it once it 
     const unsigned char *used;   /* (weights.count) 1: part of the text model */
     cq_block *blocks;            /* in execution order */
     size_t block_count;
-    size_t cache_dims, state_dims; /* floats of cache a slot; of state */
+    size_t cache_dims, cache_heads, state_dims; /* elements of cache a slot; heads of keys and of values; of state */
     size_t parameters;
     char name[256];              /* storage for the name in an error */
 } cq_model;
@@ -706,8 +707,11 @@ typedef struct cq_session_desc {
     unsigned act_bits; /* activations of integer linears, per token. 0: of each as its tensor says (cq_tensor.act_bits).
                           8: int8 for all; CQ_ACTS_FLOAT: fp32 for all. 2 to 7: codes of so many bits in int8, to study
                           what they would cost: nothing is saved */
-    unsigned kv_bits;  /* 0: keys and values as they are. 2 to 8, to study as well: rounded to so many bits, one
-                          symmetric scale for each token and head, and stored as fp32 */
+    cq_format cache;   /* what keys (after rope) and values are kept as. CQ_F32: as they are. CQ_F16: nearest, and no
+                          further than 65504. CQ_INT8: symmetric codes, an fp32 scale for each token and head of keys,
+                          and of values */
+    unsigned kv_bits;  /* 0: 8. 2 to 7: codes of so many bits in the int8 cache, to study as well. Not 0: the cache is
+                          CQ_INT8 without saying so */
     bool upstream_cache; /* DualStreamRoformer: decoding sees only the first key of single layers, as published */
 } cq_session_desc;
 
@@ -718,7 +722,9 @@ typedef struct cq_session {
     size_t rows;  /* rows of the last forward pass */
     size_t text_rows; /* two streams: cache slots before slot 0 that hold the text, see cq_forward_text */
     size_t next;  /* recurrent blocks: the slot that comes next */
-    float *cache; /* keys (after rope) and values: of each attention block (kv_heads, max_tokens, dim) */
+    unsigned char *cache; /* keys (after rope) and values: of each attention block (kv_heads, max_tokens, dim), of
+                             desc.cache: CQ_F32 in the machine's byte order */
+    float *cache_scale; /* CQ_INT8: of each attention block (2, kv_heads, max_tokens), keys and values; else NULL */
     float *state; /* of the recurrent blocks */
     float *x;     /* (max_rows, hidden): the residual stream of the rows of the last pass */
     float *held;  /* (max_rows, hidden): the stream as blocks beside each other read it; NULL: no such blocks */
@@ -730,7 +736,8 @@ typedef struct cq_session {
     /* a tile of rows */
     float *xn, *proj, *y; /* normed input (tile, hidden); projections (tile, proj_dim); output (tile, hidden) */
     float *row;           /* one row of keys and values */
-    float *scores;
+    cq_acts codes;        /* an int8 cache: a head of it, coded */
+    float *scores;        /* score_dim for each task of attention, see cq__attend_item */
     float *route;         /* experts: scores (tile, experts), chosen weights (tile, top_k) and numbers, gathered rows */
     float *work;          /* recurrent blocks */
     float *side;          /* (max_rows + 1, layers * side_width): the side rows of each layer, and one to read into */
@@ -748,8 +755,10 @@ typedef struct cq_input {
     const int32_t *ids;       /* (n); or NULL: s->x already holds the rows (not with a side table) */
     size_t n;
     size_t slot;              /* rows go to cache slots slot .. slot + n - 1 */
-    size_t visible;           /* slots 0 .. visible - 1 are seen; 0: slot + n. What is in them from before stays */
-    const int32_t *positions; /* (n) rope positions; NULL: slot + i */
+    const uint32_t *slots;    /* (n) or to these, strictly ascending, and slot is not read; NULL: as slot says */
+    size_t visible;           /* slots 0 .. visible - 1 are seen; 0: to the last of the rows' own. What is in them from
+                                 before stays */
+    const int32_t *positions; /* (n) rope positions; NULL: the slots */
     /* At most one mask. None: what the architecture does (everything, or causal, or windowed). */
     const uint8_t *keep;      /* (visible) 0 hides that key from every row; combined with the architecture's own */
     const uint8_t *allow;     /* (n, ld_mask) 0 hides key k from row r; replaces the architecture's own */
@@ -760,8 +769,10 @@ typedef struct cq_input {
     size_t text_rows;         /* slots 0 .. text_rows - 1 hold the text */
 } cq_input;
 
-/* Runs all blocks. Fully masked rows get attention output 0. CQ_ERR_RANGE names an id outside the vocabulary. Recurrent
-   blocks only go forward: a pass begins at slot 0 or where the last one ended, without masks. */
+/* Runs all blocks. Fully masked rows get attention output 0. CQ_ERR_RANGE names an id outside the vocabulary, or a slot
+   that does not follow the one before. Recurrent blocks only go forward: a pass begins at slot 0 or where the last one
+   ended, without masks. They, and models of two streams, take no `slots`. A row run anew, with all else in the cache as
+   it was, comes out with the same bits. */
 CQUANT_DEF cq_status cq_forward(cq_session *s, const cq_input *in, cq_error *err);
 /* Two streams: the text comes first: n rows of the first input (n, input[0].w.cols), and one of the second (a box) if
    the model has it. They fill n or n + 1 cache slots before those of the tokens, so max_tokens must be that much
@@ -10228,6 +10239,7 @@ static cq_status cq__bind_lender(cq__binder *b, cq_block *block, cq_str expr) {
         block->lender = 1 + (size_t)(o - b->m->blocks);
         block->cache_k = o->cache_k;
         block->cache_v = o->cache_v;
+        block->cache_scale = o->cache_scale;
         return CQ_OK;
     }
     return cq_fail_at(b->err, CQ_ERR_FORMAT, "no earlier layer has keys and values that this one could read", expr.p,
@@ -10335,6 +10347,7 @@ static cq_status cq__numbers_attention(cq__binder *b, cq_block *block) {
             return cq_fail(b->err, CQ_ERR_FORMAT, "two streams of one layer should have heads of one shape");
         block->cache_k = twin->cache_k;
         block->cache_v = twin->cache_v;
+        block->cache_scale = twin->cache_scale;
         return CQ_OK;
     }
     if (cq__find_word(a, block->desc, CQ__W_REUSE).n)
@@ -10342,6 +10355,8 @@ static cq_status cq__numbers_attention(cq__binder *b, cq_block *block) {
     block->cache_k = b->m->cache_dims;
     block->cache_v = block->cache_k + block->kv_heads * block->head_dim;
     b->m->cache_dims = block->cache_v + block->kv_heads * block->v_dim;
+    block->cache_scale = b->m->cache_heads;
+    b->m->cache_heads += 2 * block->kv_heads;
     return CQ_OK;
 }
 
@@ -11372,7 +11387,9 @@ CQUANT_DEF cq_status cq_model_open(cq_model *m, const cq_file *file, cq_arena *a
 
    What a word of the description does is done in one place below, whichever architecture asks for it.
    ================================================================================================================== */
-#define CQ__SLOTS 16u /* pieces of attention that may run at once; each has its own scores */
+#define CQ__SLOTS 16u   /* tasks of attention that may run at once; each has its own scores */
+#define CQ__QUERIES 8u  /* queries of one key head that go over its keys together */
+#define CQ__TILE 4096u  /* floats of keys or values that they go over at a time: they stay in the L1 cache */
 
 static size_t cq__larger(size_t a, size_t b) { return a > b ? a : b; }
 /* floats of a row of projections */
@@ -11414,8 +11431,8 @@ static bool cq__reads_codes(const cq_session *s, const cq_linear *l) {
 static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const cq_model *m,
                                     const cq_session_desc *desc, size_t cache_dims, size_t state_dims, bool acts,
                                     cq_arena *hot, cq_arena *cold, cq_error *err) {
-    size_t q = 0, mixed = 0, gate = 0, head = 0, cache, experts = 0, latent = 0, top = 0, work = 0, widest = m->hidden,
-           online = 0;
+    size_t q = 0, mixed = 0, gate = 0, head = 0, cache, scores, experts = 0, latent = 0, top = 0, work = 0,
+           widest = m->hidden, online = 0;
     bool held = false, apart = false, late = false;
     cq__fill(s, 0, sizeof *s);
     s->ctx = ctx;
@@ -11426,6 +11443,13 @@ static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const 
     if (!s->desc.tile) s->desc.tile = 64;
     if (s->desc.max_rows > desc->max_tokens)
         return cq_fail(err, CQ_ERR_ARG, "a session cannot run more rows at once than it has cache slots");
+    if (desc->cache != CQ_F32 && desc->cache != CQ_F16 && desc->cache != CQ_INT8)
+        return cq_fail_at(err, CQ_ERR_ARG, "keys and values are kept as f32, f16 or int8", NULL, 0, UINT64_MAX,
+                          (int64_t)desc->cache);
+    if (desc->kv_bits && desc->cache == CQ_F16)
+        return cq_fail_at(err, CQ_ERR_ARG, "keys and values of a number of bits are kept as int8, not f16", NULL, 0,
+                          UINT64_MAX, (int64_t)desc->kv_bits);
+    if (desc->kv_bits) s->desc.cache = CQ_INT8;
     bool wrong = desc->act_bits != CQ_ACTS_FLOAT && (desc->act_bits == 1 || desc->act_bits > 8);
     if (wrong || desc->kv_bits == 1 || desc->kv_bits > 8)
         return cq_fail_at(err, CQ_ERR_ARG, "activations, keys and values have 2 to 8 bits, or 0: as they are", NULL, 0,
@@ -11452,10 +11476,17 @@ static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const 
         if (b->at[CQ_ROLE_OUT_GATE] || b->q_gate) gate = cq__larger(gate, b->heads * b->v_dim);
         s->row_dim = cq__larger(s->row_dim, b->kv_heads * (b->head_dim + b->v_dim));
     }
-    if (!cq__mul(s->desc.max_tokens, cache_dims, &cache))
+    if (!cq__mul(s->desc.max_tokens, cache_dims, &cache) || !cq__mul(s->desc.max_tokens, 2 * CQ__QUERIES, &scores))
         return cq_fail(err, CQ_ERR_RANGE, "the cache is too large for this machine");
-    s->score_dim = s->desc.max_tokens + 1 + head;
-    s->cache = (float *)cq_alloc(cold, cache, sizeof(float));
+    s->score_dim = CQ__QUERIES * (s->desc.max_tokens + 1);
+    if (s->desc.cache != CQ_F32 && head)
+        s->score_dim += cq__min(cq__larger(CQ__TILE, head), s->desc.max_tokens * head); /* below cache */
+    s->cache = (unsigned char *)cq_alloc(cold, cache, s->desc.cache == CQ_F32 ? 4 : s->desc.cache == CQ_F16 ? 2 : 1);
+    if (s->desc.cache == CQ_INT8) {
+        s->cache_scale = (float *)cq__alloc_2d(cold, s->desc.max_tokens, m->cache_heads, sizeof(float));
+        cq_acts_alloc(&s->codes, hot, 1, head);
+        s->codes.bits = desc->kv_bits ? desc->kv_bits : 8;
+    }
     s->state = (float *)cq_alloc(cold, state_dims, sizeof(float));
     s->x = (float *)cq_alloc(hot, s->desc.max_rows, m->hidden * sizeof(float));
     if (late) s->late = (float *)cq_alloc(hot, s->desc.max_rows, m->hidden * sizeof(float));
@@ -11469,7 +11500,8 @@ static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const 
     s->proj = (float *)cq_alloc(hot, s->desc.tile, s->proj_dim * sizeof(float));
     s->y = (float *)cq_alloc(hot, s->desc.tile, cq__larger(m->hidden, m->embed.cols) * sizeof(float));
     s->row = (float *)cq_alloc(hot, s->row_dim, sizeof(float));
-    s->scores = (float *)cq_alloc(hot, CQ__SLOTS, s->score_dim * sizeof(float));
+    if (s->row_dim)
+        s->scores = (float *)cq__alloc_2d(hot, ctx->parallel.run ? CQ__SLOTS : 1, s->score_dim, sizeof(float));
     if (experts) /* see cq__run_experts */
         s->route = (float *)cq_alloc(hot, s->desc.tile * (experts + 2 * top + 4 + 2 * cq__larger(latent, m->hidden) +
                                                           2 * latent) + experts, sizeof(float));
@@ -11547,18 +11579,6 @@ static void cq__turn_online(cq_session *s, const cq_hadamard *h, const cq_linear
     if (job.quantize) cq__acts_shape(&s->acts, job.cols);
     cq_parallel_for(s->ctx, job.slots, cq__online_task, &job);
     s->acts_ready = job.quantize;
-}
-
-/* x (n) rounded to codes of so many bits with one scale, and back */
-static void cq__round_to_bits(float *x, size_t n, unsigned bits) {
-    float top = (float)((1 << (bits - 1)) - 1), most = 0.0f, inverse;
-    for (size_t i = 0; i < n; i++) {
-        float a = x[i] < 0.0f ? -x[i] : x[i];
-        most = a > most ? a : most;
-    }
-    inverse = most > 0.0f ? top / most : 0.0f;
-    if (!(inverse < CQ__INFINITY)) return; /* nothing but zeros and denormals, or no numbers */
-    for (size_t i = 0; i < n; i++) x[i] = cq__round_even(x[i] * inverse) * (most / top);
 }
 
 /* One row through a norm; y may be x. LayerNorm is RMSNorm of what is left without the mean. */
@@ -11651,14 +11671,18 @@ static void cq__rope(float *x, const float *angles, size_t d, cq_rope_style styl
     }
 }
 
+static size_t cq__slot_of(const cq_input *in, size_t r) { return in->slots ? in->slots[r] : in->slot + r; }
+static size_t cq__visible(const cq_input *in) {
+    return in->visible ? in->visible : in->n ? cq__slot_of(in, in->n - 1) + 1 : 0;
+}
 static int32_t cq__position(const cq_input *in, size_t r) {
-    return in->positions ? in->positions[r] : in->text ? 0 : (int32_t)(in->slot - in->text_rows + r);
+    return in->positions ? in->positions[r] : in->text ? 0 : (int32_t)(cq__slot_of(in, r) - in->text_rows);
 }
 
 CQUANT_DEF void cq_prepare(cq_session *s, const cq_input *in) {
     for (size_t t = 0; t < s->m->ropes; t++) {
         const cq_rope *rope = &s->m->rope[t];
-        size_t half = rope->dim / 2, length = 0;
+        size_t half = rope->dim / 2, length = in->positions || in->text ? 0 : cq__visible(in) - in->text_rows;
         const float *freq = rope->inv_freq;
         float theta = 0.0f, scale = rope->scale; /* dynamic: the base for this length */
         for (size_t r = 0; r < in->n; r++) length = cq__larger(length, (size_t)cq__position(in, r) + 1);
@@ -11691,26 +11715,62 @@ static float cq__alibi_slope(size_t h, size_t heads) {
                  : cq_powf(2.0f, -8.0f * (float)(2 * (h - n) + 1) / (float)(2 * n));
 }
 
+/* ---- the cache ----
+   Of each block (kv_heads, max_tokens, dim) keys, then values. Whatever it keeps them as, attention reads floats: those
+   of the cache itself, or a tile of it, unpacked for all queries that go over it. */
+/* Where the keys (or values) of a head and slot are, in elements. at: the block's cache_k or cache_v */
+static size_t cq__cache_at(const cq_session *s, size_t at, size_t dim, size_t head, size_t slot) {
+    return at * s->desc.max_tokens + (head * s->desc.max_tokens + slot) * dim;
+}
+/* x (dim): the keys or values of a head go to a slot. scale: which head it is among those of all blocks */
+static void cq__cache_put(cq_session *s, size_t at, size_t scale, size_t dim, size_t head, size_t slot,
+                          const float *x) {
+    size_t to = cq__cache_at(s, at, dim, head, slot);
+    if (s->desc.cache == CQ_F32) {
+        cq__copy(s->cache + 4 * to, x, dim * sizeof(float));
+    } else if (s->desc.cache == CQ_F16) {
+        for (size_t i = 0; i < dim; i++) { /* infinite keys would make scores that are no numbers */
+            float v = x[i] > 65504.0f ? 65504.0f : x[i] < -65504.0f ? -65504.0f : x[i];
+            cq__put16(s->cache + 2 * (to + i), cq_f32_to_f16(v));
+        }
+    } else {
+        cq__acts_shape(&s->codes, dim);
+        cq__acts_row(s->ctx, &s->codes, x, 0);
+        cq__copy(s->cache + to, s->codes.q, dim);
+        s->cache_scale[scale * s->desc.max_tokens + slot] = s->codes.scale[0];
+    }
+}
+/* (n, dim) floats of a head from a slot on; tile: room for them, used or not */
+static const float *cq__cache_get(const cq_session *s, size_t at, size_t scale, size_t dim, size_t head, size_t slot,
+                                  size_t n, float *tile) {
+    size_t from = cq__cache_at(s, at, dim, head, slot);
+    if (s->desc.cache == CQ_F32) return (const float *)(const void *)(s->cache + 4 * from);
+    if (s->desc.cache == CQ_F16) s->ctx->k->from_f16(tile, s->cache + 2 * from, n * dim);
+    else
+        s->ctx->k->from_int8(tile, (const int8_t *)(const void *)(s->cache + from),
+                             s->cache_scale + scale * s->desc.max_tokens + slot, dim, n);
+    return tile;
+}
+
 /* ---- attention ---- */
 typedef struct cq__attend_job {
     cq_session *s;
     const cq_block *b;
     const cq_input *in;
-    size_t visible, items;
+    size_t visible, tasks;
+    size_t heads, rows;  /* of the queries of an item, at most CQ__QUERIES together */
+    size_t cuts, blocks; /* pieces of the heads of a key head; of the rows */
+    size_t items;        /* row after row of one piece of heads, then of the next: its keys stay in the cache */
 } cq__attend_job;
+typedef struct cq__attend_row { /* a row of an item: it sees the slots lo .. hi - 1 */
+    size_t r, lo, hi;
+} cq__attend_row;
 
-/* Row r, query head h: scores over the visible keys, softmax, weighted values. */
-static void cq__attend_one(const cq__attend_job *job, float *scratch, size_t r, size_t h) {
-    cq_session *s = job->s;
+static cq__attend_row cq__attend_sees(const cq__attend_job *job, size_t r) {
     const cq_block *b = job->b;
     const cq_input *in = job->in;
-    const cq__kernels *kernels = s->ctx->k;
-    size_t d = b->head_dim, vd = b->v_dim, lo = 0, hi = job->visible, self = in->slot + r;
-    size_t kv = h / (b->heads / b->kv_heads) * s->desc.max_tokens;
-    const float *keys = s->cache + b->cache_k * s->desc.max_tokens + kv * d;
-    const float *values = s->cache + b->cache_v * s->desc.max_tokens + kv * vd;
-    const float *q = s->q + (r * b->heads + h) * d;
-    float *out = scratch + s->desc.max_tokens + 1, *to = s->mixed + (r * b->heads + h) * vd;
+    size_t lo = 0, hi = job->visible, self = cq__slot_of(in, r);
+    cq__attend_row row;
     if (!in->allow && !in->bias) {
         if (b->causal) hi = cq__min(hi, self + 1);
         if (b->window && self + 1 > b->window) lo = self + 1 - b->window;
@@ -11718,40 +11778,105 @@ static void cq__attend_one(const cq__attend_job *job, float *scratch, size_t r, 
         if (b->block) hi = cq__min(hi, (self / b->block + 1) * b->block);
     }
     if (b->own && !in->text) lo = cq__larger(lo, in->text_rows);
-    if (b->own && s->desc.upstream_cache && in->n == 1) hi = cq__min(hi, lo + 1);
-    if (lo > hi) lo = hi;
-    size_t n = hi - lo;
-    kernels->dots(scratch, q, keys + lo * d, d, d, n);
-    kernels->scale(scratch, scratch, NULL, b->scale_qk, n);
+    if (b->own && job->s->desc.upstream_cache && in->n == 1) hi = cq__min(hi, lo + 1);
+    row.r = r;
+    row.lo = cq__min(lo, hi);
+    row.hi = hi;
+    return row;
+}
+
+/* Products of a query with its keys to what they weigh: scores (n + 1). false: nothing is seen. */
+static bool cq__attend_weigh(const cq__attend_job *job, const cq__attend_row *row, size_t h, float *scores) {
+    const cq_block *b = job->b;
+    const cq_input *in = job->in;
+    const cq_context *ctx = job->s->ctx;
+    size_t lo = row->lo, n = row->hi - lo;
+    ctx->k->scale(scores, scores, NULL, b->scale_qk, n);
     if (b->alibi) {
         float slope = cq__alibi_slope(h, b->heads) * b->alibi_scale;
-        for (size_t i = 0; i < n; i++) scratch[i] = scratch[i] + slope * (float)(lo + i);
+        for (size_t i = 0; i < n; i++) scores[i] = scores[i] + slope * (float)(lo + i);
     }
     if (b->softcap > 0.0f)
-        for (size_t i = 0; i < n; i++) scratch[i] = b->softcap * cq_tanhf(scratch[i] / b->softcap);
+        for (size_t i = 0; i < n; i++) scores[i] = b->softcap * cq_tanhf(scores[i] / b->softcap);
     if (in->bias)
-        for (size_t i = 0; i < n; i++) scratch[i] = scratch[i] + in->bias[r * in->ld_mask + lo + i];
+        for (size_t i = 0; i < n; i++) scores[i] = scores[i] + in->bias[row->r * in->ld_mask + lo + i];
     if (in->keep || in->allow)
         for (size_t i = 0; i < n; i++)
-            if ((in->keep && !in->keep[lo + i]) || (in->allow && !in->allow[r * in->ld_mask + lo + i]))
-                scratch[i] = -CQ__INFINITY;
-    bool sees = true;
-    if (b->param[CQ_PARAM_SINKS].data) { /* a logit that takes its share and has no value */
-        scratch[n] = cq__f32(b->param[CQ_PARAM_SINKS].data + 4 * h);
-        sees = cq_softmax(s->ctx, scratch, n + 1);
-    } else {
-        sees = cq_softmax(s->ctx, scratch, n);
-    }
-    if (sees) kernels->mix(out, scratch, values + lo * vd, vd, vd, n);
-    else cq__fill(out, 0, vd * sizeof(float)); /* nothing is seen */
-    cq__copy(to, out, vd * sizeof(float));
+            if ((in->keep && !in->keep[lo + i]) || (in->allow && !in->allow[row->r * in->ld_mask + lo + i]))
+                scores[i] = -CQ__INFINITY;
+    if (!b->param[CQ_PARAM_SINKS].data) return cq_softmax(ctx, scores, n);
+    scores[n] = cq__f32(b->param[CQ_PARAM_SINKS].data + 4 * h); /* a logit that takes its share and has no value */
+    return cq_softmax(ctx, scores, n + 1);
 }
-static void cq__attend_task(void *arg, size_t slot) {
+
+/* Some queries of one key head, of some rows: scores over the visible keys, softmax, weighted values. They go over a
+   tile of keys together, then over a tile of values. Each adds up in the order of the slots, whatever the tile.
+   scratch: (CQ__QUERIES, max_tokens + 1) scores, and the tile, unpacked. */
+static void cq__attend_item(const cq__attend_job *job, float *scratch, size_t item) {
+    cq_session *s = job->s;
+    const cq_block *b = job->b;
+    const cq__kernels *kernels = s->ctx->k;
+    size_t d = b->head_dim, vd = b->v_dim, ld = s->desc.max_tokens + 1, per = b->heads / b->kv_heads;
+    size_t piece = item / job->blocks, kv = piece / job->cuts, cut = piece % job->cuts * job->heads;
+    size_t r0 = item % job->blocks * job->rows, rows = cq__min(job->rows, job->in->n - r0), h0 = kv * per + cut;
+    size_t heads = cq__min(job->heads, per - cut), first = SIZE_MAX, end = 0, most;
+    cq__attend_row row[CQ__QUERIES];
+    bool sees[CQ__QUERIES];
+    float *tile = scratch + CQ__QUERIES * ld;
+    for (size_t i = 0; i < rows; i++) {
+        row[i] = cq__attend_sees(job, r0 + i);
+        first = cq__min(first, row[i].lo);
+        end = cq__larger(end, row[i].hi);
+    }
+    most = cq__larger(1, CQ__TILE / d);
+    for (size_t t = first; t < end; t += most) {
+        size_t n = cq__min(most, end - t);
+        const float *keys = cq__cache_get(s, b->cache_k, b->cache_scale + kv, d, kv, t, n, tile);
+        for (size_t i = 0; i < rows * heads; i++) {
+            const cq__attend_row *of = &row[i / heads];
+            size_t lo = cq__larger(t, of->lo), hi = cq__min(t + n, of->hi);
+            if (lo < hi)
+                kernels->dots(scratch + i * ld + (lo - of->lo), s->q + (of->r * b->heads + h0 + i % heads) * d,
+                              keys + (lo - t) * d, d, d, hi - lo);
+        }
+    }
+    for (size_t i = 0; i < rows * heads; i++) /* the queries are done with: s->mixed may be s->q */
+        sees[i] = cq__attend_weigh(job, &row[i / heads], h0 + i % heads, scratch + i * ld);
+    for (size_t i = 0; i < rows; i++)
+        cq__fill(s->mixed + (row[i].r * b->heads + h0) * vd, 0, heads * vd * sizeof(float));
+    most = cq__larger(1, CQ__TILE / vd);
+    for (size_t t = first; t < end; t += most) {
+        size_t n = cq__min(most, end - t);
+        const float *values = cq__cache_get(s, b->cache_v, b->cache_scale + b->kv_heads + kv, vd, kv, t, n, tile);
+        for (size_t i = 0; i < rows * heads; i++) {
+            const cq__attend_row *of = &row[i / heads];
+            size_t lo = cq__larger(t, of->lo), hi = cq__min(t + n, of->hi);
+            if (sees[i] && lo < hi)
+                kernels->mix(s->mixed + (of->r * b->heads + h0 + i % heads) * vd, scratch + i * ld + (lo - of->lo),
+                             values + (lo - t) * vd, vd, vd, hi - lo);
+        }
+    }
+}
+static void cq__attend_task(void *arg, size_t task) {
     const cq__attend_job *job = (const cq__attend_job *)arg;
-    size_t per = (job->items + CQ__SLOTS - 1) / CQ__SLOTS, heads = job->b->heads;
-    float *scratch = job->s->scores + slot * job->s->score_dim;
-    for (size_t i = slot * per; i < cq__min((slot + 1) * per, job->items); i++)
-        cq__attend_one(job, scratch, i / heads, i % heads);
+    for (size_t i = task; i < job->items; i += job->tasks)
+        cq__attend_item(job, job->s->scores + task * job->s->score_dim, i);
+}
+static void cq__attend(cq_session *s, const cq_block *b, const cq_input *in) {
+    size_t per = b->heads / b->kv_heads, most = CQ__QUERIES;
+    cq__attend_job job;
+    job.s = s;
+    job.b = b;
+    job.in = in;
+    job.visible = cq__visible(in);
+    job.tasks = s->ctx->parallel.run ? CQ__SLOTS : 1;
+    if (job.tasks > 1) most = cq__larger(1, cq__min(most, in->n * b->heads / job.tasks)); /* something for each */
+    job.heads = cq__min(per, most);
+    job.rows = most / job.heads;
+    job.cuts = (per + job.heads - 1) / job.heads;
+    job.blocks = (in->n + job.rows - 1) / job.rows;
+    job.items = job.blocks * b->kv_heads * job.cuts;
+    cq_parallel_for(s->ctx, job.tasks, cq__attend_task, &job);
 }
 
 /* Where in a row of projections that of a role begins. */
@@ -11897,7 +12022,6 @@ static void cq__run_attention(cq_session *s, const cq_block *b, const cq_input *
     size_t d = b->head_dim, vd = b->v_dim, q_dim = b->heads * d, mixed = b->heads * vd,
            last = b->kind == CQ_BLOCK_MLA ? 3 : 1;
     bool gated = b->at[CQ_ROLE_OUT_GATE] || b->q_gate, queries = b->at[CQ_ROLE_O] != 0, stopped = false;
-    cq__attend_job job;
     /* keys and values of all rows first: in a bidirectional model every row sees every other */
     for (size_t r0 = 0; r0 < in->n; r0 += s->desc.tile) {
         size_t n = cq__min(s->desc.tile, in->n - r0);
@@ -11920,14 +12044,9 @@ static void cq__run_attention(cq_session *s, const cq_block *b, const cq_input *
             }
             if (!b->lender) cq__finish_heads(s, b, s->row, b->kv_heads, CQ_NORM_K, r, b->k_scale);
             for (size_t h = 0; !b->lender && h < b->kv_heads; h++) { /* else they are there already */
-                size_t slot = h * s->desc.max_tokens + in->slot + r;
-                if (s->desc.kv_bits) {
-                    cq__round_to_bits(s->row + h * d, d, s->desc.kv_bits);
-                    cq__round_to_bits(s->row + b->kv_heads * d + h * vd, vd, s->desc.kv_bits);
-                }
-                cq__copy(s->cache + b->cache_k * s->desc.max_tokens + slot * d, s->row + h * d, d * sizeof(float));
-                cq__copy(s->cache + b->cache_v * s->desc.max_tokens + slot * vd, s->row + b->kv_heads * d + h * vd,
-                         vd * sizeof(float));
+                size_t slot = cq__slot_of(in, r), scale = b->cache_scale + h;
+                cq__cache_put(s, b->cache_k, scale, d, h, slot, s->row + h * d);
+                cq__cache_put(s, b->cache_v, scale + b->kv_heads, vd, h, slot, s->row + b->kv_heads * d + h * vd);
             }
             for (size_t i = 0; b->at[CQ_ROLE_OUT_GATE] && i < mixed; i++)
                 s->gate[r * mixed + i] = proj[cq__proj_at(b, CQ_ROLE_OUT_GATE) + (b->gate_head ? i / vd : i)];
@@ -11936,12 +12055,7 @@ static void cq__run_attention(cq_session *s, const cq_block *b, const cq_input *
         }
     }
     if (stopped || !queries) return;
-    job.s = s;
-    job.b = b;
-    job.in = in;
-    job.visible = in->visible ? in->visible : in->slot + in->n;
-    job.items = in->n * b->heads;
-    cq_parallel_for(s->ctx, CQ__SLOTS, cq__attend_task, &job);
+    cq__attend(s, b, in);
     for (size_t r0 = 0; r0 < in->n; r0 += s->desc.tile) {
         size_t n = cq__min(s->desc.tile, in->n - r0);
         float *a = s->mixed + r0 * mixed;
@@ -12598,14 +12712,23 @@ static bool cq__known(const cq_model *m, int32_t id) {
 
 CQUANT_DEF cq_status cq_forward(cq_session *s, const cq_input *in, cq_error *err) {
     const cq_model *m = s->m;
-    size_t visible = in->visible ? in->visible : in->slot + in->n, slots = s->desc.max_tokens - s->text_rows;
+    size_t slots = s->desc.max_tokens - s->text_rows, end, visible; /* end: behind the last of the rows' own */
     cq_input shifted = *in;
     if (!in->n || in->n > s->desc.max_rows)
         return cq_fail_at(err, CQ_ERR_RANGE, "more rows than the session was made for (or none)", NULL, 0, UINT64_MAX,
                           (int64_t)in->n);
-    if (in->n > slots || in->slot > slots - in->n || visible > slots || visible < in->slot + in->n)
-        return cq_fail_at(err, CQ_ERR_RANGE, "rows or visible slots lie outside the session's cache", NULL, 0, in->slot,
-                          (int64_t)visible);
+    if (in->slots && (m->recurrent || m->two_streams))
+        return cq_fail(err, CQ_ERR_UNSUPPORTED, "a model with recurrent blocks or two streams runs slot after slot");
+    for (size_t r = 1; in->slots && r < in->n; r++)
+        if (in->slots[r] <= in->slots[r - 1])
+            return cq_fail_at(err, CQ_ERR_RANGE, "the slots of the rows must be strictly ascending", NULL, 0, r,
+                              (int64_t)in->slots[r]);
+    bool inside = in->slots ? in->slots[in->n - 1] < slots : in->n <= slots && in->slot <= slots - in->n;
+    end = inside ? cq__slot_of(in, in->n - 1) + 1 : 0;
+    visible = in->visible ? in->visible : end;
+    if (!inside || visible > slots || visible < end)
+        return cq_fail_at(err, CQ_ERR_RANGE, "rows or visible slots lie outside the session's cache", NULL, 0,
+                          in->slots ? in->slots[in->n - 1] : in->slot, (int64_t)visible);
     if ((in->allow || in->bias) && in->ld_mask < visible)
         return cq_fail_at(err, CQ_ERR_ARG, "a mask row is shorter than the visible slots", NULL, 0, UINT64_MAX,
                           (int64_t)in->ld_mask);
@@ -12634,7 +12757,7 @@ CQUANT_DEF cq_status cq_forward(cq_session *s, const cq_input *in, cq_error *err
                               (int64_t)position);
     }
     if (in->ids) cq_embed(s, &shifted);
-    s->next = in->slot + in->n;
+    s->next = end;
     cq__run_stream(s, &shifted);
     return CQ_OK;
 }
@@ -12868,15 +12991,13 @@ static size_t cq__gen_quota(size_t masks, float eps, size_t steps, size_t i) {
 static cq_status cq__gen_pass(cq_generator *g, size_t first, size_t end, const uint8_t *keep, cq_error *err) {
     cq_input in;
     if (first >= end) return CQ_OK;
+    cq__fill(&in, 0, sizeof in);
     in.ids = g->ids + first;
     in.n = end - first;
     in.slot = first;
     in.visible = g->n;
     in.positions = g->positions ? g->positions + first : NULL;
     in.keep = keep;
-    in.allow = NULL;
-    in.bias = NULL;
-    in.ld_mask = 0;
     g->stats.forwards++;
     g->stats.rows += in.n;
     return cq_forward(g->s, &in, err);
@@ -13178,15 +13299,11 @@ CQUANT_DEF cq_status cq_generate_next(cq_session *s, const cq_generate_desc *des
     while (written < max_new) {
         cq_input in;
         cq_status status = CQ_OK;
+        cq__fill(&in, 0, sizeof in);
         while (done < n + written && status == CQ_OK) { /* the prompt, in parts if need be; then one token each time */
             in.ids = ids + done;
             in.n = cq__min(n + written - done, most);
             in.slot = done;
-            in.visible = 0;
-            in.positions = NULL;
-            in.keep = in.allow = NULL;
-            in.bias = NULL;
-            in.ld_mask = 0;
             status = cq_forward(s, &in, err);
             done += in.n;
             st.forwards++;
@@ -15428,7 +15545,7 @@ static cq_status cq__lend(cq__quantize_run *q, size_t sample, bool keep) {
     for (size_t k = 0; !st && k < q->count; k++) {
         const cq_block *b = &q->m->blocks[q->first + k];
         size_t n = cq__cache_dims(b) * q->desc->seq_len, first;
-        float *cache = q->s.cache + q->unit[k].cache_k * q->s.desc.max_tokens;
+        float *cache = (float *)(void *)q->s.cache + q->unit[k].cache_k * q->s.desc.max_tokens; /* CQ_F32 */
         if (keep ? !b->lends : !b->lender) continue;
         first = cq__lent(q->m, keep ? q->first + k : b->lender - 1) * q->desc->seq_len;
         st = keep ? cq__keep(q, sample, CQ__KEPT_LENT, first, cache, n)

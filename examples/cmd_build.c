@@ -196,7 +196,7 @@ static void run_export(void) {
     memset(&desc, 0, sizeof desc);
     desc.max_tokens = seq_len;
     desc.act_bits = !dtype || !strncmp(dtype, "int", 3) ? 8 : 0;
-    size_t arena = tool_session_bytes(&ctx, &t, &desc);
+    size_t arena = tool_session_bytes(&ctx, &t, &desc, NULL, NULL);
     json_int("bytes", (int64_t)bytes);
     json_int("arena_bytes", (int64_t)arena);
     json_int("seq_len", (int64_t)seq_len);

@@ -7,17 +7,22 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* What --act, --act-bits and --kv-bits say of a session. */
+/* What --act, --act-bits, --cache-format and --kv-bits say of a session. */
 static void rounding_options(cq_session_desc *desc) {
     const char *act = tool_text("act", NULL); /* not given: as the model says */
     desc->act_bits = !act ? 0 : !strcmp(act, "int8") ? 8 : CQ_ACTS_FLOAT;
     desc->act_bits = (unsigned)tool_size("act-bits", desc->act_bits);
+    const char *cache = tool_text("cache-format", "f32");
+    desc->cache = !strcmp(cache, "int8") ? CQ_INT8 : !strcmp(cache, "f16") ? CQ_F16 : CQ_F32;
     desc->kv_bits = (unsigned)tool_size("kv-bits", 0);
+    if (desc->kv_bits && tool_has("cache-format") && desc->cache != CQ_INT8)
+        tool_usage("--kv-bits is of an int8 cache, not of --cache-format %s", cache);
 }
 #define ROUNDING_OPTIONS                                                                                               \
     {"act", "fp32|int8", 0, 0, "activations that meet integer weights (as quantised, else fp32)"},                     \
     {"act-bits", "N", 2, 8, "the same in codes of N bits; below 8 it is simulated, and saves nothing (8 with int8)"},  \
-    {"kv-bits", "N", 2, 8, "keys and values rounded to N bits; simulated too (not)"}
+    {"cache-format", "f32|f16|int8", 0, 0, "keys and values in the cache (f32)"},                                      \
+    {"kv-bits", "N", 2, 8, "the same in codes of N bits; below 8 it saves no more than int8 (8 with int8)"}
 
 /* ===================================================================================================================
    [LOGITS]

@@ -176,16 +176,18 @@ const tool_command cmd_models = {"models", "", "the architectures that cquant kn
    [INSPECT]
    ================================================================================================================== */
 /* Bytes of all tensors as `export --dtype` lays them out: what is no matrix stays float32, with int4 the embedding and
-   the head are int8, and 64 columns share a scale. */
-static uint64_t format_bytes(const tool_model *t, cq_format format) {
+   the head are int8, and 64 columns share a scale. Or as `quantize --group-size 64` does: then all that is no linear of
+   a block, and linears that are kept, stay as stored. */
+static uint64_t format_bytes(const tool_model *t, cq_format format, bool quantize) {
     uint64_t sum = 0;
     cq_parts cursor;
     cq_part part;
     memset(&cursor, 0, sizeof cursor);
     while (cq_model_part(&t->m, NULL, &cursor, &part)) {
         cq_tensor x;
+        bool stays = quantize && !(part.kind == CQ_PART_LINEAR && part.block && !part.linear->keep);
         if (part.kind == CQ_PART_CARRIED) continue;
-        tool_export_tensor(&x, &part, format, 64);
+        tool_export_tensor(&x, &part, !stays ? format : cq_format_is_coded(part.format) ? CQ_BF16 : part.format, 64);
         sum += x.bytes;
     }
     return sum;
@@ -196,6 +198,7 @@ static const struct {
     cq_format format;
 } sizes[] = {{"fp32", CQ_F32}, {"fp16", CQ_F16}, {"int8", CQ_INT8}, {"int4", CQ_INT4}};
 #define SIZES (sizeof sizes / sizeof sizes[0])
+#define CACHES 3u /* the first of them are formats of a cache */
 
 /* The blocks of a layer stand one after the other. */
 static bool in_layer(const cq_block *b, size_t list, size_t layer) { return b->list == list && b->layer == layer; }
@@ -424,37 +427,78 @@ static void inspect_rotations(const tool_model *t, const cq_context *ctx) {
     tool_report_r1(&plan, m);
 }
 
+/* Of a session for so many tokens, as `logits --cache-format` makes it. */
+static size_t session_bytes(const tool_model *t, const cq_context *ctx, size_t tokens, cq_format cache, size_t *hot,
+                            size_t *cold) {
+    cq_session_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.max_tokens = tokens;
+    desc.cache = cache;
+    return tool_session_bytes(ctx, t, &desc, hot, cold);
+}
+
 /* Memory of sessions, and with the weights in each format. */
 static void inspect_memory(const tool_model *t, const cq_context *ctx, const uint64_t *bytes) {
-    static const size_t lengths[] = {128, 512, 2048, 8192};
+    size_t lengths[] = {128, 512, 2048, 8192}, rows = sizeof lengths / sizeof lengths[0];
     const cq_model *m = &t->m;
     size_t longest = m->longest && (!m->context || m->longest < m->context) ? m->longest : m->context;
     tool_say("\nmemory of a session, bytes %14s %14s   and with the weights: %14s %14s %14s %14s\n", "activations",
              "cache", sizes[0].name, sizes[1].name, sizes[2].name, sizes[3].name);
+    if (tool_has("context")) {
+        lengths[0] = tool_size("context", 0);
+        rows = 1;
+    }
+    while (rows > 1 && longest && lengths[rows - 1] > longest) rows--;
     json_open("memory", '[');
-    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-        cq_session s;
-        cq_session_desc desc;
-        cq_error err;
-        cq_arena hot = cq_arena_over(NULL, 0), cold = cq_arena_over(NULL, 0);
-        if (i && longest && lengths[i] > longest) break;
-        memset(&desc, 0, sizeof desc);
-        desc.max_tokens = lengths[i];
-        tool_model_check(t, cq_session_init(&s, ctx, m, &desc, &hot, &cold, &err), &err);
+    for (size_t i = 0; i < rows; i++) {
+        size_t hot, cold;
+        (void)session_bytes(t, ctx, lengths[i], CQ_F32, &hot, &cold);
         json_open(NULL, '{');
         json_int("tokens", (int64_t)lengths[i]);
-        json_int("hot", (int64_t)hot.used);
-        json_int("cold", (int64_t)cold.used);
-        tool_say("  %6zu tokens            %14zu %14zu                         ", lengths[i], hot.used, cold.used);
+        json_int("hot", (int64_t)hot);
+        json_int("cold", (int64_t)cold);
+        tool_say("  %6zu tokens            %14zu %14zu                         ", lengths[i], hot, cold);
         for (size_t k = 0; k < SIZES; k++) {
-            uint64_t all = bytes[k] + hot.used + cold.used;
+            uint64_t all = bytes[k] + hot + cold;
             json_int(sizes[k].name, (int64_t)all);
             tool_say(" %14llu", (unsigned long long)all);
         }
         tool_say("\n");
+        json_open("sessions", '{'); /* with a cache of each format */
+        for (size_t k = 0; k < CACHES; k++) {
+            size_t all = session_bytes(t, ctx, lengths[i], sizes[k].format, &hot, &cold);
+            json_open(sizes[k].name, '{');
+            json_int("activations", (int64_t)hot);
+            json_int("cache", (int64_t)cold);
+            json_int("arena_bytes", (int64_t)all);
+            json_close();
+        }
+        json_close();
         json_close();
     }
     json_close();
+
+    tool_say("\ncache formats, bytes %38s %14s %14s\n", sizes[0].name, sizes[1].name, sizes[2].name);
+    tool_say("  a token more in the cache                   ");
+    json_open("cache_per_token", '{');
+    for (size_t k = 0; k < CACHES; k++) { /* lengths at which nothing is lost to alignment */
+        size_t few, many;
+        (void)session_bytes(t, ctx, CQ_ALIGN, sizes[k].format, NULL, &few);
+        (void)session_bytes(t, ctx, 2 * CQ_ALIGN, sizes[k].format, NULL, &many);
+        json_int(sizes[k].name, (int64_t)((many - few) / CQ_ALIGN));
+        tool_say(" %14zu", (many - few) / CQ_ALIGN);
+    }
+    json_close();
+    tool_say("\n");
+    for (int part = 0; part < 2; part++)
+        for (size_t i = 0; i < rows; i++) {
+            tool_say("  %6zu tokens: %-28s", lengths[i], part ? "cache and activations" : "cache");
+            for (size_t k = 0; k < CACHES; k++) {
+                size_t cold, all = session_bytes(t, ctx, lengths[i], sizes[k].format, NULL, &cold);
+                tool_say(" %14zu", part ? all : cold);
+            }
+            tool_say("\n");
+        }
 }
 
 static void inspect_shape(const cq_model *m) {
@@ -492,9 +536,17 @@ static void run_inspect(void) {
     tool_say("\nbytes of the tensors of `cquant export`\n");
     json_open("bytes", '{');
     for (size_t i = 0; i < SIZES; i++) {
-        bytes[i] = format_bytes(&t, sizes[i].format);
+        bytes[i] = format_bytes(&t, sizes[i].format, false);
         json_int(sizes[i].name, (int64_t)bytes[i]);
         tool_say("  %s %14llu\n", sizes[i].name, (unsigned long long)bytes[i]);
+    }
+    json_close();
+    tool_say("\nbytes of the tensors of `cquant quantize --group-size 64`: embedding and head as stored\n");
+    json_open("quantized_bytes", '{');
+    for (size_t i = CACHES - 1; i < SIZES; i++) {
+        uint64_t n = format_bytes(&t, sizes[i].format, true);
+        json_int(sizes[i].name, (int64_t)n);
+        tool_say("  %s %14llu\n", sizes[i].name, (unsigned long long)n);
     }
     json_close();
 
@@ -512,7 +564,10 @@ static void run_inspect(void) {
     inspect_rotations(&t, &ctx);
     inspect_memory(&t, &ctx, bytes);
 }
-static const tool_option inspect_options[] = {TOOL_ARCH_OPTION, {NULL, NULL, 0, 0, NULL}};
+static const tool_option inspect_options[] = {
+    {"context", "N", 1, 1 << 24, "memory of a session of N tokens, instead of some usual numbers"},
+    TOOL_ARCH_OPTION,
+    {NULL, NULL, 0, 0, NULL}};
 const tool_command cmd_inspect = {"inspect",  "MODEL",    "shape, groups, rotation plan and memory of a model", 1, 1,
                                   inspect_options, run_inspect};
 

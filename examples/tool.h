@@ -211,7 +211,9 @@ void tool_export_tensor(cq_tensor *t, const cq_part *part, cq_format format, siz
 /* A session with its memory. Returns the bytes of its arenas; *base is for free(). */
 size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc,
                     void **base);
-size_t tool_session_bytes(const cq_context *ctx, const tool_model *t, const cq_session_desc *desc); /* only counts */
+/* Only counts; hot and cold (may be NULL): what activations and the cache take of it. */
+size_t tool_session_bytes(const cq_context *ctx, const tool_model *t, const cq_session_desc *desc, size_t *hot,
+                          size_t *cold);
 
 /* Ids of an .npy file, 1-D (rows = 1) or 2-D; those outside of the vocabulary are an error with position and value.
    *dims: 1 or 2. */

@@ -441,24 +441,25 @@ int32_t tool_mask_id(const tool_model *t) {
     return t->m.mask_id;
 }
 
-size_t tool_session_bytes(const cq_context *ctx, const tool_model *t, const cq_session_desc *desc) {
+size_t tool_session_bytes(const cq_context *ctx, const tool_model *t, const cq_session_desc *desc, size_t *activations,
+                          size_t *cache) {
     cq_session s;
     cq_error err;
     cq_arena hot = cq_arena_over(NULL, 0), cold = cq_arena_over(NULL, 0);
     tool_model_check(t, cq_session_init(&s, ctx, &t->m, desc, &hot, &cold, &err), &err);
-    return hot.used + cold.used;
+    size_t split = (hot.used + CQ_ALIGN - 1) & ~(size_t)(CQ_ALIGN - 1); /* one block of memory for both */
+    if (activations) *activations = split;
+    if (cache) *cache = cold.used;
+    return split + cold.used;
 }
 
 size_t tool_session(cq_session *s, const cq_context *ctx, const tool_model *t, const cq_session_desc *desc,
                     void **base) {
     cq_error err;
-    cq_arena hot = cq_arena_over(NULL, 0), cold = cq_arena_over(NULL, 0);
-    tool_model_check(t, cq_session_init(s, ctx, &t->m, desc, &hot, &cold, &err), &err);
-    size_t split = (hot.used + CQ_ALIGN - 1) & ~(size_t)(CQ_ALIGN - 1), all = split + cold.used;
-    cq_arena both = tool_arena(all);
+    size_t split, cache, all = tool_session_bytes(ctx, t, desc, &split, &cache);
+    cq_arena both = tool_arena(all), hot = cq_arena_over(both.base, split),
+             cold = cq_arena_over(both.base + split, cache);
     *base = both.base;
-    hot = cq_arena_over(both.base, split);
-    cold = cq_arena_over(both.base + split, cold.used);
     tool_model_check(t, cq_session_init(s, ctx, &t->m, desc, &hot, &cold, &err), &err);
     return all;
 }
@@ -546,6 +547,7 @@ void tool_gauge_open(tool_gauge *g, const cq_context *ctx, const tool_model *t, 
     g->ref = ref;
     tool_session(&g->s, ctx, t, desc, &g->base);
     unrounded.act_bits = unrounded.kv_bits = 0; /* the reference is what it is */
+    unrounded.cache = CQ_F32;
     if (ref) tool_session(&g->rs, ctx, ref, &unrounded, &g->ref_base);
     g->tile = tool_logit_tile(t, desc->max_tokens);
     g->y = tool_alloc(g->tile * t->m.vocab, sizeof *g->y);

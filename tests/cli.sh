@@ -628,6 +628,26 @@ match="'mlp', found 72" fails "an order that does not divide" export d -o q2.cq 
 for wrong in r5 r4: r4:1 r4,r4 r4,,r3 r4:x 4 r3:12x ,; do
     match="r4:32" usage "--online $wrong" export d -o q2.cq --dtype int8 --online $wrong
 done
+# What inspect says is what a session then takes, to the byte.
+"$tool" inspect d --context 8 --json >.inspect
+for format in fp32:f32 fp16:f16 int8:int8; do
+    said=$(sed "s/.*\"sessions\"//; s/.*\"${format%:*}\": *{[^}]*\"arena_bytes\": *//; s/[^0-9].*//" .inspect)
+    "$tool" logits d --ids i.npy -o y.npy --cache-format "${format#*:}" --json --quiet >.out
+    took=$(sed 's/.*"arena_bytes": *//; s/[^0-9].*//' .out)
+    [ -n "$said" ] && [ "$said" = "$took" ] && ok "inspect: arena with a cache in ${format#*:}" ||
+        bad "inspect: arena with a cache in ${format#*:}" "it says $said, a session takes $took"
+done
+usage "inspect --context 0" inspect d --context 0
+grep -q '"cache_per_token": *{"fp32": *192, *"fp16": *96, *"int8": *64}' .inspect && ok "inspect: cache of a token" ||
+    bad "inspect: cache of a token" "$(cat .inspect)"
+for bits in 8 4; do # headers and configuration are alike, so the difference is that of the tensors
+    "$tool" quantize d -o q2.cq --method rtn --bits $bits --group-size 64 --json --quiet --force >.out
+    eval "took$bits=$(sed 's/.*"bytes_out": *//; s/[^0-9].*//' .out)"
+    eval "said$bits=$(sed "s/.*\"quantized_bytes\": *{[^}]*\"int$bits\": *//; s/[^0-9].*//" .inspect)"
+done
+# shellcheck disable=SC2154 # by eval
+[ $((took8 - took4)) = $((said8 - said4)) ] && [ "$took8" -gt "$said8" ] && ok "inspect: bytes of quantize" ||
+    bad "inspect: bytes of quantize" "it says $said8 and $said4, files have $took8 and $took4"
 for option in act-bits kv-bits; do
     usage "--$option 1" eval d --ids i.npy --$option 1
     usage "--$option 9" eval q.cq --ids i.npy --$option 9
@@ -638,6 +658,20 @@ done
 "$tool" logits q.cq --ids i.npy -o x.npy --act int8 --quiet >.out
 "$tool" logits q.cq --ids i.npy -o y.npy --act-bits 8 --quiet >.out
 same "--act-bits 8 is --act int8" x.npy y.npy
+for format in f16 int8; do
+    "$tool" logits q.cq --ids i.npy -o x.npy --quiet >.out
+    runs "--cache-format $format" logits q.cq --ids i.npy -o y.npy --cache-format $format --json
+    cmp -s x.npy y.npy && bad "--cache-format $format rounds" "it is as before" || ok "--cache-format $format rounds"
+done
+"$tool" logits q.cq --ids i.npy -o x.npy --kv-bits 8 --quiet >.out
+same "--kv-bits 8 is --cache-format int8" x.npy y.npy
+"$tool" logits q.cq --ids i.npy -o x.npy --cache-format f32 --quiet >.out
+"$tool" logits q.cq --ids i.npy -o y.npy --quiet >.out
+same "--cache-format f32 is the default" x.npy y.npy
+match="int8 cache" usage "--kv-bits in an fp16 cache" eval q.cq --ids i.npy --kv-bits 4 --cache-format f16
+usage "--cache-format int4" eval q.cq --ids i.npy --cache-format int4
+runs "eval, an int8 cache" eval q.cq --ids i.npy --cache-format int8 --json
+runs "generate, an fp16 cache" generate q.cq --ids i.npy --max-new-tokens 4 --steps 4 --cache-format f16 --json
 runs "generate with few bits" generate q.cq --ids i.npy --max-new-tokens 4 --steps 4 --act-bits 4 --kv-bits 4 --json
 rm -rf f.cq q.cq q2.cq p
 

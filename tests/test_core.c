@@ -504,7 +504,9 @@ static void test_tensor_init(void **state) { /* catches: a combination or a size
         if (!s && !(c[i].rows && c[i].cols)) assert_int_equal(t.bytes, 0);
     }
     /* sizes by hand */
+    memset(&t, 0xa5, sizeof t); /* what was there before says nothing */
     cq_tensor_init(&t, CQ_INT4, CQ_PANELS, 17, 100, 32, true, NULL);
+    assert_int_equal(t.act_bits, 0);
     assert_int_equal(cq_tensor_groups(&t), 4);
     assert_int_equal(cq_panel_count(&t), 2);
     assert_int_equal(cq_panel_bytes(&t), 192 + 4 * 256); /* 4 groups of 16 * 3 bytes; four blocks of 256 */
@@ -1148,6 +1150,18 @@ static void test_kernels(void **state) {
                 fill(s, 9, kind[what]);
                 k->mix(y, s, p, ld, n, count), c->mix(z, s, p, ld, n, count);
                 assert_same(y, z, n + 20, "mix");
+                int8_t *codes = (int8_t *)must(count * n + 1);
+                unsigned char *halves = (unsigned char *)must(2 * n + 1);
+                float *u = floats(count * n + 1), *v = floats(count * n + 1);
+                for (size_t i = 0; i < count * n; i++) codes[i] = (int8_t)rng();
+                for (size_t i = 0; i < n; i++) { /* any bits but those of a signalling NaN */
+                    uint16_t h = (uint16_t)rng();
+                    cq__put16(halves + 1 + 2 * i, (uint16_t)((h & 0x7c00) == 0x7c00 && (h & 0x3ff) ? h | 0x200 : h));
+                }
+                k->from_int8(u, codes, s, n, count), c->from_int8(v, codes, s, n, count);
+                assert_same(u, v, count * n, "from_int8");
+                k->from_f16(y, halves + 1, n), c->from_f16(z, halves + 1, n);
+                assert_same(y, z, n + 20, "from_f16");
                 k->axpy(y + 1, m, p, n), c->axpy(z + 1, m, p, n);
                 assert_same(y, z, n + 20, "axpy");
                 unsigned char *bytes = (unsigned char *)must(4 * n + 1);

@@ -198,6 +198,7 @@ typedef struct options { /* 0: the default */
     size_t tile, first, step; /* rows of the first pass, and of each later one */
     size_t max_rows;
     unsigned act_bits, kv_bits;
+    cq_format cache;
     const int32_t *positions; /* (batch, n) */
     const uint8_t *keep;      /* (batch, n) */
     const uint8_t *allow;     /* (batch, n, n) */
@@ -232,6 +233,7 @@ static float *run(const cq_context *ctx, const cq_model *m, const int32_t *ids, 
     d.tile = o->tile;
     d.act_bits = o->act_bits;
     d.kv_bits = o->kv_bits;
+    d.cache = o->cache;
     cq_session s = session_of(ctx, m, &d);
     for (size_t b = 0; b < batch; b++)
         for (size_t slot = 0; slot < n;) {
@@ -590,6 +592,128 @@ static void test_forward_refuses(void **state) {
         if (st != row[i].want) fail_msg("row %zu: status %d", i, (int)st);
         if (st) check_error(st, &err);
         if (row[i].id > 95 || row[i].id < 0) assert_true(err.where == 3 && err.got == row[i].id);
+    }
+}
+
+/* Catches: rows at slots of the caller's choice whose keys go to other slots, that see too much or too little (windows,
+   masks), or stand at other positions: any of them run anew after a full pass has the bits it had. */
+static void test_rows_at_slots(void **state) {
+    cq_context ctx;
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        int32_t *ids = golden_ids(goldens[i]), positions[TOKENS], some_ids[TOKENS], some_positions[TOKENS];
+        uint8_t keep[TOKENS], allow[TOKENS * TOKENS], some_allow[TOKENS * TOKENS];
+        float bias[TOKENS * TOKENS], some_bias[TOKENS * TOKENS];
+        for (size_t k = 0; k < 40 && context_number(k % 7, &ctx); k++) {
+            size_t kind = k % 5, V = g.m->vocab, n = 0;
+            uint32_t slots[TOKENS];
+            float *whole = (float *)get(TOKENS * V * 4), *again = (float *)get(TOKENS * V * 4);
+            for (size_t r = 0; r < TOKENS; r++) {
+                positions[r] = (int32_t)(r * 3 + k % 4);
+                keep[r] = rng() % 3 != 0;
+                if (rng() % (1 + k % 3) == 0) slots[n++] = (uint32_t)r;
+            }
+            for (size_t r = 0; r < TOKENS * TOKENS; r++) {
+                allow[r] = rng() % 3 != 0;
+                bias[r] = rng_float(-2, 2);
+            }
+            if (!n) slots[n++] = (uint32_t)(k % TOKENS);
+            cq_session_desc d;
+            cq_input in;
+            memset(&d, 0, sizeof d);
+            memset(&in, 0, sizeof in);
+            d.max_tokens = TOKENS + k % 2;
+            d.max_rows = TOKENS;
+            d.tile = 1 + k % 6;
+            d.act_bits = k % 2 ? 8 : CQ_ACTS_FLOAT;
+            cq_session s = session_of(&ctx, g.m, &d);
+            in.ids = ids;
+            in.n = in.visible = in.ld_mask = TOKENS;
+            in.positions = kind == 4 ? positions : NULL;
+            in.keep = kind == 1 ? keep : NULL;
+            in.allow = kind == 2 ? allow : NULL;
+            in.bias = kind == 3 ? bias : NULL;
+            check(cq_forward(&s, &in, err));
+            cq_logits(&s, NULL, TOKENS, whole);
+            for (size_t r = 0; r < n; r++) {
+                some_ids[r] = ids[slots[r]];
+                some_positions[r] = positions[slots[r]];
+                memcpy(some_allow + r * TOKENS, allow + slots[r] * TOKENS, TOKENS);
+                memcpy(some_bias + r * TOKENS, bias + slots[r] * TOKENS, TOKENS * sizeof *bias);
+            }
+            in.ids = some_ids;
+            in.n = n;
+            in.slots = (const uint32_t *)copy_of(slots, n * sizeof *slots);
+            if (in.positions) in.positions = some_positions;
+            if (in.allow) in.allow = some_allow;
+            if (in.bias) in.bias = some_bias;
+            check(cq_forward(&s, &in, err));
+            cq_logits(&s, NULL, n, again);
+            for (size_t r = 0; r < n; r++) same_bits("a row run anew", again + r * V, whole + slots[r] * V, V);
+            /* and what they wrote is where the others look for it */
+            in.ids = ids;
+            in.n = TOKENS;
+            in.slots = NULL;
+            in.positions = kind == 4 ? positions : NULL;
+            in.allow = kind == 2 ? allow : NULL;
+            in.bias = kind == 3 ? bias : NULL;
+            some_ids[0] = (ids[slots[0]] + 1) % (int32_t)V; /* another token there, changed by slots and by slot */
+            int32_t changed[TOKENS];
+            memcpy(changed, ids, sizeof changed);
+            changed[slots[0]] = some_ids[0];
+            cq_session t = session_of(&ctx, g.m, &d);
+            for (int by = 0; by < 2; by++) {
+                cq_session *u = by ? &t : &s;
+                cq_input one = in;
+                check(cq_forward(u, &in, err));
+                one.ids = some_ids;
+                one.n = 1;
+                one.slot = by ? slots[0] : 77;
+                one.slots = by ? NULL : slots;
+                if (in.positions) one.positions = positions + slots[0];
+                if (in.allow) one.allow = allow + slots[0] * TOKENS;
+                if (in.bias) one.bias = bias + slots[0] * TOKENS;
+                check(cq_forward(u, &one, err));
+            }
+            assert_memory_equal(s.cache, t.cache, g.m->cache_dims * d.max_tokens * 4);
+        }
+    }
+}
+/* Catches: slots that are the same, descend, or lie outside; rows that would not be seen. */
+static void test_slots_refused(void **state) {
+    model g = load("dream");
+    cq_context ctx = plain();
+    cq_session_desc d;
+    cq_error err;
+    static const struct {
+        uint32_t slot[3];
+        size_t n, visible;
+        cq_status want;
+        uint64_t where;
+    } row[] = {{{0, 1, 2}, 3, 0, CQ_OK, 0},           {{5, 6, 7}, 3, 0, CQ_OK, 0},
+               {{0, 3, 7}, 3, 8, CQ_OK, 0},           {{1, 1, 2}, 3, 0, CQ_ERR_RANGE, 1},
+               {{1, 3, 2}, 3, 0, CQ_ERR_RANGE, 2},    {{1, 3, 8}, 3, 0, CQ_ERR_RANGE, 8},
+               {{8, 0, 0}, 1, 0, CQ_ERR_RANGE, 8},    {{1, 3, UINT32_MAX}, 3, 0, CQ_ERR_RANGE, UINT32_MAX},
+               {{1, 3, 5}, 3, 5, CQ_ERR_RANGE, 5},    {{1, 3, 5}, 3, 6, CQ_OK, 0},
+               {{1, 3, 5}, 3, 9, CQ_ERR_RANGE, 5},    {{1, 3, 5}, 3, SIZE_MAX, CQ_ERR_RANGE, 5}};
+    int32_t ids[3] = {1, 2, 3};
+    (void)state;
+    memset(&d, 0, sizeof d);
+    d.max_tokens = 8;
+    cq_session s = session_of(&ctx, g.m, &d);
+    for (size_t i = 0; i < COUNT(row); i++) {
+        cq_input in;
+        memset(&in, 0, sizeof in);
+        in.ids = ids;
+        in.n = row[i].n;
+        in.visible = row[i].visible;
+        in.slots = (const uint32_t *)copy_of(row[i].slot, in.n * sizeof *in.slots);
+        cq_status st = cq_forward(&s, &in, &err);
+        if (st != row[i].want) fail_msg("row %zu: status %d", i, (int)st);
+        if (!st) continue;
+        check_error(st, &err);
+        assert_true(err.where == row[i].where);
     }
 }
 
@@ -1755,47 +1879,179 @@ static void test_online_refuses(void **state) {
         d.act_bits = 0;
         d.kv_bits = bits;
         assert_int_equal(cq_session_init(&s, &ctx, g.m, &d, &none, &none, &err), want);
+        d.cache = CQ_F16; /* not with a number of bits */
+        assert_int_equal(cq_session_init(&s, &ctx, g.m, &d, &none, &none, &err), CQ_ERR_ARG);
+        d.cache = CQ_F32;
         d.kv_bits = 0;
     }
+    for (int f = 0; f <= CQ_FORMAT_COUNT; f++) {
+        cq_status want = f == CQ_F32 || f == CQ_F16 || f == CQ_INT8 ? CQ_OK : CQ_ERR_ARG;
+        d.cache = (cq_format)f;
+        assert_int_equal(cq_session_init(&s, &ctx, g.m, &d, &none, &none, &err), want);
+        if (want) assert_true(err.got == f);
+    }
 }
-/* Catches: keys and values that are not rounded, rounded together, or rounded to other steps than they should be. */
-static void test_kv_bits(void **state) {
-    model g = load("qwen3");
+/* what a cache holds, as floats: (cache_dims, max_tokens) as a cache of floats has it */
+static float *cache_floats(const cq_session *s) {
+    size_t n = s->m->cache_dims * s->desc.max_tokens;
+    float *out = (float *)get(n * sizeof *out);
+    if (s->desc.cache == CQ_F32) memcpy(out, s->cache, n * sizeof *out);
+    for (size_t i = 0; s->desc.cache == CQ_F16 && i < n; i++)
+        out[i] = cq_f16_to_f32((uint16_t)(s->cache[2 * i] | s->cache[2 * i + 1] << 8));
+    size_t head = 0, at = 0;
+    for (size_t i = 0; s->desc.cache == CQ_INT8 && i < s->m->block_count; i++) {
+        const cq_block *b = &s->m->blocks[i];
+        if (b->kind > CQ_BLOCK_MLA || b->lender) continue;
+        for (size_t part = 0; part < 2; part++)
+            for (size_t h = 0; h < b->kv_heads; h++, head++)
+                for (size_t t = 0; t < s->desc.max_tokens; t++)
+                    for (size_t k = 0; k < (part ? b->v_dim : b->head_dim); k++, at++)
+                        out[at] = (float)(int8_t)s->cache[at] * s->cache_scale[head * s->desc.max_tokens + t];
+    }
+    return out;
+}
+static const struct cache_kind {
+    const char *name;
+    cq_format cache;
+    unsigned bits;
+} cache_kinds[] = {{"f32", CQ_F32, 0},  {"f16", CQ_F16, 0},    {"int8", CQ_INT8, 0}, {"8 bits", CQ_F32, 8},
+                   {"6 bits", CQ_INT8, 6}, {"4 bits", CQ_F32, 4}, {"2 bits", CQ_INT8, 2}};
+static cq_session cached_session(const cq_context *ctx, const cq_model *m, const struct cache_kind *kind, size_t n) {
+    cq_session_desc d;
+    memset(&d, 0, sizeof d);
+    d.max_tokens = n;
+    d.cache = kind->cache;
+    d.kv_bits = kind->bits;
+    return session_of(ctx, m, &d);
+}
+/* Catches: keys and values that are not rounded, rounded together, or rounded to other steps than they should be;
+   caches that take more room than they should; worse formats that are no worse. */
+static void test_cache_formats(void **state) {
     cq_context ctx = plain();
-    int32_t *ids = golden_ids("qwen3");
-    float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual);
-    size_t n = logits_count(g.m);
-    double last = 0;
     (void)state;
-    for (unsigned bits = 8; bits >= 2; bits -= 2) {
-        options o = usual;
-        o.kv_bits = bits;
-        float *got = run(&ctx, g.m, ids, BATCH, TOKENS, &o);
-        double far = distance(got, want, n);
-        assert_true(far > last);
-        last = far;
-        o.max_rows = o.first = o.step = 3;
-        same_bits("a cache of few bits", run(&ctx, g.m, ids, BATCH, TOKENS, &o), got, n);
-        cq_session_desc d;
-        cq_input in;
-        memset(&d, 0, sizeof d);
-        memset(&in, 0, sizeof in);
-        d.max_tokens = in.n = TOKENS;
-        d.kv_bits = bits;
-        in.ids = ids;
-        cq_session s = session_of(&ctx, g.m, &d);
-        check(cq_forward(&s, &in, err));
-        size_t dim = g.m->blocks[0].head_dim, top = ((size_t)1 << (bits - 1)) - 1;
-        for (size_t v = 0; v < g.m->cache_dims * TOKENS / dim; v++) { /* vectors of one head and token */
-            float *x = s.cache + v * dim, most = 0;
-            for (size_t k = 0; k < dim; k++) most = fabsf(x[k]) > most ? fabsf(x[k]) : most;
-            for (size_t k = 0; k < dim; k++) {
-                double code = (double)x[k] / (double)most * (double)top;
-                assert_true(fabs(code - round(code)) < 1e-4);
+    for (size_t i = 0; i < COUNT(goldens); i++) {
+        model g = load(goldens[i]);
+        int32_t *ids = golden_ids(goldens[i]);
+        size_t n = logits_count(g.m), dims = g.m->cache_dims, first_layer = 0, bytes = 0;
+        float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &usual), *whole = NULL;
+        double last = 0;
+        for (size_t b = 0; !first_layer; b++)
+            if (g.m->blocks[b].kind <= CQ_BLOCK_MLA)
+                first_layer = g.m->blocks[b].kv_heads * (g.m->blocks[b].head_dim + g.m->blocks[b].v_dim);
+        for (size_t k = 0; k < COUNT(cache_kinds); k++) {
+            cq_input in;
+            options o = usual;
+            o.cache = cache_kinds[k].cache;
+            o.kv_bits = cache_kinds[k].bits;
+            float *got = run(&ctx, g.m, ids, BATCH, TOKENS, &o);
+            double far = distance(got, want, n);
+            if (k == 3) assert_true(!(far > last) && !(far < last)); /* the same by two names */
+            else if (k) assert_true(far > last);
+            last = far;
+            if (k == 1) assert_true(far < 0.01);
+            if (k == 2) assert_true(far < 0.1);
+            cq_session s = cached_session(&ctx, g.m, &cache_kinds[k], TOKENS);
+            cq_arena hot = cq_arena_over(NULL, 0), cold = cq_arena_over(NULL, 0);
+            cq_session_desc d = s.desc;
+            check(cq_session_init(&s, &ctx, g.m, &d, &hot, &cold, err));
+            bytes = dims * TOKENS * (k == 0 ? 4u : k == 1 ? 2u : 1u);
+            assert_int_equal(cold.used, (bytes + CQ_ALIGN - 1) / CQ_ALIGN * CQ_ALIGN +
+                                            (k < 2 ? 0 : g.m->cache_heads * TOKENS * 4));
+            s = cached_session(&ctx, g.m, &cache_kinds[k], TOKENS);
+            memset(&in, 0, sizeof in);
+            in.ids = ids;
+            in.n = TOKENS;
+            check(cq_forward(&s, &in, err));
+            float *held = cache_floats(&s);
+            size_t levels = cache_kinds[k].bits ? ((size_t)1 << (cache_kinds[k].bits - 1)) - 1 : 127;
+            if (k == 0) whole = held;
+            size_t head = g.m->blocks[0].head_dim; /* in these models all heads of one width, of keys and values */
+            for (size_t v = 0; k && v < first_layer * TOKENS / head; v++) {
+                const float *x = whole + v * head, *y = held + v * head;
+                double most = 0;
+                for (size_t e = 0; e < head; e++) most = fabs((double)x[e]) > most ? fabs((double)x[e]) : most;
+                for (size_t e = 0; e < head; e++) {
+                    double step = k == 1 ? fabs((double)x[e]) / 1024 : most / (double)levels;
+                    assert_true(fabs((double)x[e] - (double)y[e]) <= step * 0.5001);
+                    if (k > 1) assert_true(fabs((double)y[e] / step - round((double)y[e] / step)) < 1e-3);
+                }
             }
         }
+        if (i == 0) assert_true(last > 0.1);
     }
-    assert_true(last > 0.1);
+}
+/* Catches: formats that depend on tiles, tiers, threads, on how many rows come at a time; attention that reads other
+   numbers than those that the cache holds. */
+static void test_cache_same_bits(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(goldens); i++)
+        for (size_t k = 0; k < COUNT(cache_kinds); k++) {
+            model g = load(goldens[i]);
+            cq_context ctx = plain();
+            int32_t *ids = golden_ids(goldens[i]);
+            size_t mark = pool_count, n = logits_count(g.m);
+            options o = usual;
+            o.cache = cache_kinds[k].cache;
+            o.kv_bits = cache_kinds[k].bits;
+            float *want = run(&ctx, g.m, ids, BATCH, TOKENS, &o);
+            for (size_t c = 0; context_number(c, &ctx); c++) {
+                o.tile = 1 + c % 5;
+                same_bits(cache_kinds[k].name, run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n);
+            }
+            if (g.m->blocks[0].causal) {
+                o.first = 5, o.step = 3;
+                same_bits("some rows at a time", run(&ctx, g.m, ids, BATCH, TOKENS, &o), want, n);
+            }
+            /* a row that does not see itself, in this session and in one of floats that holds what this one does */
+            ctx = plain();
+            cq_session s = cached_session(&ctx, g.m, &cache_kinds[k], TOKENS),
+                       t = cached_session(&ctx, g.m, &cache_kinds[0], TOKENS);
+            float *own = (float *)get(g.m->vocab * sizeof *own), *other = (float *)get(g.m->vocab * sizeof *other);
+            uint8_t allow[TOKENS];
+            cq_input in;
+            memset(&in, 0, sizeof in);
+            in.ids = ids;
+            in.n = TOKENS;
+            check(cq_forward(&s, &in, err));
+            check(cq_forward(&t, &in, err)); /* for all that is no cache */
+            float *held = cache_floats(&s);
+            memcpy(t.cache, held, g.m->cache_dims * TOKENS * sizeof *held);
+            for (size_t r = 0; r < TOKENS; r++) allow[r] = r != 7;
+            in.ids = ids + 7;
+            in.n = 1;
+            in.slot = 7;
+            in.visible = in.ld_mask = TOKENS;
+            in.allow = allow;
+            check(cq_forward(&s, &in, err));
+            cq_logits(&s, NULL, 1, own);
+            check(cq_forward(&t, &in, err));
+            cq_logits(&t, NULL, 1, other);
+            same_bits("what the cache holds", own, other, g.m->vocab);
+            free_down_to(mark);
+        }
+}
+/* Catches: fp16 keys that become infinite, zeros that become no numbers. */
+static void test_cache_extremes(void **state) {
+    model g = load("qwen3");
+    cq_context ctx = plain();
+    cq_block *b = &g.m->blocks[0];
+    (void)state;
+    for (size_t k = 0; k < 3; k++) {
+        cq_session s = cached_session(&ctx, g.m, &cache_kinds[k], 4);
+        float x[64] = {1e9f, -1e9f, 65519.0f, 1e-30f, 0.0f};
+        const float *y;
+        float tile[64];
+        assert_true(b->head_dim <= 64);
+        cq__cache_put(&s, b->cache_k, b->cache_scale, b->head_dim, 0, 2, x);
+        y = cq__cache_get(&s, b->cache_k, b->cache_scale, b->head_dim, 0, 2, 1, tile);
+        if (k == 1) assert_true(y[0] >= 65504.0f && y[0] <= 65504.0f && y[1] <= -65504.0f && y[1] >= -65504.0f);
+        else assert_true(fabsf(y[0] - 1e9f) < 100.0f && fabsf(y[1] + 1e9f) < 100.0f);
+        assert_true(fabsf(y[3]) < 1e-29f && !(fabsf(y[4]) > 0.0f));
+        memset(x, 0, sizeof x);
+        cq__cache_put(&s, b->cache_v, b->cache_scale + b->kv_heads, b->v_dim, 1, 3, x);
+        y = cq__cache_get(&s, b->cache_v, b->cache_scale + b->kv_heads, b->v_dim, 1, 3, 1, tile);
+        for (size_t i = 0; i < b->v_dim; i++) assert_true(!(fabsf(y[i]) > 0.0f) && y[i] == y[i]);
+    }
 }
 
 /* ---- quantisation ------------------------------------------------------------------------------------------------ */
@@ -2258,13 +2514,15 @@ int main(void) {
 #define TEST(f) cmocka_unit_test_teardown(f, free_all)
     const struct CMUnitTest tests[] = {
         TEST(test_golden_logits), TEST(test_golden_cases), TEST(test_same_bits), TEST(test_masks_agree),
-        TEST(test_tap_and_hidden_rows), TEST(test_logits_rows), TEST(test_forward_refuses), TEST(test_activations),
+        TEST(test_tap_and_hidden_rows), TEST(test_logits_rows), TEST(test_forward_refuses), TEST(test_rows_at_slots),
+        TEST(test_slots_refused), TEST(test_activations),
         TEST(test_experts_chosen_once),
         TEST(test_arch_parse), TEST(test_arch_damage), TEST(test_arch_own), TEST(test_bind_config),
         TEST(test_bind_window), TEST(test_bind_rope), TEST(test_rope_long), TEST(test_bind_tensors),
         TEST(test_bind_memory), TEST(test_many_layers), TEST(test_parts), TEST(test_rotation), TEST(test_cq_formats),
         TEST(test_acts_of_file),
-        TEST(test_online), TEST(test_online_refuses), TEST(test_kv_bits),
+        TEST(test_online), TEST(test_online_refuses), TEST(test_cache_formats), TEST(test_cache_same_bits),
+        TEST(test_cache_extremes),
         TEST(test_quantize), TEST(test_quantize_memory), TEST(test_quantize_same_bits), TEST(test_quantize_rtn),
         TEST(test_quantize_to_file), TEST(test_quantize_policy), TEST(test_quantize_refuses),
     };
