@@ -45,6 +45,7 @@ interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python 
 	$(B)/venv/bin/python tests/reference/check_models.py $(B) $(B)/models
 	$(B)/venv/bin/python tests/reference/check_arch.py $(B) $(B)/arch
 	$(B)/venv/bin/python tests/reference/check_front.py $(B) $(B)/arch
+	$(B)/venv/bin/python tests/reference/check_llada.py $(B) $(B)/arch
 	$(B)/venv/bin/python tests/reference/check_quantized.py $(B) $(B)/arch
 
 firmware: ## the headers in a program without libc or an operating system's runtime, linked and run on this machine

@@ -1059,29 +1059,57 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
    the others: the surest ones, as many as the schedule gives. Sure means: the probability of the token chosen, its
    distance to the second likeliest, or the negative entropy sum p log p. */
 typedef enum cq_alg { CQ_ALG_ORIGIN, CQ_ALG_MASKGIT_PLUS, CQ_ALG_TOPK_MARGIN, CQ_ALG_ENTROPY, CQ_ALG_COUNT } cq_alg;
-/* What of a block's full pass is reused while the block is filled: nothing; keys and values of what stands before it;
-   or also of what stands behind it. */
-typedef enum cq_cache { CQ_CACHE_NONE, CQ_CACHE_PREFIX, CQ_CACHE_DUAL } cq_cache;
+/* What is reused of earlier passes. Fast-dLLM's two, block by block: keys and values of what stands before the block;
+   or also of what stands behind it. STEPS: those of every row that need not change: between full passes only rows that
+   are masked, that predict a masked position, or whose token was changed since the pass before are computed. */
+typedef enum cq_cache { CQ_CACHE_NONE, CQ_CACHE_PREFIX, CQ_CACHE_DUAL, CQ_CACHE_STEPS, CQ_CACHE_COUNT } cq_cache;
+/* How many masks go in a step. TIME: Dream's, by a time that runs from 1 to eps. EVEN: LLaDA's, as many in each step,
+   the first ones take the remainder. */
+typedef enum cq_schedule { CQ_SCHEDULE_DEFAULT, CQ_SCHEDULE_TIME, CQ_SCHEDULE_EVEN, CQ_SCHEDULE_COUNT } cq_schedule;
 CQUANT_DEF const char *cq_alg_name(cq_alg alg); /* "origin", "maskgit_plus", "topk_margin", "entropy"; else NULL */
+CQUANT_DEF const char *cq_cache_name(cq_cache cache); /* "none", "prefix", "dual", "steps"; else NULL */
 
 typedef struct cq_generate_desc {
-    cq_alg alg;           /* only without a cache: with one, and with a threshold, confidence is as said there */
+    cq_alg alg;           /* not with PREFIX or DUAL, nor with a threshold: there it is as said of these */
     size_t steps;         /* denoising steps; 0: 512 as the reference does */
-    float eps;            /* last time of the schedule, in (0, 1); 0: 0.001 */
+    float eps;            /* last time of the schedule TIME, in (0, 1); 0: 0.001 */
     float temperature;    /* 0: the likeliest token */
     float top_p;          /* 0 or >= 1: off */
     size_t top_k;         /* 0: off */
     float alg_temp;       /* > 0: positions are drawn by softmax(confidence / alg_temp) instead of the surest taken */
-    cq_cache cache;       /* with one: entropy over steps, unless a threshold is given */
-    size_t block_length;  /* with a cache; 0: 32. New tokens must be a multiple of it, steps a multiple of the blocks */
-    float threshold;      /* > 0, with a cache: each pass fills the likeliest token and all that reach the threshold;
-                             steps are not used. Without a cache: entropy over steps */
+    cq_cache cache;       /* PREFIX, DUAL: entropy over steps, unless a threshold is given */
+    size_t block_length;  /* PREFIX, DUAL: 0: 32. The schedule EVEN goes from block to block too, 0: all is one block.
+                             Else unused. New tokens must be a multiple of it, steps a multiple of the blocks */
+    float threshold;      /* > 0, with PREFIX or DUAL: each pass fills the likeliest token and all that reach the
+                             threshold; steps are not used. With the other two: entropy over steps */
     uint64_t seed;
     const float *uniform; /* origin: (steps, n) numbers in [0, 1) that decide instead of the seed's; NULL: none */
+    float exit;           /* > 0: a pass fills what the schedule says, and every candidate that is sure enough: entropy,
+                             in nats, not above exit (diffuse-cpp's entropy_exit); of maskgit_plus the probability, of
+                             topk_margin the margin not below it. Not for origin, nor beside a threshold that is used */
+    size_t refresh;       /* STEPS: every so many passes one is full; 0: 8. 1: all, as without a cache */
+    cq_schedule schedule; /* DEFAULT: EVEN for models that do not shift, as LLaDA; TIME for the others */
+    size_t head_rows;     /* whole rows of logits held at a time (temperature, filters, a logits hook): the head's
+                             weights are read once for so many; 0: 32. Else the head is streamed, and there is no row */
+    const int32_t *positions; /* (n) rope positions; NULL: as keep says. These three: for the whole sequence */
+    const uint8_t *allow; /* (n, n) 0 hides token k from row q; not with keep, nor with bias */
+    const float *bias;    /* (n, n) added to the scaled scores, -infinity hides */
+    /* Hooks, NULL: none. false ends the generation, with CQ_ERR_CANCELLED. tokens: before the first step, and after
+       each, of which `steps` are done; it may rewrite ids (n), and all steps are gone through, as it might mask anew.
+       With PREFIX and DUAL what it rewrites outside the block is not seen before the next block. logits: rows (count,
+       vocab) that predict the positions where[0 .. count), before anything is drawn from them. */
+    bool (*tokens)(void *user, size_t steps, int32_t *ids, size_t n);
+    bool (*logits)(void *user, size_t steps, const uint32_t *where, size_t count, float *rows);
+    void *user;
+    int32_t *history;     /* (history_rows, n) ids after each of the first history_rows steps; NULL: not wanted */
+    size_t history_rows;
 } cq_generate_desc;
 
 typedef struct cq_generate_stats {
     size_t steps, forwards, rows, head_rows; /* forward passes; rows computed by them; rows that went through lm_head */
+    /* denoising: what the plain loop would do: in every step of the schedule (of the threshold: one for each mask) a
+       pass over all rows, all of them through lm_head */
+    size_t naive_forwards, naive_rows, naive_head_rows;
 } cq_generate_stats;
 
 /* State of one generation, so that a GUI or a watchdog can step it. Read everything, write nothing. */
@@ -1095,23 +1123,37 @@ typedef struct cq_generator {
     bool done;
     cq_generate_stats stats;
     /* private: the range of positions that is being filled, and how far it is */
-    size_t from, to;       /* without a cache everything; with one the prompt if it has masks, then block by block */
+    size_t from, to;       /* everything; or the prompt if it has masks, then block by block */
     size_t round, rounds;  /* of the schedule of this range */
+    size_t masks;          /* in this range when it was begun */
     size_t lead;           /* unseen tokens at the front: rows that need not be computed */
     bool window, enter;    /* passes over a part of the rows; the full pass before the first of them is still to do */
+    bool whole;            /* rows of logits are needed */
+    size_t passes;         /* STEPS: since the last full one, it included; 0: there is none yet */
+    size_t first, active;  /* the last pass: its first row, or rows slots[0 .. active) */
     /* private: scratch */
-    float *logits;         /* (rows of one batch, vocab) */
+    float *logits;         /* (rows of one batch, vocab), or (rows, tokens) of a tile of the head */
+    float *hidden;         /* (n, columns of the head), or in codes: what the head reads */
+    cq_acts acts;
+    struct cq__pick *pick; /* (n) */
     float *confidence;     /* (n) of the candidates: confidence, position, token */
     uint32_t *where;
     int32_t *token;
+    uint32_t *row, *item;  /* (n) rows of the pass that go through the head, and whose candidates they are */
+    uint32_t *order;       /* (n) positions in the order of item, for the hook */
     int32_t *positions;    /* (n) rope positions, with a mask only */
     uint8_t *seen, *none;  /* (n) the mask with the new tokens; a mask that hides everything */
+    uint32_t *slots;       /* STEPS: (n) the rows of a pass, */
+    int32_t *last;         /* (n) the ids of the pass before, */
+    int32_t *some_ids, *some_positions; /* (n) what belongs to the rows, */
+    uint8_t *some_allow;   /* and their masks, (n, n), if there are masks */
+    float *some_bias;
 } cq_generator;
 
 /* ids: (n) the prompt, then mask ids up to n = prompt + max_new_tokens; mask ids inside the prompt are filled too.
    keep: (prompt) attention mask of the prompt (0 = left padding), or NULL. Needs a session with max_tokens >= n and
    max_rows >= n. Nothing here looks at an end-of-text id: the caller cuts. Size query: arena->base NULL; then only the
-   pointers s, desc and keep (NULL or not) count, and ids may be NULL. */
+   pointers s, desc and keep (NULL or not) count, and ids may be NULL. What desc points to must live as long as g. */
 CQUANT_DEF cq_status cq_generate_begin(cq_generator *g, cq_session *s, const cq_generate_desc *desc, int32_t *ids,
                                        size_t n, size_t prompt, const uint8_t *keep, cq_arena *arena, cq_error *err);
 /* One denoising step; g->done tells when there is nothing left to do. */
@@ -1134,7 +1176,8 @@ CQUANT_DEF cq_status cq_generate_guided(cq_session *cond, cq_session *uncond, fl
 /* Draws one token from logits (overwritten): temperature, then top_p, then top_k, as the reference orders them. A token
    over the threshold of top_p is the last one kept; equal values at the end of top_k are all kept. Ties: lowest id.
    Random numbers: cq_random(desc->seed, stream, counter). *confidence (may be NULL): what desc->alg takes as
-   confidence, of the filtered distribution; -infinity when no logit is a number. vocab >= 1. */
+   confidence, of the filtered distribution; -infinity when no logit is a number. vocab >= 1. entropy: sum p log p; the
+   reference's sum p log(p + 1e-10) lies above that by at most 1e-10 a token: 1.5e-5 if 152064 were equally likely. */
 CQUANT_DEF int32_t cq_sample(float *logits, size_t vocab, const cq_generate_desc *desc, uint64_t stream,
                              uint64_t counter, float *confidence);
 
@@ -12774,43 +12817,76 @@ static float cq__row_length(const cq_model *m, size_t row) {
     return sum > 1e-7f ? sum : 1e-7f;
 }
 
-CQUANT_DEF void cq_logits(cq_session *s, const uint32_t *rows, size_t n, float *out) {
+/* What the head reads of the rows rows[r0 .. r0 + n) of the last pass (NULL: r0 .. r0 + n - 1), at most a tile of them:
+   (n, head.w.cols), in the session's scratch. */
+static const float *cq__head_input(cq_session *s, const uint32_t *rows, size_t r0, size_t n) {
     const cq_model *m = s->m;
     size_t hidden = m->hidden;
-    for (size_t r0 = 0; r0 < n; r0 += s->desc.tile) {
-        size_t count = cq__min(s->desc.tile, n - r0);
-        float *y = out + r0 * m->vocab, *h = s->xn;
-        for (size_t r = 0; r < count; r++) {
-            const float *x = s->x + (rows ? rows[r0 + r] : r0 + r) * hidden;
-            if (m->norm.on) cq__norm_row(s->ctx, &m->norm, h + r * hidden, x, hidden);
-            else cq__copy(h + r * hidden, x, hidden * sizeof(float));
+    float *h = s->xn;
+    for (size_t r = 0; r < n; r++) {
+        const float *x = s->x + (rows ? rows[r0 + r] : r0 + r) * hidden;
+        if (m->norm.on) cq__norm_row(s->ctx, &m->norm, h + r * hidden, x, hidden);
+        else cq__copy(h + r * hidden, x, hidden * sizeof(float));
+    }
+    s->acts_ready = false;
+    if (m->head_dense.w.rows) {
+        cq__act act = {m->head_act, 0.0f, 0.0f, 0.0f};
+        cq__linear(s, &m->head_dense, s->y, hidden, h, hidden, n, false);
+        for (size_t r = 0; r < n; r++) {
+            cq__activate(s->ctx, &act, s->y + r * hidden, NULL, hidden, false);
+            if (m->head_norm.on) cq__norm_row(s->ctx, &m->head_norm, h + r * hidden, s->y + r * hidden, hidden);
+            else cq__copy(h + r * hidden, s->y + r * hidden, hidden * sizeof(float));
         }
         s->acts_ready = false;
-        if (m->head_dense.w.rows) {
-            cq__act act = {m->head_act, 0.0f, 0.0f, 0.0f};
-            cq__linear(s, &m->head_dense, s->y, hidden, h, hidden, count, false);
-            for (size_t r = 0; r < count; r++) {
-                cq__activate(s->ctx, &act, s->y + r * hidden, NULL, hidden, false);
-                if (m->head_norm.on) cq__norm_row(s->ctx, &m->head_norm, h + r * hidden, s->y + r * hidden, hidden);
-                else cq__copy(h + r * hidden, s->y + r * hidden, hidden * sizeof(float));
-            }
-            s->acts_ready = false;
+    }
+    if (!m->head_out.w.rows) return h;
+    cq_matmul(s->ctx, s->y, m->head.w.cols, &m->head_out.w, m->head_out.bias, h, hidden, n, false);
+    return s->y;
+}
+
+/* Logits of the tokens first .. first + count - 1, where first is a multiple of 16, for n rows of what the head reads,
+   as codes (a) or as they are (h): y (n, ldy). The same bits, however the vocabulary is cut. */
+static void cq__head_part(cq_session *s, const float *h, const cq_acts *a, size_t n, size_t first, size_t count,
+                          float *y, size_t ldy) {
+    const cq_model *m = s->m;
+    const cq_tensor *w = &m->head.w;
+    const unsigned char *bias = m->head.bias ? m->head.bias + 4 * first : NULL;
+    cq_tensor part;
+    part.format = w->format;
+    part.layout = w->layout;
+    part.asym = w->asym;
+    part.act_bits = w->act_bits;
+    part.group_size = w->group_size;
+    part.rows = count;
+    part.cols = w->cols;
+    part.bytes = w->layout == CQ_PANELS ? cq_panel_bytes(w) * cq_panel_count(&part)
+                                        : count * w->cols * (cq_format_bits(w->format) / 8);
+    part.data = w->data + (w->layout == CQ_PANELS ? first / CQ__ROWS * cq_panel_bytes(w)
+                                                  : first * w->cols * (cq_format_bits(w->format) / 8));
+    if (a) cq_matmul_q8(s->ctx, y, ldy, &part, bias, a, n, false);
+    else cq_matmul(s->ctx, y, ldy, &part, bias, h, w->cols, n, false);
+    if (m->head_normalize)
+        for (size_t v = 0; v < count; v++) {
+            float length = cq__row_length(m, first + v);
+            for (size_t r = 0; r < n; r++) y[r * ldy + v] = y[r * ldy + v] / length;
         }
-        if (m->head_out.w.rows) {
-            cq_matmul(s->ctx, s->y, m->head.w.cols, &m->head_out.w, m->head_out.bias, h, hidden, count, false);
-            h = s->y;
-        }
-        cq__linear(s, &m->head, y, m->vocab, h, m->head.w.cols, count, false);
-        if (m->head_normalize)
-            for (size_t v = 0; v < m->vocab; v++) {
-                float length = cq__row_length(m, v);
-                for (size_t r = 0; r < count; r++) y[r * m->vocab + v] = y[r * m->vocab + v] / length;
-            }
+    for (size_t r = 0; r < n; r++) {
+        float *row = y + r * ldy;
         if (m->head_scale < 1.0f || m->head_scale > 1.0f)
-            for (size_t i = 0; i < count * m->vocab; i++) y[i] = y[i] * m->head_scale;
+            for (size_t v = 0; v < count; v++) row[v] = row[v] * m->head_scale;
         if (m->head_softcap > 0.0f)
-            for (size_t i = 0; i < count * m->vocab; i++)
-                y[i] = m->head_softcap * cq_tanhf(y[i] / m->head_softcap);
+            for (size_t v = 0; v < count; v++) row[v] = m->head_softcap * cq_tanhf(row[v] / m->head_softcap);
+    }
+}
+
+CQUANT_DEF void cq_logits(cq_session *s, const uint32_t *rows, size_t n, float *out) {
+    const cq_model *m = s->m;
+    bool codes = cq__reads_codes(s, &m->head);
+    for (size_t r0 = 0; r0 < n; r0 += s->desc.tile) {
+        size_t count = cq__min(s->desc.tile, n - r0);
+        const float *h = cq__head_input(s, rows, r0, count);
+        if (codes) cq_quantize_acts(s->ctx, &s->acts, h, m->head.w.cols, count, m->head.w.cols);
+        cq__head_part(s, h, codes ? &s->acts : NULL, count, 0, m->vocab, out + r0 * m->vocab, m->vocab);
     }
 }
 
@@ -12822,13 +12898,16 @@ CQUANT_DEF void cq_logits(cq_session *s, const uint32_t *rows, size_t n, float *
    Dream's diffusion_generate, and Fast-dLLM's block-wise decoding for the caches.
 
        one row of logits -> [filter] temperature, top_p, top_k -> [draw] one token and how sure it is
+       or, if the likeliest token is taken, tile by tile of the head, without a row -> [pick] the same
        all masked positions -> [schedule] how many are filled in this step -> [choose] which
 
    Everything random comes from cq_random(seed, stream, counter), counter = position in the sequence, stream = step
    (plus one high bit for each kind of decision): the same seed gives the same text on every machine, whatever the order
    of the work.
    ================================================================================================================== */
-#define CQ__GEN_HEAD_ROWS 8u                 /* rows through lm_head together: as many rows of logits are held */
+#define CQ__PICK_CHUNK 512u                  /* logits that are reduced at a time: fixes the order of the sums */
+#define CQ__GEN_TILE 1024u                   /* tokens of a tile of the head, a multiple of that; for few rows more */
+#define CQ__GEN_ROWS 32u                     /* and its rows: 128 KiB of logits */
 #define CQ__GEN_TRANSFER ((uint64_t)1 << 62) /* streams: does this position take part (origin); */
 #define CQ__GEN_ORDER ((uint64_t)1 << 63)    /* in which order do positions come (alg_temp) */
 
@@ -12839,6 +12918,16 @@ CQUANT_DEF const char *cq_alg_name(cq_alg alg) {
     case CQ_ALG_TOPK_MARGIN: return "topk_margin";
     case CQ_ALG_ENTROPY: return "entropy";
     case CQ_ALG_COUNT: break;
+    }
+    return NULL;
+}
+CQUANT_DEF const char *cq_cache_name(cq_cache cache) {
+    switch (cache) {
+    case CQ_CACHE_NONE: return "none";
+    case CQ_CACHE_PREFIX: return "prefix";
+    case CQ_CACHE_DUAL: return "dual";
+    case CQ_CACHE_STEPS: return "steps";
+    case CQ_CACHE_COUNT: break;
     }
     return NULL;
 }
@@ -12901,6 +12990,83 @@ static void cq__draw_top_k(float *x, size_t n, size_t k) {
         if (x[i] < v) x[i] = -CQ__INFINITY;
 }
 
+/* --- pick: the likeliest token, and how sure it is, from chunks of a row ------------------------------------------ */
+/* What there is to know of the chunks so far. Each chunk has its own maximum m, and sums s = sum e^(l - m) and
+   u = sum (l - m) e^(l - m); two chunks become one by moving the sums with the lower maximum, by d = m - M <= 0, to the
+   higher: s e^d and (u + d s) e^d. Chunks of CQ__PICK_CHUNK logits in order, so a row gives the same bits whole and in
+   tiles. In the end p(token) = 1 / s, the margin is (1 - e^(second - M)) / s, and sum p log p = u / s - log s. */
+typedef struct cq__pick {
+    float max, second, sum, weighted;
+    uint32_t token; /* the lowest of equals */
+} cq__pick;
+
+static void cq__pick_start(cq__pick *p) {
+    p->max = p->second = -CQ__INFINITY;
+    p->sum = p->weighted = 0.0f;
+    p->token = 0;
+}
+
+/* n <= CQ__PICK_CHUNK logits (overwritten) of the tokens from `first` on; sure: not only the token is wanted. What is
+   no number is never chosen; what is infinite is only very large. */
+static void cq__pick_chunk(const cq__kernels *k, cq__pick *p, float *x, size_t n, size_t first, bool sure,
+                           cq_alg alg) {
+    const float largest = cq__float(0x7f7fffffu), least = -200.0f; /* e^least is 0 */
+    float e[CQ__PICK_CHUNK], weighted = 0.0f;
+    for (size_t i = 0; i < n; i++) x[i] = x[i] != x[i] ? -CQ__INFINITY : x[i] > largest ? largest : x[i];
+    float max = k->max(x, n);
+    size_t at = 0;
+    if (!(max > -CQ__INFINITY)) return;
+    bool higher = max > p->max;
+    if (higher || (sure && alg == CQ_ALG_TOPK_MARGIN))
+        while (x[at] < max) at++;
+    if (sure && alg == CQ_ALG_TOPK_MARGIN) {
+        x[at] = -CQ__INFINITY;
+        float second = k->max(x, n), other = higher ? p->max : max;
+        x[at] = max;
+        if (second > p->second) p->second = second;
+        if (other > p->second) p->second = other;
+    }
+    if (sure) {
+        for (size_t i = 0; i < n; i++) {
+            float d = x[i] - max;
+            e[i] = x[i] = d < least ? least : d;
+        }
+        k->exp_minus(e, 0.0f, n);
+        float sum = k->sum(e, n), d = higher ? p->max - max : max - p->max;
+        if (alg == CQ_ALG_ENTROPY) weighted = k->dot(x, e, n);
+        if (d < least) d = least;
+        float f = cq_expf(d);
+        if (higher) {
+            p->weighted = (p->weighted + d * p->sum) * f + weighted;
+            p->sum = p->sum * f + sum;
+        } else {
+            p->weighted = p->weighted + (weighted + d * sum) * f;
+            p->sum = p->sum + sum * f;
+        }
+    }
+    if (!higher) return;
+    p->max = max;
+    p->token = (uint32_t)(first + at);
+}
+
+static float cq__pick_confidence(const cq__pick *p, cq_alg alg) {
+    if (!(p->max > -CQ__INFINITY)) return -CQ__INFINITY;
+    if (alg == CQ_ALG_TOPK_MARGIN) return (1.0f - cq_expf(p->second - p->max)) / p->sum;
+    if (alg == CQ_ALG_ENTROPY) return p->weighted / p->sum - cq_logf(p->sum);
+    return 1.0f / p->sum;
+}
+
+/* The logits (overwritten) of the tokens first .. first + n - 1, chunk by chunk. */
+static void cq__pick_row(const cq__kernels *k, cq__pick *p, float *x, size_t n, size_t first, bool sure, cq_alg alg) {
+    for (size_t i = 0; i < n; i += CQ__PICK_CHUNK)
+        cq__pick_chunk(k, p, x + i, cq__min(CQ__PICK_CHUNK, n - i), first + i, sure, alg);
+}
+
+/* Does a row of logits have to be there as a whole? */
+static bool cq__filters(const cq_generate_desc *d) {
+    return (d->top_p > 0.0f && d->top_p < 1.0f) || d->top_k > 0;
+}
+
 /* --- draw: one token from a row of logits ------------------------------------------------------------------------- */
 /* How sure the choice of `token` is. x: exp(logit - max), overwritten. */
 static float cq__draw_confidence(const cq__kernels *k, float *x, size_t n, cq_alg alg, size_t token) {
@@ -12932,7 +13098,14 @@ static float cq__draw_confidence(const cq__kernels *k, float *x, size_t n, cq_al
 static int32_t cq__draw(const cq__kernels *k, float *x, size_t n, const cq_generate_desc *d, uint64_t stream,
                         uint64_t counter, float *confidence) {
     const float largest = cq__float(0x7f7fffffu);
-    for (size_t i = 0; i < n; i++) { /* what is no number is never chosen; what is infinite is only very large */
+    if (!(d->temperature > 0.0f) && (!confidence || !cq__filters(d))) { /* no filter removes the likeliest */
+        cq__pick p;
+        cq__pick_start(&p);
+        cq__pick_row(k, &p, x, n, 0, confidence != NULL, d->alg);
+        if (confidence) *confidence = cq__pick_confidence(&p, d->alg);
+        return (int32_t)p.token;
+    }
+    for (size_t i = 0; i < n; i++) { /* as in cq__pick_chunk */
         float v = d->temperature > 0.0f ? x[i] / d->temperature : x[i];
         x[i] = v != v ? -CQ__INFINITY : v > largest ? largest : v;
     }
@@ -12943,8 +13116,6 @@ static int32_t cq__draw(const cq__kernels *k, float *x, size_t n, const cq_gener
     }
     size_t token = 0;
     while (x[token] < max) token++; /* the first of equals; no filter removes it */
-    if (!(d->temperature > 0.0f) && !confidence) return (int32_t)token;
-
     if (d->top_p > 0.0f && d->top_p < 1.0f) cq__draw_top_p(x, n, max, d->top_p);
     if (d->top_k > 0 && d->top_k < n) cq__draw_top_k(x, n, d->top_k);
     k->exp_minus(x, max, n);
@@ -12980,6 +13151,9 @@ static float cq__gen_part(float eps, size_t steps, size_t i) {
     return i + 1 >= steps ? 1.0f : 1.0f - cq__gen_time(eps, steps, i + 1) / cq__gen_time(eps, steps, i);
 }
 
+/* LLaDA's: of the masks there were, as many go in each step, and one more in the first ones, for the remainder. */
+static size_t cq__gen_share(size_t masks, size_t steps, size_t i) { return masks / steps + (i < masks % steps); }
+
 static size_t cq__gen_quota(size_t masks, float eps, size_t steps, size_t i) {
     float part = (float)masks * cq__gen_part(eps, steps, i);
     if (i + 1 >= steps) return masks;
@@ -12987,77 +13161,203 @@ static size_t cq__gen_quota(size_t masks, float eps, size_t steps, size_t i) {
 }
 
 /* --- one pass, and the predictions from it ------------------------------------------------------------------------ */
+static void cq__gen_input(const cq_generator *g, cq_input *in, size_t first, size_t n, const uint8_t *keep) {
+    cq__fill(in, 0, sizeof *in);
+    in->ids = g->ids + first;
+    in->n = n;
+    in->slot = first;
+    in->visible = g->n;
+    in->positions = g->positions ? g->positions + first : NULL;
+    in->keep = keep;
+    in->allow = g->desc.allow ? g->desc.allow + first * g->n : NULL;
+    in->bias = g->desc.bias ? g->desc.bias + first * g->n : NULL;
+    in->ld_mask = g->n;
+}
+
 /* Runs rows [first, end) against all n cache slots. */
 static cq_status cq__gen_pass(cq_generator *g, size_t first, size_t end, const uint8_t *keep, cq_error *err) {
     cq_input in;
+    g->first = first;
+    g->active = 0;
     if (first >= end) return CQ_OK;
-    cq__fill(&in, 0, sizeof in);
-    in.ids = g->ids + first;
-    in.n = end - first;
-    in.slot = first;
-    in.visible = g->n;
-    in.positions = g->positions ? g->positions + first : NULL;
-    in.keep = keep;
+    cq__gen_input(g, &in, first, end - first, keep);
     g->stats.forwards++;
     g->stats.rows += in.n;
     return cq_forward(g->s, &in, err);
 }
 
+static bool cq__gen_is_mask(const cq_generator *g, size_t p) { return g->ids[p] == g->s->m->mask_id; }
+
+/* STEPS, between full passes: the rows that are masked, that predict a mask, or that have changed since. */
+static cq_status cq__gen_pass_some(cq_generator *g, cq_error *err) {
+    bool shift = g->s->m->arch.shift;
+    cq_input in;
+    size_t n = 0;
+    for (size_t p = g->lead; p < g->n; p++) {
+        bool predicts = shift && p + 1 < g->n && cq__gen_is_mask(g, p + 1);
+        if (!predicts && !cq__gen_is_mask(g, p) && g->ids[p] == g->last[p]) continue;
+        g->slots[n] = (uint32_t)p;
+        g->some_ids[n] = g->ids[p];
+        if (g->positions) g->some_positions[n] = g->positions[p];
+        if (g->some_allow) cq__copy(g->some_allow + n * g->n, g->desc.allow + p * g->n, g->n);
+        if (g->some_bias) cq__copy(g->some_bias + n * g->n, g->desc.bias + p * g->n, g->n * sizeof(float));
+        n++;
+    }
+    g->active = n;
+    if (!n) return CQ_OK;
+    cq__gen_input(g, &in, 0, n, g->keep);
+    in.ids = g->some_ids;
+    in.slots = g->slots;
+    in.slot = g->slots[0];
+    in.positions = g->positions ? g->some_positions : NULL;
+    in.allow = g->some_allow;
+    in.bias = g->some_bias;
+    g->stats.forwards++;
+    g->stats.rows += n;
+    return cq_forward(g->s, &in, err);
+}
+
+/* The pass of a step without blocks that are cached. */
+static cq_status cq__gen_pass_all(cq_generator *g, cq_error *err) {
+    cq_status status;
+    if (g->desc.cache != CQ_CACHE_STEPS) return cq__gen_pass(g, g->lead, g->n, g->keep, err);
+    bool full = !g->passes || g->passes >= g->desc.refresh;
+    status = full ? cq__gen_pass(g, g->lead, g->n, g->keep, err) : cq__gen_pass_some(g, err);
+    g->passes = full ? 1 : g->passes + 1;
+    cq__copy(g->last, g->ids, g->n * sizeof *g->last);
+    return status;
+}
+
 typedef struct cq__gen_batch {
     cq_generator *g;
     const cq_generate_desc *desc;
-    bool sure; /* confidence is wanted */
-    size_t n;
-    uint32_t row[CQ__GEN_HEAD_ROWS]; /* row of the last pass */
-    size_t item[CQ__GEN_HEAD_ROWS];  /* candidate */
+    bool sure;          /* confidence is wanted */
+    size_t first, n;    /* the candidates item[first], ... ; of a tile: so many tokens, */
+    size_t token, size; /* from this one on, and whole rows have so many floats */
 } cq__gen_batch;
 
-static void cq__gen_reduce(void *arg, size_t i) {
+static void cq__gen_draw(void *arg, size_t i) {
     cq__gen_batch *b = (cq__gen_batch *)arg;
     cq_generator *g = b->g;
-    size_t j = b->item[i], vocab = g->s->m->vocab;
-    g->token[j] = cq__draw(g->s->ctx->k, g->logits + i * vocab, vocab, b->desc, g->step, g->where[j],
+    size_t j = g->item[b->first + i];
+    g->token[j] = cq__draw(g->s->ctx->k, g->logits + i * b->size, b->size, b->desc, g->step, g->where[j],
                            b->sure ? g->confidence + j : NULL);
 }
 
-/* lm_head for the rows of the batch; each row of logits becomes a token and a confidence at once. */
-static void cq__gen_flush(cq__gen_batch *b) {
-    cq_logits(b->g->s, b->row, b->n, b->g->logits);
-    cq_parallel_for(b->g->s->ctx, b->n, cq__gen_reduce, b);
-    b->g->stats.head_rows += b->n;
-    b->n = 0;
+static void cq__gen_pick(void *arg, size_t i) {
+    cq__gen_batch *b = (cq__gen_batch *)arg;
+    cq_generator *g = b->g;
+    cq__pick_row(g->s->ctx->k, &g->pick[b->first + i], g->logits + i * b->n, b->n, b->token, b->sure, b->desc->alg);
 }
 
-/* Fills token[j] and, if `sure`, confidence[j] for the candidates where[0 .. count), after a pass whose first row is
-   `first`. In models that shift, the row before a position predicts it; position 0 has only its own row, and so has the
-   first position of a window. No other row goes through lm_head. */
-static cq_status cq__gen_predict(cq_generator *g, const cq_generate_desc *desc, bool sure, size_t first, bool window,
-                                 size_t count, cq_error *err) {
+/* Whole rows of logits, head_rows of them at a time. */
+static cq_status cq__gen_rows(cq_generator *g, cq__gen_batch *b, size_t count, cq_error *err) {
+    const cq_generate_desc *d = &g->desc;
+    b->size = g->s->m->vocab;
+    for (b->first = 0; b->first < count; b->first += d->head_rows) {
+        size_t n = cq__min(d->head_rows, count - b->first);
+        cq_logits(g->s, g->row + b->first, n, g->logits);
+        if (d->logits) {
+            for (size_t i = 0; i < n; i++) g->order[i] = g->where[g->item[b->first + i]];
+            if (!d->logits(d->user, g->step, g->order, n, g->logits)) {
+                g->done = true;
+                return cq_fail(err, CQ_ERR_CANCELLED, "the logits hook ended the generation");
+            }
+        }
+        cq_parallel_for(g->s->ctx, n, cq__gen_draw, b);
+    }
+    return CQ_OK;
+}
+
+/* The rows a0 .. a0 + n - 1 of codes, as codes of their own. */
+static const cq_acts *cq__acts_rows(cq_acts *part, const cq_acts *a, size_t a0, size_t n) {
+    part->q = a->q + a0 * a->stride;
+    part->sum = a->sum + a0 * (a->stride / CQ__BLOCK);
+    part->scale = a->scale + a0;
+    part->n = n;
+    part->cols = a->cols;
+    part->stride = a->stride;
+    part->bits = a->bits;
+    return part;
+}
+
+/* The head, tile by tile of the vocabulary, for all rows of the pass that need it: its weights are read once, and the
+   logits of a tile are reduced while they are in the cache. */
+static void cq__gen_stream(cq_generator *g, cq__gen_batch *b, size_t count) {
+    cq_session *s = g->s;
+    const cq_model *m = s->m;
+    size_t rows = cq__min(s->desc.tile, CQ__GEN_ROWS), cols = m->head.w.cols;
+    bool codes = cq__reads_codes(s, &m->head);
+    cq_acts part;
+    for (size_t r = 0; r < count; r += rows) {
+        size_t n = cq__min(rows, count - r);
+        const float *h = cq__head_input(s, g->row, r, n);
+        if (codes) {
+            (void)cq__acts_rows(&part, &g->acts, r, n);
+            cq_quantize_acts(s->ctx, &part, h, cols, n, cols);
+        } else {
+            cq__copy(g->hidden + r * cols, h, n * cols * sizeof(float));
+        }
+    }
+    for (size_t i = 0; i < count; i++) cq__pick_start(&g->pick[i]);
+    b->size = CQ__GEN_TILE * (count < rows ? rows / count : 1);
+    for (b->token = 0; b->token < m->vocab; b->token += b->size) {
+        b->n = cq__min(b->size, m->vocab - b->token);
+        for (b->first = 0; b->first < count; b->first += rows) {
+            size_t n = cq__min(rows, count - b->first);
+            cq__head_part(s, codes ? NULL : g->hidden + b->first * cols,
+                          codes ? cq__acts_rows(&part, &g->acts, b->first, n) : NULL, n, b->token, b->n, g->logits,
+                          b->n);
+            cq_parallel_for(s->ctx, n, cq__gen_pick, b);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t j = g->item[i];
+        g->token[j] = (int32_t)g->pick[i].token;
+        if (b->sure) g->confidence[j] = cq__pick_confidence(&g->pick[i], b->desc->alg);
+    }
+}
+
+/* Tokens and confidences of the candidates item[0 .. count), which the rows row[] of the last pass predict. */
+static cq_status cq__gen_head(cq_generator *g, const cq_generate_desc *desc, bool sure, size_t count, cq_error *err) {
     cq__gen_batch b;
-    bool unseen = false;
     b.g = g;
     b.desc = desc;
     b.sure = sure;
-    b.n = 0;
-    for (int turn = 0; turn < (unseen ? 2 : 1); turn++) {
-        for (size_t j = 0; j < count; j++) {
-            size_t p = g->where[j], row = p > 0 && g->s->m->arch.shift ? p - 1 : p;
-            if (window && row < first) row = first;
-            bool hidden = g->keep && !g->keep[row];
-            if (hidden) unseen = true;
-            if (hidden != (turn == 1)) continue;
-            b.row[b.n] = (uint32_t)(row - first);
-            b.item[b.n++] = j;
-            if (hidden) { /* padding sees nothing: a pass of its own, after all rows of the common one are used */
-                cq_status status = cq__gen_pass(g, row, row + 1, g->none, err);
-                if (status != CQ_OK) return status;
-                b.row[0] = 0;
-            }
-            if (hidden || b.n == CQ__GEN_HEAD_ROWS) cq__gen_flush(&b);
-        }
-        if (b.n) cq__gen_flush(&b);
-    }
+    b.first = b.n = b.token = b.size = 0;
+    g->stats.head_rows += count;
+    if (g->whole) return cq__gen_rows(g, &b, count, err);
+    cq__gen_stream(g, &b, count);
     return CQ_OK;
+}
+
+/* Fills token[j] and, if `sure`, confidence[j] for the candidates where[0 .. count) after a pass. In models that shift,
+   the row before a position predicts it; position 0 has only its own row, and so has the first position of a window. No
+   other row goes through lm_head. */
+static cq_status cq__gen_predict(cq_generator *g, const cq_generate_desc *desc, bool sure, bool window, size_t count,
+                                 cq_error *err) {
+    cq_status status = CQ_OK;
+    size_t seen = 0, unseen = 0, at = 0;
+    for (size_t j = 0; j < count; j++) {
+        size_t p = g->where[j], row = p > 0 && g->s->m->arch.shift ? p - 1 : p;
+        if (window && row < g->first) row = g->first;
+        if (g->keep && !g->keep[row]) { /* from the end: what is left when all others are done */
+            g->item[count - ++unseen] = (uint32_t)j;
+            continue;
+        }
+        while (at < g->active && g->slots[at] < row) at++;
+        g->row[seen] = (uint32_t)(g->active ? at : row - g->first);
+        g->item[seen++] = (uint32_t)j;
+    }
+    if (seen) status = cq__gen_head(g, desc, sure, seen, err);
+    for (size_t i = seen; status == CQ_OK && i < count; i++) { /* padding sees nothing: a pass of its own */
+        size_t j = g->item[i], p = g->where[j], row = p > 0 && g->s->m->arch.shift ? p - 1 : p;
+        status = cq__gen_pass(g, row, row + 1, g->none, err);
+        g->row[0] = 0;
+        g->item[0] = (uint32_t)j;
+        if (status == CQ_OK) status = cq__gen_head(g, desc, sure, 1, err);
+    }
+    return status;
 }
 
 /* --- choose: which candidates are filled -------------------------------------------------------------------------- */
@@ -13099,10 +13399,16 @@ static bool cq__gen_choose(cq_generator *g, size_t count, size_t take, bool by_t
             if (cq__gen_take(g, j)) changed = true;
         return changed;
     }
+    size_t taken = 0;
+    for (size_t j = 0; d->exit > 0.0f && j < count; j++) {
+        if (g->confidence[j] < (d->alg == CQ_ALG_ENTROPY ? -d->exit : d->exit)) continue;
+        if (cq__gen_take(g, j)) changed = true;
+        taken++;
+    }
     for (size_t j = 0; d->alg_temp > 0.0f && j < count; j++)
         g->confidence[j] = g->confidence[j] / d->alg_temp +
                            cq__gen_gumbel(cq_random(d->seed, g->step | CQ__GEN_ORDER, g->where[j]));
-    for (size_t i = 0; i < take; i++)
+    for (size_t i = taken; i < take; i++)
         if (cq__gen_take_best(g, count)) changed = true;
     return changed;
 }
@@ -13111,14 +13417,15 @@ static bool cq__gen_choose(cq_generator *g, size_t count, size_t take, bool by_t
 static size_t cq__gen_masks(cq_generator *g) {
     size_t count = 0;
     for (size_t p = g->from; p < g->to; p++)
-        if (g->ids[p] == g->s->m->mask_id) g->where[count++] = (uint32_t)p;
+        if (cq__gen_is_mask(g, p)) g->where[count++] = (uint32_t)p;
     return count;
 }
 
 /* origin: every masked position decides by itself; where[] keeps those that go. */
 static size_t cq__gen_toss(cq_generator *g, size_t count) {
     const cq_generate_desc *d = &g->desc;
-    float part = cq__gen_part(d->eps, g->rounds, g->round);
+    float part = d->schedule == CQ_SCHEDULE_TIME ? cq__gen_part(d->eps, g->rounds, g->round)
+                                                 : 1.0f / (float)(g->rounds - g->round);
     size_t go = 0;
     for (size_t j = 0; j < count; j++) {
         uint32_t p = g->where[j];
@@ -13131,20 +13438,26 @@ static size_t cq__gen_toss(cq_generator *g, size_t count) {
 }
 
 /* --- the steps ---------------------------------------------------------------------------------------------------- */
+/* Are keys and values kept for a block? */
+static bool cq__gen_windows(const cq_generate_desc *d) {
+    return d->cache == CQ_CACHE_PREFIX || d->cache == CQ_CACHE_DUAL;
+}
+
 /* Goes on to the next block that has masks. */
 static void cq__gen_next_range(cq_generator *g) {
-    while (g->desc.cache != CQ_CACHE_NONE && g->to < g->n) {
+    while (g->desc.block_length && g->to < g->n) {
         g->from = g->to;
         g->to += g->desc.block_length;
-        g->round = 1; /* round 0 is the full pass, which fills the first position */
-        g->window = g->enter = true;
-        if (cq__gen_masks(g)) return;
+        g->window = g->enter = cq__gen_windows(&g->desc);
+        g->round = g->window && g->s->m->arch.shift; /* its round 0 is the full pass, which fills the first position */
+        if (g->desc.tokens || cq__gen_masks(g)) return;
     }
     g->done = true;
 }
 
 /* Resolves defaults and refuses what has no meaning. */
-static cq_status cq__gen_check(cq_generate_desc *d, const cq_session *s, size_t n, size_t prompt, cq_error *err) {
+static cq_status cq__gen_check(cq_generate_desc *d, const cq_session *s, size_t n, size_t prompt, const uint8_t *keep,
+                               cq_error *err) {
     const cq_model *m = s->m;
     if (!m->arch.diffusion)
         return cq_fail(err, CQ_ERR_UNSUPPORTED, "a causal model has no masks to fill: use cq_generate_next");
@@ -13155,57 +13468,111 @@ static cq_status cq__gen_check(cq_generate_desc *d, const cq_session *s, size_t 
     if (n > s->desc.max_tokens || n > (s->desc.max_rows ? s->desc.max_rows : s->desc.max_tokens))
         return cq_fail_at(err, CQ_ERR_ARG, "the session needs max_tokens and max_rows for prompt and new tokens",
                           NULL, 0, UINT64_MAX, (int64_t)n);
-    if ((int)d->alg < 0 || d->alg >= CQ_ALG_COUNT || (int)d->cache < 0 || d->cache > CQ_CACHE_DUAL)
-        return cq_fail(err, CQ_ERR_ARG, "unknown alg or cache");
+    if ((int)d->alg < 0 || d->alg >= CQ_ALG_COUNT || (int)d->cache < 0 || d->cache >= CQ_CACHE_COUNT ||
+        (int)d->schedule < 0 || d->schedule >= CQ_SCHEDULE_COUNT)
+        return cq_fail(err, CQ_ERR_ARG, "unknown alg, cache or schedule");
     if (d->steps == 0) d->steps = 512;
     if (d->steps > 16777216)
         return cq_fail_at(err, CQ_ERR_ARG, "steps must be at most 16777216", NULL, 0, UINT64_MAX, (int64_t)d->steps);
     if (d->eps == 0.0f) d->eps = 0.001f;
     if (!(d->eps > 0.0f && d->eps < 1.0f)) return cq_fail(err, CQ_ERR_ARG, "eps must lie between 0 and 1");
-    if (!(d->temperature >= 0.0f) || !(d->top_p >= 0.0f) || !(d->alg_temp >= 0.0f) || !(d->threshold >= 0.0f))
-        return cq_fail(err, CQ_ERR_ARG, "temperature, top_p, alg_temp and threshold must be 0 (off) or positive");
-    if (d->cache == CQ_CACHE_NONE) {
+    if (!(d->temperature >= 0.0f) || !(d->top_p >= 0.0f) || !(d->alg_temp >= 0.0f) || !(d->threshold >= 0.0f) ||
+        !(d->exit >= 0.0f))
+        return cq_fail(err, CQ_ERR_ARG, "temperature, top_p, alg_temp, threshold and exit must be 0 (off) or positive");
+    if ((keep != NULL) + (d->allow != NULL) + (d->bias != NULL) > 1)
+        return cq_fail(err, CQ_ERR_ARG, "of keep, allow and bias one at most can be given");
+    if (d->refresh == 0) d->refresh = 8;
+    if (d->head_rows == 0) d->head_rows = 32;
+    d->head_rows = cq__min(d->head_rows, n);
+    if (d->schedule == CQ_SCHEDULE_DEFAULT) d->schedule = m->arch.shift ? CQ_SCHEDULE_TIME : CQ_SCHEDULE_EVEN;
+    if (cq__gen_windows(d)) {
+        d->alg = d->threshold > 0.0f ? CQ_ALG_MASKGIT_PLUS : CQ_ALG_ENTROPY;
+        if (d->block_length == 0) d->block_length = 32;
+    } else {
         if (d->threshold > 0.0f) d->alg = CQ_ALG_ENTROPY;
-        return CQ_OK;
+        d->threshold = 0.0f;
+        if (d->schedule == CQ_SCHEDULE_TIME) d->block_length = 0;
     }
-    d->alg = d->threshold > 0.0f ? CQ_ALG_MASKGIT_PLUS : CQ_ALG_ENTROPY;
-    if (d->block_length == 0) d->block_length = 32;
+    if (d->exit > 0.0f && (d->alg == CQ_ALG_ORIGIN || d->threshold > 0.0f))
+        return cq_fail(err, CQ_ERR_ARG, "exit needs an alg that knows how sure it is (not origin), and no threshold");
+    if (d->block_length == 0) return CQ_OK;
     if ((n - prompt) % d->block_length)
-        return cq_fail_at(err, CQ_ERR_ARG, "with a cache the number of new tokens must be a multiple of block_length",
+        return cq_fail_at(err, CQ_ERR_ARG, "in blocks, the number of new tokens must be a multiple of block_length",
                           NULL, 0, UINT64_MAX, (int64_t)(n - prompt));
     size_t blocks = (n - prompt) / d->block_length;
     if (!(d->threshold > 0.0f) && blocks && d->steps % blocks)
         return cq_fail_at(err, CQ_ERR_ARG,
-                          "with a cache steps must be a multiple of the number of blocks (new tokens / block_length)",
+                          "in blocks, steps must be a multiple of the number of blocks (new tokens / block_length)",
                           NULL, 0, UINT64_MAX, (int64_t)d->steps);
     return CQ_OK;
 }
 
+/* What the head needs: whole rows, or the rows that go into it and a tile of what comes out. */
+static void cq__gen_head_alloc(cq_generator *g, cq_arena *arena) {
+    const cq_generate_desc *d = &g->desc;
+    const cq_session *s = g->s;
+    size_t n = g->n, cols = s->m->head.w.cols;
+    g->whole = d->temperature > 0.0f || cq__filters(d) || d->logits;
+    g->hidden = NULL;
+    g->pick = NULL;
+    cq__fill(&g->acts, 0, sizeof g->acts);
+    if (g->whole) {
+        g->logits = (float *)cq__alloc_2d(arena, d->head_rows, s->m->vocab, sizeof(float));
+        return;
+    }
+    g->logits = (float *)cq_alloc(arena, cq__min(s->desc.tile, CQ__GEN_ROWS), CQ__GEN_TILE * sizeof(float));
+    g->pick = (cq__pick *)cq_alloc(arena, n, sizeof(cq__pick));
+    if (cq__reads_codes(s, &s->m->head)) {
+        cq_acts_alloc(&g->acts, arena, n, cols);
+        g->acts.bits = s->acts.bits;
+    } else {
+        g->hidden = (float *)cq__alloc_2d(arena, n, cols, sizeof(float));
+    }
+}
+
+/* The plain loop's work, for comparison. */
+static void cq__gen_naive(cq_generator *g) {
+    cq_generate_stats *st = &g->stats;
+    size_t masks = 0;
+    for (size_t p = 0; p < g->n; p++) masks += cq__gen_is_mask(g, p);
+    st->naive_forwards = g->desc.threshold > 0.0f ? masks : g->desc.steps;
+    if (!cq__mul(st->naive_forwards, g->n, &st->naive_rows)) st->naive_rows = SIZE_MAX;
+    st->naive_head_rows = st->naive_rows;
+}
+
 CQUANT_DEF cq_status cq_generate_begin(cq_generator *g, cq_session *s, const cq_generate_desc *desc, int32_t *ids,
                                        size_t n, size_t prompt, const uint8_t *keep, cq_arena *arena, cq_error *err) {
+    cq__fill(g, 0, sizeof *g);
+    cq__copy(&g->desc, desc, sizeof g->desc);
     g->s = s;
-    g->desc = *desc;
     g->ids = ids;
     g->n = n;
     g->prompt = prompt;
-    g->keep = NULL;
-    g->step = g->round = g->from = g->lead = 0;
-    g->window = g->enter = false;
     g->done = true;
-    g->stats.steps = g->stats.forwards = g->stats.rows = g->stats.head_rows = 0;
-    cq_status status = cq__gen_check(&g->desc, s, n, prompt, err);
+    cq_status status = cq__gen_check(&g->desc, s, n, prompt, keep, err);
     if (status != CQ_OK) return status;
 
-    size_t batch;
-    if (!cq__mul(cq__min(n, CQ__GEN_HEAD_ROWS), s->m->vocab, &batch))
-        return cq_fail(err, CQ_ERR_RANGE, "the logits are too large for this machine");
-    g->logits = (float *)cq_alloc(arena, batch, sizeof(float));
+    const cq_generate_desc *d = &g->desc;
+    cq__gen_head_alloc(g, arena);
     g->confidence = (float *)cq_alloc(arena, n, sizeof(float));
     g->where = (uint32_t *)cq_alloc(arena, n, sizeof(uint32_t));
     g->token = (int32_t *)cq_alloc(arena, n, sizeof(int32_t));
-    g->positions = keep ? (int32_t *)cq_alloc(arena, n, sizeof(int32_t)) : NULL;
-    g->seen = keep ? (uint8_t *)cq_alloc(arena, n, 1) : NULL;
-    g->none = keep ? (uint8_t *)cq_alloc(arena, n, 1) : NULL; /* zeros */
+    g->row = (uint32_t *)cq_alloc(arena, n, sizeof(uint32_t));
+    g->item = (uint32_t *)cq_alloc(arena, n, sizeof(uint32_t));
+    if (d->logits) g->order = (uint32_t *)cq_alloc(arena, d->head_rows, sizeof(uint32_t));
+    if (keep || d->positions) g->positions = (int32_t *)cq_alloc(arena, n, sizeof(int32_t));
+    if (keep) {
+        g->seen = (uint8_t *)cq_alloc(arena, n, 1);
+        g->none = (uint8_t *)cq_alloc(arena, n, 1); /* zeros */
+    }
+    if (d->cache == CQ_CACHE_STEPS) {
+        g->slots = (uint32_t *)cq_alloc(arena, n, sizeof(uint32_t));
+        g->last = (int32_t *)cq_alloc(arena, n, sizeof(int32_t));
+        g->some_ids = (int32_t *)cq_alloc(arena, n, sizeof(int32_t));
+        if (keep || d->positions) g->some_positions = (int32_t *)cq_alloc(arena, n, sizeof(int32_t));
+        if (d->allow) g->some_allow = (uint8_t *)cq__alloc_2d(arena, n, n, 1);
+        if (d->bias) g->some_bias = (float *)cq__alloc_2d(arena, n, n, sizeof(float));
+    }
     if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "the arena is too small for the generator");
     if (!arena->base) return CQ_OK;
 
@@ -13219,59 +13586,84 @@ CQUANT_DEF cq_status cq_generate_begin(cq_generator *g, cq_session *s, const cq_
             if (next == 0) g->lead = i + 1;
         }
         g->keep = hides ? g->seen : NULL;
-        if (!hides) g->positions = NULL;
+        if (!hides && !d->positions) g->positions = NULL;
     }
+    if (d->positions) cq__copy(g->positions, d->positions, n * sizeof *g->positions);
+    cq__gen_naive(g);
     g->done = false;
-    g->to = g->desc.cache == CQ_CACHE_NONE ? n : prompt;
-    g->rounds = g->desc.steps;
-    if (g->desc.cache != CQ_CACHE_NONE && n > prompt) g->rounds /= (n - prompt) / g->desc.block_length;
-    if (!cq__gen_masks(g)) cq__gen_next_range(g);
+    g->rounds = d->steps;
+    g->to = n;
+    if (d->block_length) { /* masks in the prompt: a range of its own with a cache, else they go with the first block */
+        if (n > prompt) g->rounds /= (n - prompt) / d->block_length;
+        g->to = cq__gen_windows(d) || n == prompt ? prompt : prompt + d->block_length;
+    }
+    if (!d->tokens && !cq__gen_masks(g)) cq__gen_next_range(g);
     return CQ_OK;
 }
 
-/* One step is: a pass over the rows, then some masks are filled. Without a cache all rows are computed. With one, a
-   block is entered with a pass over all rows, which leaves keys and values of everything in the session, and then only
-   rows from the block on (prefix), or of the block (dual), are computed, in place.
+static cq_status cq__gen_hook(cq_generator *g, cq_error *err) {
+    if (!g->desc.tokens || g->desc.tokens(g->desc.user, g->step, g->ids, g->n)) return CQ_OK;
+    g->done = true;
+    return cq_fail(err, CQ_ERR_CANCELLED, "the tokens hook ended the generation");
+}
+
+/* With a cache for blocks, a block of a model that shifts is entered with a full pass that fills its first position,
+   as the row that predicts it stands before the window, and is computed only now. */
+static cq_status cq__gen_enter(cq_generator *g, bool *changed, cq_error *err) {
+    cq_status status = cq__gen_pass(g, g->lead, g->n, g->keep, err);
+    g->enter = false;
+    if (status != CQ_OK || !cq__gen_is_mask(g, g->from)) return status;
+    cq_generate_desc likeliest;
+    cq__copy(&likeliest, &g->desc, sizeof likeliest);
+    likeliest.temperature = 0.0f;
+    g->where[0] = (uint32_t)g->from;
+    status = cq__gen_predict(g, &likeliest, false, false, 1, err);
+    if (status == CQ_OK) *changed = cq__gen_take(g, 0);
+    return status;
+}
+
+/* One step is: a pass over the rows, then some masks are filled. Without a cache all rows are computed; with STEPS,
+   between full passes, those that something happened to. With PREFIX or DUAL, a block is entered with a pass over all
+   rows, which leaves keys and values of everything in the session, and then only rows from the block on (prefix), or of
+   the block (dual), are computed, in place.
 
    Two things of the reference are not computed because they change nothing: a pass after which the schedule fills no
    mask, and the steps after the last mask. In one thing we differ: where the schedule has a single step for a block,
    Fast-dLLM leaves all but the first token masked; we fill them. */
 CQUANT_DEF cq_status cq_generate_step(cq_generator *g, cq_error *err) {
     const cq_generate_desc *d = &g->desc;
-    bool by_threshold = d->cache != CQ_CACHE_NONE && d->threshold > 0.0f, changed = false;
+    bool by_threshold = d->threshold > 0.0f, changed = false;
+    cq_status status = CQ_OK;
     if (g->done) return CQ_OK;
-    if (g->enter) {
-        cq_status status = cq__gen_pass(g, g->lead, g->n, g->keep, err);
-        if (status != CQ_OK) return status;
-        /* The row that predicts the first position stands before the window, and is computed only now. */
-        if (g->s->m->arch.shift && g->ids[g->from] == g->s->m->mask_id) {
-            cq_generate_desc likeliest = *d;
-            likeliest.temperature = 0.0f;
-            g->where[0] = (uint32_t)g->from;
-            status = cq__gen_predict(g, &likeliest, false, g->lead, false, 1, err);
-            if (status != CQ_OK) return status;
-            changed = cq__gen_take(g, 0);
-        }
-        g->enter = false;
-    }
+    if (g->step == 0) status = cq__gen_hook(g, err);
+    if (status == CQ_OK && g->enter && g->s->m->arch.shift) status = cq__gen_enter(g, &changed, err);
+    if (status != CQ_OK) return status;
 
-    size_t count = cq__gen_masks(g), take = count;
+    size_t count = cq__gen_masks(g), take = count, begun = g->window && g->s->m->arch.shift; /* a round was the entry */
+    if (g->round == begun) g->masks = count;
     if (d->alg == CQ_ALG_ORIGIN) take = count = cq__gen_toss(g, count);
+    else if (d->schedule == CQ_SCHEDULE_EVEN && !by_threshold)
+        take = cq__min(cq__gen_share(g->masks, g->rounds > begun ? g->rounds - begun : 1, g->round - begun), count);
     else if (!by_threshold) take = cq__gen_quota(count, d->eps, g->rounds, g->round);
     if (take) {
-        size_t first = g->window ? g->from : g->lead;
-        size_t end = g->window && d->cache == CQ_CACHE_DUAL ? g->to : g->n;
         bool sure = take < count || by_threshold; /* who takes all need not know how sure they are */
-        cq_status status = cq__gen_pass(g, first, end, g->keep, err);
-        if (status == CQ_OK) status = cq__gen_predict(g, d, sure, first, g->window, count, err);
+        bool window = g->window && !g->enter;     /* a full pass that enters a block fills some of it itself */
+        if (window) status = cq__gen_pass(g, g->from, d->cache == CQ_CACHE_DUAL ? g->to : g->n, g->keep, err);
+        else status = cq__gen_pass_all(g, err);
+        g->enter = false;
+        if (status == CQ_OK) status = cq__gen_predict(g, d, sure, window, count, err);
         if (status != CQ_OK) return status;
         if (cq__gen_choose(g, count, take, by_threshold)) changed = true;
     }
     g->step++;
     g->round++;
     g->stats.steps++;
+    if ((status = cq__gen_hook(g, err)) != CQ_OK) return status;
+    if (d->history && g->step <= d->history_rows)
+        cq__copy(d->history + (g->step - 1) * g->n, g->ids, g->n * sizeof *g->ids);
     /* A pass that changed nothing would only be repeated: the model insists on the mask id. */
-    if (!cq__gen_masks(g) || (by_threshold ? !changed : g->round >= g->rounds)) cq__gen_next_range(g);
+    bool none = !cq__gen_masks(g);
+    if (by_threshold ? none || !changed : g->round >= g->rounds || (none && !d->tokens)) cq__gen_next_range(g);
     return CQ_OK;
 }
 
@@ -13281,7 +13673,7 @@ CQUANT_DEF cq_status cq_generate_next(cq_session *s, const cq_generate_desc *des
                                       cq_arena *arena, cq_error *err) {
     size_t most = s->desc.max_rows ? s->desc.max_rows : s->desc.max_tokens, done = 0, written = 0, total;
     cq_generate_stats st;
-    st.steps = st.forwards = st.rows = st.head_rows = 0;
+    cq__fill(&st, 0, sizeof st);
     if (count) *count = 0;
     if (stats) *stats = st;
     if (s->m->arch.diffusion)
@@ -13339,13 +13731,14 @@ CQUANT_DEF cq_status cq_generate_guided(cq_session *cond, cq_session *uncond, fl
                                         const cq_generate_desc *desc, int32_t *ids, size_t n, cq_generate_stats *stats,
                                         cq_arena *arena, cq_error *err) {
     const cq_model *m = cond->m;
-    cq_generate_desc draw = *desc;
+    cq_generate_desc draw;
     size_t vocab = m->codebook_rows;
     float *logits = (float *)cq_alloc(arena, m->vocab, sizeof(float)),
           *other = (float *)cq_alloc(arena, m->vocab, sizeof(float));
     int32_t token = (int32_t)vocab; /* bos */
     cq_generate_stats st;
     cq__fill(&st, 0, sizeof st);
+    cq__copy(&draw, desc, sizeof draw);
     if (!m->two_streams || uncond->m != m || !vocab)
         return cq_fail(err, CQ_ERR_UNSUPPORTED, "guided generation needs two sessions of a model with two streams");
     if (!(guidance - guidance == 0.0f)) return cq_fail(err, CQ_ERR_ARG, "guidance should be a finite number");

@@ -497,17 +497,23 @@ static void run_generate(void) {
     }
     int32_t *given = read_prompt(&t, &rows, &prompt, &dims);
     size_t fresh = tool_size("max-new-tokens", 128), n = prompt + fresh, longest = 0;
-    mask keep = read_mask(mask_path, rows, prompt, dims);
-    if (mask_path && !keep.keep)
-        tool_fail(mask_path, "must have the shape of the prompt's ids, (%zu, %zu)", rows, prompt);
     bool diffusion = t.m.arch.diffusion, live = tool_live();
+    bool whole = diffusion && mask_path && tool_npy_read(mask_path).ndim == 4; /* of all tokens, the new ones too */
+    mask keep = read_mask(mask_path, rows, whole ? n : prompt, dims);
+    if (mask_path && !keep.keep && !whole)
+        tool_fail(mask_path, "must have the shape of the prompt's ids, (%zu, %zu)", rows, prompt);
     size_t every = tool_size("show", 0);
 
     memset(&how, 0, sizeof how);
-    const char *alg = tool_text("alg", "origin"), *cache = tool_text("cache", "none");
+    const char *alg = tool_text("alg", t.m.arch.shift ? "origin" : "maskgit_plus"); /* each as published */
+    const char *cache = tool_text("cache", "none"), *schedule = tool_text("schedule", "");
     for (int i = 0; i < (int)CQ_ALG_COUNT; i++)
         if (!strcmp(alg, cq_alg_name((cq_alg)i))) how.alg = (cq_alg)i;
-    how.cache = !strcmp(cache, "prefix") ? CQ_CACHE_PREFIX : !strcmp(cache, "dual") ? CQ_CACHE_DUAL : CQ_CACHE_NONE;
+    for (int i = 0; i < (int)CQ_CACHE_COUNT; i++)
+        if (!strcmp(cache, cq_cache_name((cq_cache)i))) how.cache = (cq_cache)i;
+    how.schedule = !strcmp(schedule, "time")   ? CQ_SCHEDULE_TIME
+                   : !strcmp(schedule, "even") ? CQ_SCHEDULE_EVEN
+                                               : CQ_SCHEDULE_DEFAULT;
     how.steps = tool_size("steps", how.cache == CQ_CACHE_NONE ? 0 : fresh);
     how.eps = (float)tool_real("eps", 0.001);
     how.temperature = (float)tool_real("temperature", 0);
@@ -516,8 +522,12 @@ static void run_generate(void) {
     how.alg_temp = (float)tool_real("alg-temp", 0);
     how.block_length = tool_size("block-length", 0);
     how.threshold = (float)tool_real("threshold", 0);
-    static const char *const denoiser[] = {"alg",   "alg-temp",     "steps",     "eps",
-                                           "cache", "block-length", "threshold", "show"};
+    how.exit = (float)tool_real("exit", 0);
+    how.refresh = tool_size("refresh", 0);
+    how.head_rows = tool_size("head-rows", 0);
+    if (how.exit > 0.0f && !tool_has("alg") && how.alg == CQ_ALG_ORIGIN) how.alg = CQ_ALG_ENTROPY;
+    static const char *const denoiser[] = {"alg",       "alg-temp", "steps", "eps",     "cache",    "block-length",
+                                           "threshold", "show",     "exit",  "refresh", "schedule", "head-rows"};
     for (size_t i = 0; i < sizeof denoiser / sizeof denoiser[0] && !diffusion; i++)
         if (tool_has(denoiser[i]))
             tool_fail(t.path, "is a causal model; --%s is for diffusion models", denoiser[i]);
@@ -539,6 +549,8 @@ static void run_generate(void) {
         cq_arena arena = cq_arena_over(NULL, 0);
         memcpy(x, given + r * prompt, prompt * sizeof *x);
         how.seed = tool.seed + r;
+        how.allow = keep.allow ? keep.allow + (keep.batch == 1 ? 0 : r) * n * n : NULL;
+        how.bias = keep.bias ? keep.bias + (keep.batch == 1 ? 0 : r) * n * n : NULL;
         if (diffusion) {
             cq_generator g;
             size_t lines = 0, len;
@@ -606,6 +618,9 @@ static void run_generate(void) {
         sum.forwards += stats.forwards;
         sum.rows += stats.rows;
         sum.head_rows += stats.head_rows;
+        sum.naive_forwards += stats.naive_forwards;
+        sum.naive_rows += stats.naive_rows;
+        sum.naive_head_rows += stats.naive_head_rows;
         free(arena.base);
     }
     double seconds = tool_seconds() - start;
@@ -623,6 +638,11 @@ static void run_generate(void) {
     json_int("forwards", (int64_t)sum.forwards);
     json_int("rows", (int64_t)sum.rows);
     json_int("head_rows", (int64_t)sum.head_rows);
+    if (diffusion) { /* the plain loop's */
+        json_int("naive_forwards", (int64_t)sum.naive_forwards);
+        json_int("naive_rows", (int64_t)sum.naive_rows);
+        json_int("naive_head_rows", (int64_t)sum.naive_head_rows);
+    }
     json_real("tokens_per_second", (double)made / seconds);
     json_real("seconds", seconds);
     json_real("start_seconds", ready);
@@ -637,8 +657,9 @@ static void run_generate(void) {
         free(text);
     }
     if (live || isatty(STDERR_FILENO))
-        tool_note("%zu tokens in %.2f s (%.1f per second), %zu steps, %zu forward passes of %zu rows", made, seconds,
-                  (double)made / seconds, sum.steps, sum.forwards, sum.rows);
+        tool_note("%zu tokens in %.2f s (%.1f per second), %.3f s a step: %zu steps, %zu passes, %zu rows", made,
+                  seconds, (double)made / seconds, seconds / (double)(sum.steps ? sum.steps : 1), sum.steps, sum.forwards,
+                  sum.rows);
     free(base);
 }
 
@@ -647,18 +668,23 @@ static const tool_option generate_options[] = {
     {"prompt-file", "FILE", 0, 0, "the same from a file"},
     {"ids", "IDS.npy", 0, 0, "ids instead, [tokens] or [batch, tokens]; mask ids in them are filled too"},
     {"chat", NULL, 0, 0, "the prompt is a message of a conversation (ChatML); it may also stand behind MODEL"},
-    {"mask", "M.npy", 0, 0, "the shape of the ids: 0 marks left padding"},
+    {"mask", "M.npy", 0, 0, "the shape of the ids: 0 marks left padding; diffusion: or [batch, 1, n, n], new ones too"},
     {"max-new-tokens", "N", 1, 1 << 24, "tokens to make (128)"},
     {"temperature", "X", 0, 1e6, "0: the likeliest token (0)"},
     {"top-p", "X", 0, 1, "draw among the likeliest that together have this probability (off)"},
     {"top-k", "N", 0, 1 << 30, "draw among this many (off)"},
     {"steps", "N", 1, 1 << 30, "diffusion: steps of denoising (512; with a cache one a token)"},
-    {"alg", "origin|maskgit_plus|topk_margin|entropy", 0, 0, "diffusion: which tokens are filled first (origin)"},
+    {"alg", "origin|maskgit_plus|topk_margin|entropy", 0, 0,
+     "diffusion: which tokens are filled first (origin; of LLaDA maskgit_plus; with --exit entropy)"},
     {"alg-temp", "X", 0, 1e6, "diffusion: draw the positions by confidence / X (0: take the surest)"},
     {"eps", "X", 1e-9, 0.999999, "diffusion: end of the schedule (0.001)"},
-    {"cache", "none|prefix|dual", 0, 0, "diffusion: what is reused within a block (none)"},
-    {"block-length", "N", 1, 1 << 24, "diffusion, with a cache: tokens of a block (32)"},
-    {"threshold", "X", 0, 1, "diffusion, with a cache: fill all that are at least so sure"},
+    {"schedule", "time|even", 0, 0, "diffusion: how many masks go in a step: Dream's, or LLaDA's (as the model says)"},
+    {"exit", "X", 0, 1e6, "diffusion: fill all whose entropy is at most X as well; by --alg, probability or margin"},
+    {"cache", "none|prefix|dual|steps", 0, 0, "diffusion: what is reused, within a block or from step to step (none)"},
+    {"refresh", "N", 1, 1 << 24, "diffusion, with --cache steps: every N-th pass computes all rows (8)"},
+    {"block-length", "N", 1, 1 << 24, "diffusion: tokens of a block, with prefix or dual (32), or the even schedule"},
+    {"threshold", "X", 0, 1, "diffusion, with prefix or dual: fill all that are at least so sure"},
+    {"head-rows", "N", 1, 1 << 20, "diffusion, sampled: rows of logits held at a time (32)"},
     TOOL_PROMPT_OPTIONS,
     {"uncond-text-embeds", "U.npy", 0, 0, "two streams: those of an empty prompt"},
     {"guidance", "X", -1e6, 1e6, "two streams: (1 + g) prompt - g empty prompt, g falling from X to 0 (3)"},

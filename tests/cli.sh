@@ -553,6 +553,34 @@ for m in dream qwen3; do
 done
 match="for diffusion models" fails "denoising of a causal model" generate "$golden/qwen3" --ids i.npy --alg entropy
 fails "block length that does not divide" generate d --ids i.npy --max-new-tokens 8 --cache prefix --block-length 5
+made() { # FILE WORDS...: the ids, and what they cost
+    file=$1
+    shift
+    "$tool" generate d --ids i.npy --max-new-tokens 8 --alg entropy --steps 8 --json --quiet "$@" 2>.err |
+        sed 's/, "tokens_per_second".*//' >"$file"
+}
+made .first
+made .second --cache steps --refresh 1
+same "an inter-step cache in which all is new" .first .second
+grep -q '"naive_forwards": 8, "naive_rows": 128, "naive_head_rows": 128' .first &&
+    ok "what the plain loop would have done" || bad "what the plain loop would have done" "$(cat .first)"
+made .second --exit 1e-6 # nats: no candidate is so sure
+same "an exit that none reaches" .first .second
+made .second --exit 100
+grep -q '"forwards": 1, "rows": 16, "head_rows": 8' .second && ok "an exit that all reach" || bad "an exit that all reach" "$(cat .second)"
+made .second --block-length 3 # of no use without a cache, and with Dream's schedule
+same "a block length that is not used" .first .second
+{ npy "$(header '|b1' '1, 1, 16, 16')"; head -c 256 /dev/zero | tr '\000' '\001'; } >k.npy
+made .second --mask k.npy
+same "a 4-D mask that hides nothing" .first .second
+{ npy "$(header '|b1' '1, 1, 16, 16')"; for q in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do byte 0 0 1 1 1 1 1 1 1 1 1 1 1 1 1 1; done; } >k.npy
+made .second --mask k.npy
+cmp -s .first .second && bad "a 4-D mask that hides two tokens" "nothing changed" || ok "a 4-D mask that hides two tokens"
+{ npy "$(header '|b1' '1, 1, 8, 8')"; head -c 64 /dev/zero | tr '\000' '\001'; } >k.npy
+match="(1, 1, 16, 16)" fails "a 4-D mask of the prompt only" generate d --ids i.npy --max-new-tokens 8 --mask k.npy
+match="not origin" fails "an exit for origin" generate d --ids i.npy --max-new-tokens 8 --alg origin --exit 1
+match="no threshold" fails "an exit and a threshold" generate d --ids i.npy --max-new-tokens 8 --cache dual --block-length 8 --threshold 0.5 --exit 1
+match="for diffusion models" fails "an exit of a causal model" generate "$golden/qwen3" --ids i.npy --exit 1
 fails "generate without a tokenizer" generate d --prompt hello
 { npy "$(header '|u1' '8,')"; byte 1 0 1 1 1 1 1 1; } >k.npy
 fails "padding that is not on the left" generate "$golden/qwen3" --ids i.npy --mask k.npy
@@ -1230,6 +1258,16 @@ if [ -f "$kjv/tokenizer.json" ]; then
     match="position 0 is 99999" fails "decode an id outside of the vocabulary" tokenize "$kjv" --decode --ids x.npy
     fails "text that is not there" tokenize "$kjv" --text none.txt
     runs "eval of a text" eval "$kjv" --text t.txt --json --window 32
+    "$tool" export "$kjv" -o k.cq --dtype int8 --quiet >.out 2>.err
+    for m in "$kjv" "k.cq --act int8"; do # all logits of a row stay with so large a top-k, but they must be there
+        for more in "" "--top-k 100000" "--threads 3" "--isa scalar"; do
+            # shellcheck disable=SC2086 # words
+            "$tool" generate $m --prompt "And God said" --max-new-tokens 48 --steps 6 --alg entropy $more --json --quiet |
+                sed 's/, "tokens_per_second".*//' >.second
+            [ "$more" ] || cp .second .first
+            same "the head of ${m##*/} in tiles${more:+, $more}" .first .second
+        done
+    done
     runs "generate from a text" generate "$kjv" --prompt "And God said" --max-new-tokens 8 --steps 4 --json
     grep -q '"text": "And God said' .out && ok "the text begins with the prompt" || bad "the text begins with the prompt" "$(cat .out)"
     cp -r "$kjv" broken

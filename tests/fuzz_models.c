@@ -122,6 +122,7 @@ static void generate(const cq_context *ctx, const cq_model *m, unsigned how) {
     gd.steps = 2;
     gd.temperature = how & 8 ? 0.7f : 0.0f;
     gd.alg = how & 8 ? CQ_ALG_ENTROPY : CQ_ALG_ORIGIN;
+    gd.cache = how & 4 ? CQ_CACHE_STEPS : CQ_CACHE_NONE;
     a = cq_arena_over(NULL, 0);
     if (m->arch.diffusion) {
         cq_generator g;

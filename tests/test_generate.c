@@ -649,6 +649,34 @@ static void test_padding_predicts(void **state) {
         assert_memory_equal(ids, want, sizeof ids);
         free(logits);
     }
+    /* none but padding predicts: three rows, each in a pass of its own */
+    int32_t ids[8], want[8];
+    static const uint8_t most[8] = {0, 0, 0, 0, 1, 1, 1, 1};
+    for (size_t p = 0; p < 8; p++) ids[p] = want[p] = p >= 1 && p <= 3 ? t.m.mask_id : (int32_t)(11 * p + 5);
+    for (size_t p = 1; p <= 3; p++) {
+        static const uint8_t nothing[8] = {0};
+        static const int32_t one = 1;
+        int32_t id = ids[p - 1];
+        float logits[96];
+        cq_session s;
+        cq_input in;
+        cq_generate_desc d = desc_zero();
+        net_session(&t, &s, 8, 0);
+        memset(&in, 0, sizeof in);
+        in.ids = &id;
+        in.n = 1;
+        in.visible = 8;
+        in.positions = &one;
+        in.keep = nothing;
+        assert_int_equal(cq_forward(&s, &in, NULL), CQ_OK);
+        cq_logits(&s, NULL, 1, logits);
+        want[p] = cq_sample(logits, 96, &d, 0, 0, NULL);
+    }
+    assert_true(want[1] != want[2]); /* 5 and the mask predict them */
+    cq_generate_desc d = desc_zero();
+    d.steps = 1;
+    net_generate(&t, &d, ids, 8, 8, most);
+    assert_memory_equal(ids, want, sizeof ids);
     net_close(&t);
 }
 
@@ -834,12 +862,18 @@ static void test_begin(void **state) {
     net_open(&t, "dream", NULL, false);
     net_session(&t, &s, 16, 0);
     for (size_t p = 0; p < 16; p++) ids[p] = p < 8 ? (int32_t)p : t.m.mask_id;
-    for (int with = 0; with < 2; with++) {
+    for (int with = 0; with < 16; with++) {
+        static uint8_t allow[256];
+        static float bias[256];
         cq_generate_desc d = desc_zero();
         cq_arena count = cq_arena_over(NULL, 0);
-        const uint8_t *k = with ? keep : NULL;
+        const uint8_t *k = with % 4 == 1 ? keep : NULL;
         d.alg = CQ_ALG_ENTROPY;
         d.steps = 5;
+        d.allow = with % 4 == 2 ? allow : NULL;
+        d.bias = with % 4 == 3 ? bias : NULL;
+        d.cache = with & 4 ? CQ_CACHE_STEPS : CQ_CACHE_NONE;
+        d.temperature = with & 8 ? 0.5f : 0.0f;
         assert_int_equal(cq_generate_begin(&g, &s, &d, NULL, 16, 8, k, &count, &err), CQ_OK);
         unsigned char *mem = (unsigned char *)malloc(count.used);
         for (size_t size = 0; size < count.used; size += count.used / 37 + 1) {
@@ -870,7 +904,7 @@ static void test_begin(void **state) {
     REFUSED(CQ_ERR_ARG, n = 17; (void)prompt);
     REFUSED(CQ_ERR_ARG, n = SIZE_MAX; (void)prompt);
     REFUSED(CQ_ERR_ARG, d.alg = CQ_ALG_COUNT);
-    REFUSED(CQ_ERR_ARG, d.cache = (cq_cache)3);
+    REFUSED(CQ_ERR_ARG, d.cache = CQ_CACHE_COUNT);
     REFUSED(CQ_ERR_ARG, d.steps = SIZE_MAX);
     REFUSED(CQ_ERR_ARG, d.eps = 1.0f);
     REFUSED(CQ_ERR_ARG, d.eps = -0.1f);
@@ -880,6 +914,14 @@ static void test_begin(void **state) {
     REFUSED(CQ_ERR_ARG, d.top_p = -0.5f);
     REFUSED(CQ_ERR_ARG, d.alg_temp = -0.5f);
     REFUSED(CQ_ERR_ARG, d.threshold = -0.5f);
+    REFUSED(CQ_ERR_ARG, d.exit = -0.5f);
+    REFUSED(CQ_ERR_ARG, d.exit = 0.5f); /* origin */
+    REFUSED(CQ_ERR_ARG, d.exit = 0.5f; d.cache = CQ_CACHE_DUAL; d.block_length = 4; d.threshold = 0.5f);
+    REFUSED(CQ_OK, d.exit = 0.5f; d.alg = CQ_ALG_ENTROPY);
+    REFUSED(CQ_ERR_ARG, d.schedule = CQ_SCHEDULE_COUNT);
+    REFUSED(CQ_ERR_ARG, d.schedule = CQ_SCHEDULE_EVEN; d.block_length = 3);
+    REFUSED(CQ_OK, d.block_length = 3); /* without a cache and with Dream's schedule there are no blocks */
+    REFUSED(CQ_ERR_ARG, d.allow = keep; d.bias = &d.eps);
     REFUSED(CQ_ERR_ARG, d.cache = CQ_CACHE_DUAL); /* 8 new tokens, blocks of 32 */
     REFUSED(CQ_ERR_ARG, d.cache = CQ_CACHE_PREFIX; d.block_length = 3);
     REFUSED(CQ_ERR_ARG, d.cache = CQ_CACHE_PREFIX; d.block_length = 4; d.steps = 3);
@@ -905,6 +947,503 @@ static void test_begin(void **state) {
     net_close(&t);
 }
 
+/* ---- the streamed head ------------------------------------------------------------------------------------------- */
+/* Catches: chunks that are joined wrongly: a maximum that comes first, last or in several chunks, what is no number,
+   sums that depend on the tier; against sums in double. */
+static void test_pick(void **state) {
+    cq_context fast;
+    (void)state;
+    assert_int_equal(cq_init(&fast, NULL, NULL), CQ_OK);
+    for (size_t trial = 0; trial < 120; trial++) {
+        enum { MOST = 3000 };
+        static float x[MOST], y[MOST];
+        size_t n = trial % 3 ? 1 + rng() % MOST : 512 * (1 + rng() % 5), best = 0;
+        float spread = rng_float(0.1f, 30.0f);
+        for (size_t i = 0; i < n; i++) x[i] = rng_float(-spread, spread);
+        if (trial % 4 == 1) x[rng() % n] = spread + rng_float(0.0f, 20.0f);
+        if (trial % 4 == 2) x[rng() % n] = x[rng() % n] = spread + 1.0f; /* twice, or the same one */
+        if (trial % 5 == 3)
+            for (size_t i = 0; i < n; i += 1 + rng() % 5) x[i] = cq__float(i & 1 ? 0xff800000u : 0x7fc00000u);
+        if (trial % 5 == 4)
+            for (size_t i = 0; i < n && i < 600; i++) x[i] = cq__float(0x7fc00000u); /* a whole chunk that is nothing */
+        double max = -1e300, sum = 0, second = -1e300, entropy = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (!(x[i] > -3e38f)) continue;
+            if ((double)x[i] > max) {
+                second = max;
+                max = (double)x[i];
+                best = i;
+            } else if ((double)x[i] > second) {
+                second = (double)x[i];
+            }
+        }
+        if (max < -1e299) continue;
+        for (size_t i = 0; i < n; i++) sum += x[i] > -3e38f ? exp((double)x[i] - max) : 0;
+        for (size_t i = 0; i < n; i++) {
+            double p = x[i] > -3e38f ? exp((double)x[i] - max) / sum : 0;
+            entropy += p > 0 ? p * log(p) : 0;
+        }
+        for (int alg = 0; alg < CQ_ALG_COUNT; alg++) {
+            float conf[2];
+            double want = alg == CQ_ALG_TOPK_MARGIN ? (1 - exp(second - max)) / sum
+                          : alg == CQ_ALG_ENTROPY   ? entropy
+                                                    : 1 / sum;
+            for (int tier = 0; tier < 2; tier++) {
+                cq__pick p;
+                memcpy(y, x, n * sizeof *x);
+                cq__pick_start(&p);
+                cq__pick_row(tier ? fast.k : &cq__kernels_c, &p, y, n, 0, true, (cq_alg)alg);
+                assert_int_equal(p.token, best);
+                conf[tier] = cq__pick_confidence(&p, (cq_alg)alg);
+                assert_true(fabs((double)conf[tier] - want) < 4e-6 * (1 + fabs(want)));
+                memcpy(y, x, n * sizeof *x); /* in parts, as tiles of the head come */
+                cq__pick_start(&p);
+                for (size_t i = 0; i < n; i += 1024)
+                    cq__pick_row(fast.k, &p, y + i, n - i < 1024 ? n - i : 1024, i, true, (cq_alg)alg);
+                assert_true(cq__pick_confidence(&p, (cq_alg)alg) == conf[tier]);
+            }
+            assert_true(conf[0] == conf[1]);
+        }
+    }
+}
+
+/* The model with a vocabulary of several tiles, the last no multiple of 16: its rows over and over, a bit varied. */
+enum { WIDE = 2 * 1024 + 500 + 3 };
+static float *net_widen(net *t) {
+    size_t cols = t->m.head.w.cols;
+    float *w = (float *)malloc(2 * WIDE * cols * sizeof *w), *e = w + WIDE * cols;
+    for (size_t v = 0; v < WIDE; v++) {
+        cq_tensor_span(&t->m.head.w, v % 96, 0, cols, w + v * cols);
+        cq_tensor_span(&t->m.embed, v % 96, 0, cols, e + v * cols);
+        for (size_t c = 0; c < cols; c++) w[v * cols + c] += rng_float(-0.05f, 0.05f);
+    }
+    assert_int_equal(cq_tensor_init(&t->m.head.w, CQ_F32, CQ_ROWS, WIDE, cols, 0, false, NULL), CQ_OK);
+    assert_int_equal(cq_tensor_init(&t->m.embed, CQ_F32, CQ_ROWS, WIDE, cols, 0, false, NULL), CQ_OK);
+    t->m.head.w.data = (const unsigned char *)w;
+    t->m.embed.data = (const unsigned char *)e;
+    t->m.vocab = WIDE;
+    return w;
+}
+static bool leave_rows(void *user, size_t steps, const uint32_t *where, size_t count, float *rows) {
+    (void)where;
+    (void)rows;
+    *(size_t *)user += count;
+    return steps < 1000;
+}
+
+/* Catches: a streamed head that gives another token or another bit of confidence than whole rows, in codes or floats,
+   with what some heads do to their logits, for one row or more than a tile. */
+static void test_streamed(void **state) {
+    net t;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    float *wide = net_widen(&t);
+    for (int mode = 0; mode < 13; mode++) {
+        int32_t ids[2][48];
+        float confidence[2][48];
+        size_t calls = 0, prompt = mode == 5 ? 47 : 8, count = 0;
+        cq_generate_stats st[2];
+        unsigned char *panels = NULL;
+        cq_tensor rows = t.m.head.w;
+        if (mode == 6) t.m.head_normalize = true;
+        if (mode == 7) t.m.head_scale = 0.37f;
+        if (mode == 8) t.m.head_softcap = 2.5f;
+        if (mode == 12) t.m.head.bias = (const unsigned char *)wide; /* numbers, whichever */
+        if (mode >= 9) { /* panels, of codes from 10 on */
+            cq_format format = mode == 9 ? CQ_BF16 : mode == 10 ? CQ_INT8 : CQ_INT4;
+            cq_tensor *w = &t.m.head.w;
+            assert_int_equal(cq_tensor_init(w, format, CQ_PANELS, WIDE, rows.cols, 0, false, NULL), CQ_OK);
+            panels = (unsigned char *)malloc(w->bytes);
+            assert_int_equal(cq_quantize_rtn(w, panels, wide, rows.cols, NULL), CQ_OK);
+            w->data = panels;
+        }
+        for (int whole = 0; whole < 2; whole++) {
+            cq_session s;
+            cq_session_desc sd;
+            cq_generator g;
+            cq_error err;
+            cq_generate_desc d = desc_zero();
+            d.alg = mode < 4 ? (cq_alg)mode : CQ_ALG_ENTROPY;
+            d.steps = mode == 5 ? 1 : 6;
+            d.seed = 4;
+            if (whole) {
+                d.logits = leave_rows;
+                d.user = &calls;
+                d.head_rows = 3;
+            }
+            for (size_t p = 0; p < 48; p++) ids[whole][p] = p < prompt ? (int32_t)(53 * p + 1) % WIDE : t.m.mask_id;
+            memset(&sd, 0, sizeof sd);
+            sd.max_tokens = 48;
+            sd.act_bits = mode >= 10 ? 8 : 0;
+            t.arena.used = t.mark;
+            assert_int_equal(cq_session_init(&s, &t.ctx, &t.m, &sd, &t.arena, &t.arena, NULL), CQ_OK);
+            memset(&err, 0, sizeof err);
+            if (cq_generate_begin(&g, &s, &d, ids[whole], 48, prompt, NULL, &t.arena, &err))
+                fail_msg("begin: %s", err.what);
+            assert_int_equal(g.whole, whole);
+            if (mode == 5) { /* confidence of a single candidate */
+                g.rounds = 2;
+                assert_int_equal(cq__gen_masks(&g), 1);
+                assert_int_equal(cq__gen_pass(&g, 0, 48, NULL, NULL), CQ_OK);
+                assert_int_equal(cq__gen_predict(&g, &g.desc, true, false, 1, NULL), CQ_OK);
+                count = 1;
+            } else {
+                assert_int_equal(cq_generate_step(&g, &err), CQ_OK);
+                count = mode == 0 ? 0 : 40;
+            }
+            memcpy(confidence[whole], g.confidence, sizeof confidence[0]);
+            while (!g.done) assert_int_equal(cq_generate_step(&g, &err), CQ_OK);
+            st[whole] = g.stats;
+        }
+        assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+        assert_memory_equal(confidence[0], confidence[1], count * sizeof(float));
+        assert_int_equal(st[0].head_rows, st[1].head_rows);
+        assert_int_equal(calls, st[1].head_rows);
+        bool far = false; /* tokens from beyond the first tile do occur */
+        for (size_t p = prompt; p < 48; p++) far = far || ids[0][p] >= 1024;
+        assert_true(far || mode == 5);
+        t.m.head.bias = NULL;
+        t.m.head_normalize = false;
+        t.m.head_scale = 1.0f;
+        t.m.head_softcap = 0.0f;
+        memcpy(&t.m.head.w, &rows, sizeof rows);
+        free(panels);
+    }
+    free(wide);
+    net_close(&t);
+}
+
+/* ---- exits, schedules, the inter-step cache ---------------------------------------------------------------------- */
+/* Catches: exits that fill fewer than the schedule says, or anything less sure than was asked, or not all that is. */
+static void test_exit(void **state) {
+    static const float conf[6] = {-0.5f, -0.2f, -0.7f, -0.2f, -3.0f, -0.9f};
+    fake f;
+    net t;
+    int32_t ids[3][20];
+    size_t forwards[3];
+    (void)state;
+    fake_init(&f, conf, 6);
+    f.g.desc.alg = CQ_ALG_ENTROPY;
+    f.g.desc.exit = 0.7f;
+    assert_true(cq__gen_choose(&f.g, 6, 1, false)); /* -0.7 is just sure enough */
+    for (size_t i = 0; i < 6; i++) assert_int_equal(f.ids[i], i < 4 ? (int32_t)(100 + i) : 9);
+    fake_init(&f, conf, 6);
+    f.g.desc.alg = CQ_ALG_ENTROPY;
+    f.g.desc.exit = 0.3f;
+    assert_true(cq__gen_choose(&f.g, 6, 3, false)); /* two are; the third is the next best */
+    for (size_t i = 0; i < 6; i++) assert_int_equal(f.ids[i], i == 0 || i == 1 || i == 3 ? (int32_t)(100 + i) : 9);
+    const float chance[3] = {0.4f, 0.6f, 0.5f};
+    for (int alg = CQ_ALG_MASKGIT_PLUS; alg <= CQ_ALG_TOPK_MARGIN; alg++) {
+        fake_init(&f, chance, 3);
+        f.g.desc.alg = (cq_alg)alg;
+        f.g.desc.exit = 0.5f;
+        f.g.desc.alg_temp = 0.5f; /* the noise decides over the others only */
+        assert_true(cq__gen_choose(&f.g, 3, 1, false));
+        assert_true(f.ids[0] == 9 && f.ids[1] == 101 && f.ids[2] == 102);
+    }
+    net_open(&t, "dream", NULL, false);
+    for (int alg = CQ_ALG_MASKGIT_PLUS; alg < CQ_ALG_COUNT; alg++)
+        for (int cache = 0; cache < CQ_CACHE_COUNT; cache++) {
+            for (int k = 0; k < 3; k++) { /* not; never sure enough; always */
+                cq_generate_desc d = desc_zero();
+                bool entropy = alg == CQ_ALG_ENTROPY || cache == CQ_CACHE_PREFIX || cache == CQ_CACHE_DUAL;
+                d.alg = (cq_alg)alg;
+                d.cache = (cq_cache)cache;
+                d.block_length = 6;
+                d.steps = 12;
+                if (k) d.exit = k == 1 ? (entropy ? 1e-7f : 1.5f) : (entropy ? 20.0f : 1e-9f);
+                for (size_t p = 0; p < 20; p++) ids[k][p] = p < 8 ? (int32_t)(3 * p + 1) : t.m.mask_id;
+                forwards[k] = net_generate(&t, &d, ids[k], 20, 8, NULL).forwards;
+                for (size_t p = 0; p < 20; p++) assert_int_not_equal(ids[k][p], t.m.mask_id);
+            }
+            assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+            assert_int_equal(forwards[0], forwards[1]);
+            assert_int_equal(forwards[2], cache == CQ_CACHE_PREFIX || cache == CQ_CACHE_DUAL ? 4 : 1);
+        }
+    net_close(&t);
+}
+
+/* Catches: an inter-step cache that, with all passes full, is not what no cache is, to the bit. */
+static void test_steps_cache_full(void **state) {
+    static const uint8_t pad[8] = {0, 0, 1, 1, 1, 1, 1, 1};
+    net t;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (int mode = 0; mode < CQ_ALG_COUNT * 8; mode++) {
+        int32_t ids[2][20];
+        cq_generate_stats st[2];
+        for (int cached = 0; cached < 2; cached++) {
+            cq_generate_desc d = desc_zero();
+            d.alg = (cq_alg)(mode % CQ_ALG_COUNT);
+            d.steps = 7;
+            d.cache = cached ? CQ_CACHE_STEPS : CQ_CACHE_NONE;
+            d.refresh = 1;
+            d.exit = mode / 4 % 2 && d.alg != CQ_ALG_ORIGIN ? 0.9f : 0.0f;
+            d.temperature = mode / 16 ? 0.7f : 0.0f;
+            for (size_t p = 0; p < 20; p++)
+                ids[cached][p] = p < 8 && p != 2 && p != 5 ? (int32_t)(7 * p + 3) : t.m.mask_id;
+            st[cached] = net_generate(&t, &d, ids[cached], 20, 8, mode / 8 % 2 ? pad : NULL);
+        }
+        assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+        assert_memory_equal(&st[0], &st[1], sizeof st[0]);
+    }
+    net_close(&t);
+}
+
+/* Catches: rows that should have been computed and were not, or the other way around, between full passes: a loop of
+   its own over cq_forward, in which a row is left out when nothing about it has changed. */
+static void test_steps_cache(void **state) {
+    net t;
+    (void)state;
+    for (size_t refresh = 2; refresh < 20; refresh += 3)
+        for (int shifts = 0; shifts < 2; shifts++) {
+            enum { N = 24, P = 12, STEPS = 9 };
+            int32_t ids[N], want[N], before[N];
+            cq_session s;
+            cq_generate_desc d = desc_zero();
+            size_t rows = 0, heads = 0, passes = 0, left = N - P;
+            net_open(&t, "dream", NULL, false);
+            t.m.arch.shift = shifts;
+            float *logits = (float *)malloc(N * t.m.vocab * sizeof(float));
+            for (size_t p = 0; p < N; p++) ids[p] = want[p] = p < P ? (int32_t)(5 * p + 2) : t.m.mask_id;
+            net_session(&t, &s, N, 0);
+            for (size_t i = 0; i < STEPS; i++) {
+                uint32_t slots[N];
+                int32_t run[N], best[N];
+                float sure[N];
+                cq_input in;
+                size_t take = cq__gen_quota(left, 0.001f, STEPS, i), n = 0;
+                if (!take) continue;
+                memset(&in, 0, sizeof in);
+                for (size_t p = 0; p < N; p++) {
+                    bool open = want[p] == t.m.mask_id, asked = shifts && p + 1 < N && want[p + 1] == t.m.mask_id;
+                    if (passes % refresh == 0 || open || asked || want[p] != before[p]) {
+                        run[n] = want[p];
+                        slots[n++] = (uint32_t)p;
+                    }
+                }
+                memcpy(before, want, sizeof want);
+                in.ids = run;
+                in.slots = slots;
+                in.n = n;
+                in.visible = N;
+                assert_int_equal(cq_forward(&s, &in, NULL), CQ_OK);
+                cq_logits(&s, NULL, n, logits);
+                passes++;
+                rows += n;
+                heads += left;
+                for (size_t p = 0; p < N; p++) {
+                    size_t at = 0;
+                    sure[p] = -1.0f;
+                    if (want[p] != t.m.mask_id) continue;
+                    while (slots[at] != (shifts ? p - 1 : p)) at++;
+                    cq_generate_desc how = desc_zero();
+                    how.alg = CQ_ALG_TOPK_MARGIN;
+                    float copy[96];
+                    memcpy(copy, logits + at * t.m.vocab, sizeof copy);
+                    best[p] = cq_sample(copy, 96, &how, 0, 0, &sure[p]);
+                }
+                for (size_t k = 0; k < take; k++) {
+                    size_t b = 0;
+                    for (size_t p = 0; p < N; p++)
+                        if (sure[p] > sure[b]) b = p;
+                    want[b] = best[b];
+                    sure[b] = -1.0f;
+                }
+                left -= take;
+            }
+            d.alg = CQ_ALG_TOPK_MARGIN;
+            d.steps = STEPS;
+            d.cache = CQ_CACHE_STEPS;
+            d.refresh = refresh;
+            d.schedule = CQ_SCHEDULE_TIME;
+            cq_generate_stats st = net_generate(&t, &d, ids, N, P, NULL);
+            assert_memory_equal(ids, want, sizeof ids);
+            assert_int_equal(st.rows, rows);
+            assert_int_equal(st.head_rows, heads);
+            assert_int_equal(st.forwards, passes);
+            assert_true(rows < passes * N);
+            assert_int_equal(st.naive_forwards, STEPS);
+            assert_int_equal(st.naive_rows, STEPS * N);
+            free(logits);
+            net_close(&t);
+        }
+}
+
+/* Catches: LLaDA's schedule: its numbers, block after block with whole passes, and that it is the default where rows
+   are not shifted. tests/reference/check_llada.py compares ids with LLaDA's own loop. */
+static void test_even_schedule(void **state) {
+    net t;
+    (void)state;
+    for (size_t m = 0; m < 40; m++)
+        for (size_t steps = 1; steps < 45; steps++) {
+            size_t left = m;
+            for (size_t i = 0; i < steps; i++) {
+                size_t take = cq__gen_share(m, steps, i), more = left % (steps - i) != 0;
+                assert_int_equal(take, left / (steps - i) + more); /* what is left, shared out, rounded up */
+                left -= take;
+            }
+            assert_int_equal(left, 0);
+        }
+    net_open(&t, "dream", NULL, false);
+    t.m.arch.shift = false;
+    for (int window = 0; window < 3; window++) {
+        enum { N = 20, P = 8 };
+        int32_t ids[N], history[6 * N];
+        cq_generate_desc d = desc_zero();
+        d.alg = CQ_ALG_MASKGIT_PLUS;
+        d.steps = 6;
+        d.block_length = 6; /* two blocks of 3 steps: 2, 2, 2 */
+        d.cache = window == 0 ? CQ_CACHE_NONE : window == 1 ? CQ_CACHE_PREFIX : CQ_CACHE_DUAL;
+        d.history = history;
+        d.history_rows = 6;
+        for (size_t p = 0; p < N; p++) ids[p] = p < P ? (int32_t)(5 * p + 2) : t.m.mask_id;
+        cq_generate_stats st = net_generate(&t, &d, ids, N, P, NULL);
+        assert_memory_equal(ids, history + 5 * N, sizeof ids);
+        for (size_t i = 0; i < 6; i++) {
+            size_t open = 0, beyond = 0;
+            for (size_t p = P; p < N; p++) {
+                open += history[i * N + p] == t.m.mask_id;
+                beyond += p >= P + 6 && history[i * N + p] != t.m.mask_id;
+            }
+            assert_int_equal(open, 12 - 2 * (i + 1));
+            if (i < 3) assert_int_equal(beyond, 0);
+        }
+        assert_int_equal(st.forwards, 6); /* the pass that enters a block fills some of it */
+        t.m.arch.shift = true; /* with one that shifts, a round of it is the entry: all is filled, too */
+        for (d.steps = 2; d.steps <= 12; d.steps += 2) {
+            int32_t more[N];
+            d.schedule = CQ_SCHEDULE_EVEN;
+            d.history = NULL;
+            for (size_t p = 0; p < N; p++) more[p] = p < P ? (int32_t)(5 * p + 2) : t.m.mask_id;
+            net_generate(&t, &d, more, N, P, NULL);
+            for (size_t p = 0; p < N; p++) assert_int_not_equal(more[p], t.m.mask_id);
+        }
+        t.m.arch.shift = false;
+        assert_int_equal(st.rows, window == 0 ? 6 * N : window == 1 ? 2 * N + 2 * 12 + 2 * 6 : 2 * N + 4 * 6);
+    }
+    net_close(&t);
+}
+
+/* ---- hooks, history, masks --------------------------------------------------------------------------------------- */
+typedef struct hooked {
+    size_t calls, stop, rows;
+    int32_t forced, mask_id;
+    int32_t seen[40][20];
+} hooked;
+static bool on_tokens(void *user, size_t steps, int32_t *ids, size_t n) {
+    hooked *h = (hooked *)user;
+    assert_int_equal(steps, h->calls);
+    if (steps == 3) ids[10] = h->mask_id; /* masked anew */
+    if (steps == 5) ids[1] = 42;
+    memcpy(h->seen[h->calls++], ids, n * sizeof *ids);
+    return steps != h->stop;
+}
+static bool on_logits(void *user, size_t steps, const uint32_t *where, size_t count, float *rows) {
+    hooked *h = (hooked *)user;
+    (void)steps;
+    for (size_t i = 0; i < count; i++)
+        if (where[i] == 12) rows[i * 96 + (size_t)h->forced] = 1e9f;
+    h->rows += count;
+    return steps != h->stop;
+}
+
+/* Catches: hooks that are not called where the reference calls them, history that is not what they left, steps that
+   are left out although a hook may mask anew; a generation that goes on although it was ended. */
+static void test_hooks(void **state) {
+    static hooked h;
+    net t;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (int cache = 0; cache < 2; cache++) {
+        int32_t ids[20], history[12 * 20];
+        cq_generate_desc d = desc_zero();
+        memset(&h, 0, sizeof h);
+        h.stop = SIZE_MAX;
+        h.forced = 33;
+        h.mask_id = t.m.mask_id;
+        d.alg = CQ_ALG_ENTROPY;
+        d.steps = 14;
+        d.cache = cache ? CQ_CACHE_STEPS : CQ_CACHE_NONE;
+        d.tokens = on_tokens;
+        d.logits = on_logits;
+        d.user = &h;
+        d.history = history;
+        d.history_rows = 12; /* two fewer than there are */
+        for (size_t p = 0; p < 20; p++) ids[p] = p < 8 ? (int32_t)p + 20 : t.m.mask_id;
+        cq_generate_stats st = net_generate(&t, &d, ids, 20, 8, NULL);
+        assert_int_equal(st.steps, 14);
+        assert_int_equal(h.calls, 15);
+        assert_int_equal(h.rows, st.head_rows);
+        assert_int_equal(ids[12], 33);
+        assert_int_equal(ids[1], 42);
+        for (size_t p = 0; p < 20; p++) assert_int_not_equal(ids[p], t.m.mask_id);
+        for (size_t i = 0; i < 12; i++) assert_memory_equal(history + i * 20, h.seen[i + 1], sizeof ids);
+        for (size_t stop = 0; stop < 6; stop += 2) { /* a hook ends it: before anything, after two steps, after four */
+            for (int which = 0; which < 2; which++) {
+                cq_session s;
+                cq_generator g;
+                cq_error err;
+                cq_status status = CQ_OK;
+                memset(&h, 0, sizeof h);
+                h.stop = stop;
+                h.mask_id = t.m.mask_id;
+                d.tokens = which ? NULL : on_tokens;
+                d.logits = which ? on_logits : NULL;
+                d.steps = 7;
+                for (size_t p = 0; p < 20; p++) ids[p] = p < 8 ? (int32_t)p + 20 : t.m.mask_id;
+                net_session(&t, &s, 20, 0);
+                assert_int_equal(cq_generate_begin(&g, &s, &d, ids, 20, 8, NULL, &t.arena, &err), CQ_OK);
+                while (!g.done && status == CQ_OK) status = cq_generate_step(&g, &err);
+                assert_int_equal(status, CQ_ERR_CANCELLED);
+                assert_int_equal(err.status, CQ_ERR_CANCELLED);
+                assert_true(g.done && g.step == stop);
+                assert_int_equal(cq_generate_step(&g, &err), CQ_OK); /* nothing more */
+                assert_int_equal(g.step, stop);
+            }
+        }
+    }
+    net_close(&t);
+}
+
+/* Catches: 4-D masks and positions that do not reach the passes, or the wrong row of them when only some rows run. */
+static void test_masks(void **state) {
+    static const uint8_t keep[8] = {0, 0, 1, 1, 1, 1, 1, 1};
+    net t;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (int cache = 0; cache < CQ_CACHE_COUNT; cache++) {
+        int32_t ids[4][20], positions[20];
+        uint8_t allow[400], all[400];
+        float bias[400];
+        for (size_t q = 0; q < 20; q++) {
+            positions[q] = q < 2 ? 1 : (int32_t)q - 2;
+            for (size_t k = 0; k < 20; k++) {
+                allow[q * 20 + k] = q >= 2 && k >= 2;
+                all[q * 20 + k] = 1;
+                bias[q * 20 + k] = q >= 2 && k >= 2 ? 0.0f : -cq__float(0x7f800000u);
+            }
+        }
+        for (int mode = 0; mode < 4; mode++) {
+            cq_generate_desc d = desc_zero();
+            d.alg = CQ_ALG_ENTROPY;
+            d.steps = 12;
+            d.cache = (cq_cache)cache;
+            d.block_length = 6;
+            d.refresh = 3;
+            d.allow = mode == 1 ? allow : mode == 3 ? all : NULL;
+            d.bias = mode == 2 ? bias : NULL;
+            d.positions = mode == 0 ? NULL : positions;
+            for (size_t p = 0; p < 20; p++) ids[mode][p] = p < 8 ? (int32_t)(3 * p + 1) : t.m.mask_id;
+            net_generate(&t, &d, ids[mode], 20, 8, mode == 0 ? keep : NULL);
+        }
+        assert_memory_equal(ids[0], ids[1], sizeof ids[0]);
+        assert_memory_equal(ids[0], ids[2], sizeof ids[0]);
+        assert_memory_not_equal(ids[0], ids[3], sizeof ids[0]);
+    }
+    net_close(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
@@ -925,6 +1464,14 @@ int main(void) {
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_cache_corners),
         cmocka_unit_test(test_threshold_without_cache),
+        cmocka_unit_test(test_pick),
+        cmocka_unit_test(test_streamed),
+        cmocka_unit_test(test_exit),
+        cmocka_unit_test(test_steps_cache_full),
+        cmocka_unit_test(test_steps_cache),
+        cmocka_unit_test(test_even_schedule),
+        cmocka_unit_test(test_hooks),
+        cmocka_unit_test(test_masks),
         cmocka_unit_test(test_causal),
         cmocka_unit_test(test_begin),
     };
