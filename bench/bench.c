@@ -19,8 +19,8 @@
    multiply-adds that the tier's instructions reach from registers:
      syrk     H += X^T X: tokens n^2 / 2 multiplications
      factor   H = U D U^T: n^3 / 6
-     solve    4 bits, groups of 128, the default recipe: 1.5 rows n^2, half for the pass, one for the refit
-     pass     the same without the refit of the scales
+     solve    4 bits, groups of 128, the default recipe: 0.5 rows n^2
+     refit    the same and a refit of the scales: 1.5 rows n^2
    "share" is value / limit, "x scalar" the speed against the plain C kernels. Best of several runs each. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -471,11 +471,11 @@ static void run_solve(void *arg) {
     l->arena.used = l->mark[1];
     if (cq_gptq_solve(&l->ctx, &l->desc, &l->f, l->w, l->h.cols, l->rows, &l->out, &l->arena, NULL)) exit(1);
 }
-static void run_pass(void *arg) {
+static void run_refit(void *arg) {
     layer *l = (layer *)arg;
-    l->desc.no_refit = true;
+    l->desc.refit = true;
     run_solve(arg);
-    l->desc.no_refit = false;
+    l->desc.refit = false;
 }
 static void solver(const char *isa, size_t rows, size_t n, double peak) { /* n columns */
     cq_context_desc desc;
@@ -506,8 +506,8 @@ static void solver(const char *isa, size_t rows, size_t n, double peak) { /* n c
         }
     for (size_t i = 0; i < rows * n; i++) l.w[i] = (float)(cq_random(4, 0, i) >> 40) / 8388608.0f - 1.0f;
     for (int threads = rows * n > (size_t)1 << 25 ? 2 : 1; threads <= 2; threads++) { /* large ones on two only */
-        static void (*const call[])(void *) = {run_syrk, run_factor, run_pass, run_solve};
-        static const char *const what[] = {"syrk", "factor", "pass", "solve"};
+        static void (*const call[])(void *) = {run_syrk, run_factor, run_solve, run_refit};
+        static const char *const what[] = {"syrk", "factor", "solve", "refit"};
         double square = (double)n * (double)n, all = (double)rows;
         double work[] = {0.5 * GPTQ_TOKENS * square, square * (double)n / 6, 0.5 * square * all, 1.5 * square * all};
         l.ctx.parallel.run = threads > 1 ? run_two : NULL;

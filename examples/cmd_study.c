@@ -728,7 +728,7 @@ void tool_gptq_options(cq_gptq_desc *desc, bool *rtn) {
         if (!strcmp(tool_text("search", "pivots"), search[i])) desc->search = (cq_gptq_search)i;
     desc->sweeps = (unsigned)tool_size("sweeps", 0);
     if (!desc->sweeps && tool_has("sweeps")) desc->sweeps = CQ_GPTQ_NO_SWEEPS;
-    desc->no_refit = tool_has("no-refit");
+    desc->refit = tool_has("refit");
 }
 
 /* tr(E H E^T) for E = W - Q (Q NULL: W): products in float, which is what the solver works with, their sum in double */
@@ -748,6 +748,22 @@ static double trace(const cq_context *ctx, const float *w, const float *q, const
     free(e);
     free(g);
     return total;
+}
+
+/* cq_gptq_dequantize, 64 rows a task */
+typedef struct decode_job {
+    const cq_gptq_desc *desc;
+    const cq_gptq_result *q;
+    size_t rows, cols;
+    float *out;
+} decode_job;
+static void decode_task(void *arg, size_t index) {
+    const decode_job *j = (const decode_job *)arg;
+    const size_t first = index * 64, n = j->rows - first < 64 ? j->rows - first : 64;
+    cq_gptq_result part = *j->q;
+    part.codes += first * j->cols;
+    part.grids += first * cq_gptq_groups(j->desc, j->cols);
+    cq_gptq_dequantize(j->desc, &part, n, j->cols, j->out + first * j->cols);
 }
 
 static void run_solve(void) {
@@ -812,7 +828,8 @@ static void run_solve(void) {
         start = tool_seconds();
         tool_check(cq_gptq_factor(&ctx, &f, &h, &desc, &arena, &err), h_path, &err);
         tool_check(cq_gptq_solve(&ctx, &desc, &f, w, cols, rows, &out, &arena, &err), w_path, &err);
-        cq_gptq_dequantize(&desc, &out, rows, cols, q);
+        decode_job decode = {&desc, &out, rows, cols, q};
+        cq_parallel_for(&ctx, (rows + 63) / 64, decode_task, &decode);
         damp = (double)f.damp;
         seconds = tool_seconds() - start;
         loss = whole > 0.0 ? trace(&ctx, w, q, hf, rows, cols) / whole : 0.0;

@@ -263,7 +263,7 @@ size_t tool_windows(size_t n, size_t window, size_t limit);
     {"static-groups", NULL, 0, 0, "all scales from the original weights (natural, groups)"},                           \
     {"search", "pivots|diagonal|uniform|minmax|floor", 0, 0, "what the scales minimise (pivots), or what they cover"}, \
     {"sweeps", "N", 0, 1000, "of coordinate descent afterwards; 0: no second look within the pass either"},            \
-    {"no-refit", NULL, 0, 0, "do not fit the scales to the final codes"}
+    {"refit", NULL, 0, 0, "fit the scales to the final codes, as each sweep does"}
 void tool_gptq_options(cq_gptq_desc *desc, bool *rtn);
 /* A format with codes by the name that options and configurations have for it; CQ_FORMAT_COUNT: there is none. */
 cq_format tool_coded_format(const char *name, size_t len);

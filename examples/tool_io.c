@@ -136,25 +136,27 @@ void tool_check(cq_status status, const char *file, const cq_error *err) {
 /* ===================================================================================================================
    [MEMORY, TIME]
    ================================================================================================================== */
-void *tool_alloc(size_t count, size_t size) {
+/* Not zeroed, and not touched. In pages of 2 MB where there are such: they are faulted in and looked up so much faster
+   that it shows in what goes through a large matrix once. */
+static void *aligned_bytes(size_t bytes) {
+    const size_t huge = (size_t)2 << 20;
+    const bool large = bytes >= 4 * huge && bytes < SIZE_MAX - huge;
     void *p = NULL;
-    if (size && count > (SIZE_MAX - 64) / size) tool_fail(NULL, "out of memory: %zu things of %zu bytes", count, size);
-    size_t bytes = count * size;
-    if (posix_memalign(&p, CQ_ALIGN, bytes ? bytes : 1)) tool_fail(NULL, "out of memory: %zu bytes are needed", bytes);
-    return memset(p, 0, bytes);
-}
-
-cq_arena tool_arena(size_t bytes) {
-    void *p = NULL; /* not zeroed: cq_alloc does that with what it hands out, and the rest need not be touched */
-    if (bytes == SIZE_MAX) tool_fail(NULL, "out of memory: more bytes are needed than a size can say");
-    const size_t huge = (size_t)2 << 20; /* pages of this size, where there are such, are touched once, not 512 times */
-    bool large = bytes >= 4 * huge && bytes < SIZE_MAX - huge;
     if (posix_memalign(&p, large ? huge : CQ_ALIGN, bytes ? bytes : 1))
         tool_fail(NULL, "out of memory: %zu bytes are needed", bytes);
 #ifdef MADV_HUGEPAGE
     if (large) madvise(p, bytes / huge * huge, MADV_HUGEPAGE);
 #endif
-    return cq_arena_over(p, bytes);
+    return p;
+}
+void *tool_alloc(size_t count, size_t size) {
+    if (size && count > (SIZE_MAX - 64) / size) tool_fail(NULL, "out of memory: %zu things of %zu bytes", count, size);
+    return memset(aligned_bytes(count * size), 0, count * size);
+}
+
+cq_arena tool_arena(size_t bytes) { /* cq_alloc zeroes what it hands out, and the rest need not be touched */
+    if (bytes == SIZE_MAX) tool_fail(NULL, "out of memory: more bytes are needed than a size can say");
+    return cq_arena_over(aligned_bytes(bytes), bytes);
 }
 
 char *tool_format(const char *format, ...) {

@@ -502,7 +502,7 @@ fails "apply to ids" matrix --dim 8 --apply i.npy -o r.npy
 "$tool" logits d --ids i.npy -o w.npy --quiet >.out # (8, vocab) floats
 columns=$((($(wc -c <w.npy) - 128) / 32))
 eye $columns >h.npy
-for options in "" "--method rtn" "--asym" "--act-order" "--group-size -1" "--group-size 32 --bits 2" "--order natural --search minmax --sweeps 0 --no-refit"; do
+for options in "" "--method rtn" "--asym" "--act-order" "--group-size -1" "--group-size 32 --bits 2" "--order natural --search minmax --sweeps 0" "--refit"; do
     # shellcheck disable=SC2086
     runs "solve $options" solve --weight w.npy --hessian h.npy -o q.npy --json $options
     json "solve $options json" loss rtn_loss seconds
