@@ -811,36 +811,38 @@ static void run_solve(void) {
     out.report = NULL;
     float *q = (float *)tool_alloc(rows * cols, sizeof *q);
 
-    double seconds, damp = 0.0, whole = trace(&ctx, w, NULL, hf, rows, cols); /* 0: W has no output at all */
+    decode_job decode = {&desc, &out, rows, cols, q};
     double start = tool_seconds();
-    cq_gptq_desc nearest = desc;
-    nearest.order = CQ_GPTQ_NATURAL;
-    tool_check(cq_gptq_rtn(&nearest, w, cols, rows, cols, &out, &err), w_path, &err);
-    cq_gptq_dequantize(&nearest, &out, rows, cols, q);
-    seconds = tool_seconds() - start;
-    double rtn_loss = whole > 0.0 ? trace(&ctx, w, q, hf, rows, cols) / whole : 0.0, loss = rtn_loss;
-    if (!rtn) {
+    if (rtn) desc.order = CQ_GPTQ_NATURAL;
+    else {
         h.h = hf; /* finished, and never added to */
-        h.cols = h.tokens = cols;
-        h.packed = NULL;
-        h.waiting = 0;
+        h.tokens = cols;
         memset(arena.base, 0, arena.size); /* so that its pages are there, as they are from the second layer on */
         start = tool_seconds();
         tool_check(cq_gptq_factor(&ctx, &f, &h, &desc, &arena, &err), h_path, &err);
         tool_check(cq_gptq_solve(&ctx, &desc, &f, w, cols, rows, &out, &arena, &err), w_path, &err);
-        decode_job decode = {&desc, &out, rows, cols, q};
-        cq_parallel_for(&ctx, (rows + 63) / 64, decode_task, &decode);
-        damp = (double)f.damp;
-        seconds = tool_seconds() - start;
-        loss = whole > 0.0 ? trace(&ctx, w, q, hf, rows, cols) / whole : 0.0;
     }
+    if (rtn) tool_check(cq_gptq_rtn(&desc, w, cols, rows, cols, &out, &err), w_path, &err);
+    cq_parallel_for(&ctx, (rows + 63) / 64, decode_task, &decode);
+    double seconds = tool_seconds() - start;
     tool_out *file = tool_npy_create(out_path, TOOL_F32, 2, wn.shape);
     tool_write_floats(file, q, rows * cols);
     tool_close(file);
+
+    double whole = trace(&ctx, w, NULL, hf, rows, cols), loss = 0.0, rtn_loss; /* 0: W has no output at all */
+    if (whole > 0.0) loss = trace(&ctx, w, q, hf, rows, cols) / whole;
+    rtn_loss = loss;
+    if (!rtn) {
+        desc.order = CQ_GPTQ_NATURAL;
+        out.g_idx = NULL;
+        tool_check(cq_gptq_rtn(&desc, w, cols, rows, cols, &out, &err), w_path, &err);
+        cq_parallel_for(&ctx, (rows + 63) / 64, decode_task, &decode);
+        rtn_loss = whole > 0.0 ? trace(&ctx, w, q, hf, rows, cols) / whole : 0.0;
+    }
     json_real("loss", loss);
     json_real("rtn_loss", rtn_loss);
     json_real("seconds", seconds);
-    if (!rtn) json_real("damp", damp);
+    if (!rtn) json_real("damp", (double)f.damp);
     tool_say("%zu x %zu, %s, groups of %zu: loss %.6f, to nearest %.6f, %.3f s: %s\n", rows, cols,
              cq_format_name(desc.format), desc.group_size ? desc.group_size : cols, loss, rtn_loss, seconds, out_path);
     free(arena.base);

@@ -1162,6 +1162,7 @@ static void test_kernels(void **state) {
                 assert_same(u, v, count * n, "from_int8");
                 k->from_f16(y, halves + 1, n), c->from_f16(z, halves + 1, n);
                 assert_same(y, z, n + 20, "from_f16");
+                free(codes), free(halves), free(u), free(v);
                 k->axpy(y + 1, m, p, n), c->axpy(z + 1, m, p, n);
                 assert_same(y, z, n + 20, "axpy");
                 unsigned char *bytes = (unsigned char *)must(4 * n + 1);
