@@ -1203,12 +1203,11 @@ static double quantized(const cq_context *ctx, golden *g, bool rtn, unsigned bit
     return c;
 }
 static double least[4];
-static size_t better, worse; /* models that GPTQ serves better than rounding to nearest, and others */
 static void quantize_one(golden *g) {
     /* the choice of experts may change, and models as small as these depend on it */
     static const char *const what[] = {"8 bits to nearest", "GPTQ, 4 bits", "8 bits, rotated",
                                        "GPTQ, 4 bits, turned online"};
-    static const double bound[2][4] = {{0.998, 0.9, 0.998, 0.9}, {0.96, 0.85, 0.96, 0.85}};
+    static const double bound[2][4] = {{0.998, 0.95, 0.998, 0.95}, {0.96, 0.85, 0.96, 0.85}};
     cq_context ctx = plain();
     cq_rotate_plan plan, online;
     size_t kinds;
@@ -1228,10 +1227,8 @@ static void quantize_one(golden *g) {
         if (verbose()) print_message("%-40s %s: %.5f\n", g->name, what[k], c);
         if (!(c > bound[experts][k])) complain("%s: %s: correlation %.5f\n", g->name, what[k], c);
         if (k == 1 && !experts) {
-            double nearest = quantized(&ctx, g, true, 4, NULL, want, NULL); /* random weights: better nearly always */
-            if (c > nearest) better++;
-            else worse++;
-            if (!(1 - c < 1.3 * (1 - nearest))) complain("%s: GPTQ %.5f, to nearest %.5f\n", g->name, c, nearest);
+            double nearest = quantized(&ctx, g, true, 4, NULL, want, NULL);
+            if (!(c > nearest)) complain("%s: GPTQ %.5f, to nearest %.5f\n", g->name, c, nearest);
         }
         if (k == 1 && experts)
             for (int how = 0; how < 4; how++) { /* the other powers of the weight, and all experts starved */
@@ -1252,11 +1249,8 @@ static void test_quantize(void **state) {
     (void)state;
     ran = 0;
     least[0] = least[1] = least[2] = 1;
-    better = worse = 0;
     each_golden(quantize_one, QUICK ? 5 : 1);
-    print_message("%zu models, least correlation %.5f, %.5f, %.5f; GPTQ worse than to nearest: %zu of %zu\n", ran,
-                  least[0], least[1], least[2], worse, better + worse);
-    if (!getenv("CQUANT_TEST_MODEL")) assert_true(50 * worse <= better);
+    print_message("%zu models, least correlation %.5f, %.5f, %.5f\n", ran, least[0], least[1], least[2]);
     no_complaints();
 }
 
