@@ -903,6 +903,24 @@ typedef struct cq__solve_job {
     cq__slot *slot;   /* (slots) */
 } cq__solve_job;
 
+/* panel (cols, 16) = w (rows, ldw) transposed, in squares of 16 that stay in the cache; rows that do not exist are 0.
+   False when it holds NaN or infinity. */
+static bool cq__panel_load(float *panel, const float *w, size_t ldw, size_t rows, size_t cols) {
+    float square[16][16], sum[16];
+    for (size_t i = 0; i < 16; i++)
+        for (size_t j = 0; j < 16; j++) square[i][j] = sum[j] = 0.0f;
+    for (size_t c0 = 0; c0 < cols; c0 += 16, panel += 256) {
+        const size_t n = cq__min(16, cols - c0);
+        for (size_t i = 0; i < rows; i++) cq__copy(square[i], w + i * ldw + c0, n * sizeof(float));
+        for (size_t i = 0; i < 16; i++)
+            for (size_t j = 0; j < 16; j++) sum[j] = sum[j] + (square[i][j] - square[i][j]);
+        for (size_t j = 0; j < n; j++)
+            for (size_t i = 0; i < 16; i++) panel[j * 16 + i] = square[i][j];
+    }
+    for (size_t j = 1; j < 16; j++) sum[0] = sum[0] + sum[j];
+    return sum[0] == 0.0f;
+}
+
 /* c[p][j][16] += chain over t < k of a[p][t][16] b[j][t], for j < n and each panel p */
 static void cq__lanes_product(const cq_context *ctx, float *c, size_t cp, const float *a, size_t ap, const float *b,
                               size_t ldb, size_t k, size_t n, size_t panels) {
@@ -1159,10 +1177,8 @@ static void cq__correct_strip(const cq__correct_job *job, size_t r0, size_t pane
     const size_t cols = f->cols, next = cols * 16;
     float *swap;
     for (size_t p = 0; p < panels; p++) { /* the weights, then B = W M, natural order */
-        float *to = minus + p * next;
-        const size_t row = r0 + p * 16, n = cq__min(16, job->rows - row);
-        for (size_t k = 0; k < cols; k++)
-            for (size_t i = 0; i < 16; i++) to[k * 16 + i] = i < n ? job->w[(row + i) * job->ldw + k] : 0.0f;
+        const size_t row = r0 + p * 16; /* what is not finite is found in the result */
+        (void)cq__panel_load(minus + p * next, job->w + row * job->ldw, job->ldw, cq__min(16, job->rows - row), cols);
     }
     cq__fill(z, 0, panels * next * sizeof(float));
     for (size_t t = 0; t < cols; t += 256)
@@ -1300,24 +1316,6 @@ static void cq__final_loss(const cq__solve_job *job, cq__slot *s, size_t panels)
     if (!need) return;
     cq__strip_loss(job, s, panels, s->e, direct);
     for (size_t p = 0; p < panels; p++) s->loss[p] = direct[p];
-}
-
-/* panel (cols, 16) = w (rows, ldw) transposed, in squares of 16 that stay in the cache; rows that do not exist are 0.
-   False when it holds NaN or infinity. */
-static bool cq__panel_load(float *panel, const float *w, size_t ldw, size_t rows, size_t cols) {
-    float square[16][16], sum[16];
-    for (size_t i = 0; i < 16; i++)
-        for (size_t j = 0; j < 16; j++) square[i][j] = sum[j] = 0.0f;
-    for (size_t c0 = 0; c0 < cols; c0 += 16, panel += 256) {
-        const size_t n = cq__min(16, cols - c0);
-        for (size_t i = 0; i < rows; i++) cq__copy(square[i], w + i * ldw + c0, n * sizeof(float));
-        for (size_t i = 0; i < 16; i++)
-            for (size_t j = 0; j < 16; j++) sum[j] = sum[j] + (square[i][j] - square[i][j]);
-        for (size_t j = 0; j < n; j++)
-            for (size_t i = 0; i < 16; i++) panel[j * 16 + i] = square[i][j];
-    }
-    for (size_t j = 1; j < 16; j++) sum[0] = sum[0] + sum[j];
-    return sum[0] == 0.0f;
 }
 
 static void cq__solve_strip(const cq__solve_job *job, cq__slot *s, size_t first, size_t panels) {

@@ -813,8 +813,10 @@ static void run_solve(void) {
 
     decode_job decode = {&desc, &out, rows, cols, q};
     double start = tool_seconds();
-    if (rtn) desc.order = CQ_GPTQ_NATURAL;
-    else {
+    if (rtn) {
+        desc.order = CQ_GPTQ_NATURAL;
+        tool_check(cq_gptq_rtn(&desc, w, cols, rows, cols, &out, &err), w_path, &err);
+    } else {
         h.h = hf; /* finished, and never added to */
         h.tokens = cols;
         memset(arena.base, 0, arena.size); /* so that its pages are there, as they are from the second layer on */
@@ -822,7 +824,6 @@ static void run_solve(void) {
         tool_check(cq_gptq_factor(&ctx, &f, &h, &desc, &arena, &err), h_path, &err);
         tool_check(cq_gptq_solve(&ctx, &desc, &f, w, cols, rows, &out, &arena, &err), w_path, &err);
     }
-    if (rtn) tool_check(cq_gptq_rtn(&desc, w, cols, rows, cols, &out, &err), w_path, &err);
     cq_parallel_for(&ctx, (rows + 63) / 64, decode_task, &decode);
     double seconds = tool_seconds() - start;
     tool_out *file = tool_npy_create(out_path, TOOL_F32, 2, wn.shape);
