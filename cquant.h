@@ -255,19 +255,23 @@ CQUANT_DEF cq_grid cq_tensor_grid(const cq_tensor *t, size_t row, size_t group);
 CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w, const unsigned char *bias,
                           const float *x, size_t ldx, size_t n, bool add);
 
-/* Activations quantised to int8, one symmetric scale per row (token): x = q * scale, |q| <= 127. With fewer bits, to
-   study what they would cost, |q| <= 2^(bits - 1) - 1, one code still a byte. */
+/* Activations quantised to int8, one symmetric scale per row (token), or per group of columns: x = q * scale,
+   |q| <= 127. With fewer bits, to study what they would cost, |q| <= 2^(bits - 1) - 1, one code still a byte. */
 typedef struct cq_acts {
     int8_t *q;     /* (n, stride), zero-padded */
     int32_t *sum;  /* (n, stride / 32): sum of q over each block of 32 */
-    float *scale;  /* (n) */
+    float *scale;  /* (n, groups): groups = cols / group_size rounded up; 1 where group_size is 0 */
     size_t n, cols, stride; /* stride: cols rounded up to 32 */
+    size_t group_size; /* columns that share a scale, a multiple of 32; 0: all of a row */
     unsigned bits; /* of a code, 2 to 8; cq_acts_alloc says 8 */
 } cq_acts;
+/* For n rows of at most cols columns. Groups: for products with weights of that group_size. */
 CQUANT_DEF void cq_acts_alloc(cq_acts *a, cq_arena *arena, size_t n, size_t cols);
+CQUANT_DEF void cq_acts_alloc_groups(cq_acts *a, cq_arena *arena, size_t n, size_t cols, size_t group_size);
 CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float *x, size_t ldx, size_t n, size_t cols);
-/* The product of integers: as cq_matmul, with weights of a format that cq_format_has_q8, and int8 activations. Small
-   floats are multiples of 1/2 (e2m1), 1/8 (e2m3), 1/16 (e3m2): as integers they are summed exactly too. */
+/* The product of integers: as cq_matmul, with weights of a format that cq_format_has_q8, and int8 activations, whose
+   group_size is 0 or that of the weights. Small floats are multiples of 1/2 (e2m1), 1/8 (e2m3), 1/16 (e3m2): as
+   integers they are summed exactly too. */
 CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w,
                              const unsigned char *bias, const cq_acts *a, size_t n, bool add);
 
@@ -1304,9 +1308,8 @@ typedef struct cq__kernels {
                       const float *grids, const cq__steps *steps);
     /* One block (32 columns) of a panel, dequantised to out[32][16]; the tail of the last block is not written. */
     void (*unpack)(float *out, const cq_tensor *t, size_t panel, size_t block);
-    /* One panel times n rows of int8 activations: out (n, 16), scaled but without bias. */
-    void (*panel_q8)(float *out, const cq_tensor *t, size_t panel, const int8_t *q, size_t ldq, const int32_t *sum,
-                     size_t lds, const float *scale, size_t n);
+    /* One panel times the rows [first, first + n) of int8 activations: out (n, 16), scaled but without bias. */
+    void (*panel_q8)(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first, size_t n);
     /* One row of activations to int8: q and sum cover `stride` (padded) columns. Returns the scale. */
     float (*quantize)(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride);
     float (*dot)(const float *a, const float *b, size_t n);
@@ -1318,6 +1321,12 @@ typedef struct cq__kernels {
        from_int8: out[i * n + d] = q[i * n + d] * scale[i], i < count, d < n. */
     void (*from_f16)(float *out, const unsigned char *x, size_t n);
     void (*from_int8)(float *out, const int8_t *q, const float *scale, size_t n, size_t count);
+    /* out[i] = dot * (scale_q * scale[i]), dot = sum over d < n of q[d] k[i * ldk + d], exact, for i < count: scores
+       from keys that are kept in int8. q and k within [-127, 127], n <= 65536. */
+    void (*dots_q8)(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk, const float *scale,
+                    size_t n, size_t count);
+    /* Turns the pairs (x[i], y[i]), i < n, by angles of which c and s are cosine and sine. */
+    void (*turn)(float *x, float *y, const float *c, const float *s, size_t n);
     float (*sum)(const float *a, size_t n);
     float (*max)(const float *a, size_t n); /* -infinity when n = 0 */
     void (*axpy)(float *y, float a, const float *x, size_t n);
@@ -1460,15 +1469,18 @@ static void cq__unpack_c(float *out, const cq_tensor *t, size_t panel, size_t bl
 CQ__INLINE int32_t cq__mini_int(const cq__format_facts *f, unsigned code) {
     return (int32_t)(cq_mini_to_f32((cq_mini)f->mini, (uint8_t)code) * cq__exp2i(f->q8_bits));
 }
-static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const int8_t *q, size_t ldq,
-                           const int32_t *sum, size_t lds, const float *scale, size_t n) {
-    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
+/* scales in a row of activations */
+CQ__INLINE size_t cq__acts_groups(const cq_acts *a) {
+    return a->group_size ? (a->cols + a->group_size - 1) / a->group_size : 1;
+}
+static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first, size_t n) {
+    const unsigned char *blocks = t->data + panel * cq_panel_bytes(t) + cq__panel_head(t);
     const cq__format_facts *f = cq__facts(t->format);
-    size_t groups = cq_tensor_groups(t), end = cq__blocks(t) * CQ__BLOCK;
+    const int8_t *q = a->q + first * a->stride;
+    const float *scale = a->scale + first * cq__acts_groups(a);
+    size_t groups = cq_tensor_groups(t), end = cq__blocks(t) * CQ__BLOCK, lds = cq__acts_groups(a);
     float unit = cq__exp2i(-(int32_t)f->q8_bits);
-    (void)sum; /* by blocks of 32, which a group need not be made of */
-    (void)lds;
-    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, scale += 4, out += 4 * CQ__ROWS) {
+    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * a->stride, scale += 4 * lds, out += 4 * CQ__ROWS) {
         size_t m = cq__min(4, n - j0); /* columns that share the unpacked codes */
         for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;
         for (size_t g = 0; g < groups; g++) {
@@ -1485,7 +1497,7 @@ static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const i
                     }
                 for (size_t j = 0; j < m; j++)
                     for (size_t k = 0; k < 8; k++) {
-                        int32_t x = q[j * ldq + k0 + k];
+                        int32_t x = q[j * a->stride + k0 + k];
                         total[j] += x;
                         for (size_t r = 0; r < CQ__ROWS; r++)
                             dot[j * CQ__ROWS + r] += (int32_t)code[k * CQ__ROWS + r] * x;
@@ -1495,11 +1507,12 @@ static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const i
                 for (size_t r = 0; r < CQ__ROWS; r++) {
                     cq_grid grid = cq_tensor_grid(t, panel * CQ__ROWS + r, g);
                     float s = grid.scale * unit;
+                    if (a->group_size) s = s * scale[j * lds + g];
                     out[j * CQ__ROWS + r] =
                         out[j * CQ__ROWS + r] + (float)(dot[j * CQ__ROWS + r] - grid.zero * total[j]) * s;
                 }
         }
-        for (size_t j = 0; j < m; j++)
+        for (size_t j = 0; j < m && !a->group_size; j++)
             for (size_t r = 0; r < CQ__ROWS; r++) out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] * scale[j];
     }
 }
@@ -1552,6 +1565,21 @@ static void cq__from_int8_c(float *out, const int8_t *q, const float *scale, siz
     for (size_t i = 0; i < count; i++)
         for (size_t d = 0; d < n; d++) out[i * n + d] = (float)q[i * n + d] * scale[i];
 }
+static void cq__dots_q8_c(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk, const float *scale,
+                          size_t n, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        int32_t dot = 0;
+        for (size_t d = 0; d < n; d++) dot += (int32_t)q[d] * k[i * ldk + d];
+        out[i] = (float)dot * (scale_q * scale[i]);
+    }
+}
+static void cq__turn_c(float *x, float *y, const float *c, const float *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float a = x[i], b = y[i];
+        x[i] = a * c[i] - b * s[i];
+        y[i] = b * c[i] + a * s[i];
+    }
+}
 static float cq__sum_c(const float *a, size_t n) {
     float l[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     for (size_t i = 0; i < n; i++) l[i & 7] = l[i & 7] + a[i];
@@ -1578,8 +1606,8 @@ static void cq__silu_mul_c(float *g, const float *u, size_t n) {
 static const cq__kernels cq__kernels_c = {
     "scalar",       cq__tile_f32_c, cq__fma_f32_c,  cq__round16_c,   cq__cost16_c,   cq__decide16_c, cq__descend16_c,
     cq__unpack_c,   cq__panel_q8_c, cq__quantize_c, cq__dot_c,       cq__dots_c,     cq__mix_c,      cq__from_f16_c,
-    cq__from_int8_c, cq__sum_c,     cq__max_c,      cq__axpy_c,      cq__scale_c,    cq__exp_minus_c,
-    cq__silu_mul_c};
+    cq__from_int8_c, cq__dots_q8_c, cq__turn_c,     cq__sum_c,       cq__max_c,      cq__axpy_c,     cq__scale_c,
+    cq__exp_minus_c, cq__silu_mul_c};
 
 CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task task, void *arg) {
     if (ctx->parallel.run && count > 1) {
@@ -1652,14 +1680,13 @@ static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
     }
 }
 
+#define CQ__Q8_COLUMNS 16u /* activation rows of one call of panel_q8 */
 static void cq__matmul_q8_panel(const cq__matmul_job *job, size_t panel) {
-    const cq_acts *a = job->acts;
     size_t rows = cq__min(CQ__ROWS, job->w->rows - panel * CQ__ROWS), r0 = panel * CQ__ROWS;
-    float out[4 * CQ__ROWS];
-    for (size_t j0 = 0; j0 < job->n; j0 += 4) {
-        size_t n = cq__min(4, job->n - j0);
-        job->ctx->k->panel_q8(out, job->w, panel, a->q + j0 * a->stride, a->stride,
-                              a->sum + j0 * (a->stride / CQ__BLOCK), a->stride / CQ__BLOCK, a->scale + j0, n);
+    CQ__ALIGNED float out[CQ__Q8_COLUMNS * CQ__ROWS];
+    for (size_t j0 = 0; j0 < job->n; j0 += CQ__Q8_COLUMNS) {
+        size_t n = cq__min(CQ__Q8_COLUMNS, job->n - j0);
+        job->ctx->k->panel_q8(out, job->w, panel, job->acts, j0, n);
         for (size_t j = 0; j < n; j++)
             for (size_t r = 0; r < rows; r++) {
                 float *y = job->y + (j0 + j) * job->ldy + r0 + r, v = out[j * CQ__ROWS + r];
@@ -1704,19 +1731,27 @@ CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_
 CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const cq_tensor *w,
                              const unsigned char *bias, const cq_acts *a, size_t n, bool add) {
     CQUANT_ASSERT(cq_format_has_q8(w->format) && a->cols == w->cols && n <= a->n);
+    CQUANT_ASSERT(!a->group_size || a->group_size == w->group_size);
     cq__matmul_run(ctx, y, ldy, w, bias, NULL, 0, a, n, add);
 }
 
-CQUANT_DEF void cq_acts_alloc(cq_acts *a, cq_arena *arena, size_t n, size_t cols) {
-    size_t stride = 0, total = 0;
-    if (!cq__round_up(cols, CQ__BLOCK, &stride) || !cq__mul(n, stride, &total)) arena->failed = true;
+CQUANT_DEF void cq_acts_alloc_groups(cq_acts *a, cq_arena *arena, size_t n, size_t cols, size_t group_size) {
+    size_t stride = 0, total = 0, scales = 0;
+    CQUANT_ASSERT(group_size % CQ__BLOCK == 0);
     a->n = n;
     a->cols = cols;
+    a->group_size = group_size;
+    if (!cq__round_up(cols, CQ__BLOCK, &stride) || !cq__mul(n, stride, &total) ||
+        !cq__mul(n, cq__acts_groups(a), &scales))
+        arena->failed = true;
     a->stride = stride;
     a->bits = 8;
     a->q = (int8_t *)cq_alloc(arena, total, 1);
     a->sum = (int32_t *)cq_alloc(arena, total / CQ__BLOCK, sizeof(int32_t));
-    a->scale = (float *)cq_alloc(arena, n, sizeof(float));
+    a->scale = (float *)cq_alloc(arena, scales, sizeof(float));
+}
+CQUANT_DEF void cq_acts_alloc(cq_acts *a, cq_arena *arena, size_t n, size_t cols) {
+    cq_acts_alloc_groups(a, arena, n, cols, 0);
 }
 
 typedef struct cq__acts_job {
@@ -1728,8 +1763,12 @@ typedef struct cq__acts_job {
 static void cq__acts_row(const cq_context *ctx, cq_acts *a, const float *x, size_t j) {
     int8_t *q = a->q + j * a->stride;
     int32_t *sum = a->sum + j * (a->stride / CQ__BLOCK);
-    a->scale[j] = a->bits < 8 ? cq__quantize_to((float)((1 << (a->bits - 1)) - 1), q, sum, x, a->cols, a->stride)
-                              : ctx->k->quantize(q, sum, x, a->cols, a->stride);
+    size_t groups = cq__acts_groups(a), width = a->group_size ? a->group_size : a->stride;
+    float *scale = a->scale + j * groups, top = (float)((1 << (a->bits - 1)) - 1);
+    for (size_t g = 0; g < groups; g++, q += width, x += width, sum += width / CQ__BLOCK) {
+        size_t n = cq__min(width, a->cols - g * width), padded = cq__min(width, a->stride - g * width);
+        scale[g] = a->bits < 8 ? cq__quantize_to(top, q, sum, x, n, padded) : ctx->k->quantize(q, sum, x, n, padded);
+    }
 }
 static void cq__acts_task(void *arg, size_t j) {
     const cq__acts_job *job = (const cq__acts_job *)arg;
@@ -2397,8 +2436,12 @@ CQ__AVX2 void cq__int4_panel1_avx2(float *out, const cq_tensor *t, const unsigne
 }
 
 /* == cq__panel_q8_c */
-CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, const int8_t *q, size_t ldq,
-                                const int32_t *sum, size_t lds, const float *scale, size_t n) {
+CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first,
+                                size_t n) {
+    const size_t ldq = a->stride, lds = ldq / CQ__BLOCK, ld_scale = cq__acts_groups(a);
+    const int8_t *q = a->q + first * ldq;
+    const int32_t *sum = a->sum + first * lds;
+    const float *scale = a->scale + first * ld_scale;
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
     size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
     size_t block_bytes = cq__block_bytes(t->format);
@@ -2406,16 +2449,16 @@ CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, co
     int32_t middle = mini || t->format == CQ_INT8 ? 0 : cq__middle(t->format);
     const __m256 unit = _mm256_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
     if (t->group_size % CQ__BLOCK || t->format == CQ_MXFP6_E3M2) { /* halves of blocks; numbers beyond a byte */
-        cq__panel_q8_c(out, t, panel, q, ldq, sum, lds, scale, n);
+        cq__panel_q8_c(out, t, panel, a, first, n);
         return;
     }
     CQ__ALIGNED int32_t acc[4 * CQ__ROWS];
     CQ__ALIGNED unsigned char bytes[CQ__BLOCK * CQ__ROWS];
-    if (t->format == CQ_INT4 && n == 1) { /* groups are whole blocks here */
+    if (t->format == CQ_INT4 && n == 1 && !a->group_size) { /* groups are whole blocks here */
         cq__int4_panel1_avx2(out, t, p, q, sum, scale[0]);
         return;
     }
-    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, sum += 4 * lds, scale += 4, out += 4 * CQ__ROWS) {
+    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, sum += 4 * lds, scale += 4 * ld_scale, out += 4 * CQ__ROWS) {
         size_t m = cq__min(4, n - j0);
         for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;
         for (size_t g = 0; g < groups; g++) {
@@ -2453,17 +2496,19 @@ CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, co
             }
             for (size_t j = 0; j < m; j++) {
                 int32_t total = 0;
+                __m256 s = _mm256_set1_ps(a->group_size ? scale[j * ld_scale + g] : 1.0f);
                 for (size_t b = g * per; b < last; b++) total += sum[j * lds + b];
                 __m256i all = _mm256_set1_epi32(total);
                 __m256i d0 = _mm256_sub_epi32(CQ__LOAD(acc + j * CQ__ROWS), _mm256_mullo_epi32(z0, all));
                 __m256i d1 = _mm256_sub_epi32(CQ__LOAD(acc + j * CQ__ROWS + 8), _mm256_mullo_epi32(z1, all));
                 float *o = out + j * CQ__ROWS;
-                _mm256_storeu_ps(o, _mm256_add_ps(_mm256_loadu_ps(o), _mm256_mul_ps(_mm256_cvtepi32_ps(d0), s0)));
-                _mm256_storeu_ps(o + 8,
-                                 _mm256_add_ps(_mm256_loadu_ps(o + 8), _mm256_mul_ps(_mm256_cvtepi32_ps(d1), s1)));
+                __m256 v0 = _mm256_mul_ps(_mm256_cvtepi32_ps(d0), _mm256_mul_ps(s0, s));
+                __m256 v1 = _mm256_mul_ps(_mm256_cvtepi32_ps(d1), _mm256_mul_ps(s1, s));
+                _mm256_storeu_ps(o, _mm256_add_ps(_mm256_loadu_ps(o), v0));
+                _mm256_storeu_ps(o + 8, _mm256_add_ps(_mm256_loadu_ps(o + 8), v1));
             }
         }
-        for (size_t j = 0; j < m; j++) {
+        for (size_t j = 0; j < m && !a->group_size; j++) {
             __m256 s = _mm256_set1_ps(scale[j]);
             float *o = out + j * CQ__ROWS;
             _mm256_storeu_ps(o, _mm256_mul_ps(_mm256_loadu_ps(o), s));
@@ -2781,54 +2826,69 @@ CQ__AVX2 void cq__silu_mul_avx2(float *g, const float *u, size_t n) {
     {                                                                                                                  \
         name, cq__tile_f32_avx2, fma, cq__round16_avx2, cost, cq__decide16_avx2, cq__descend16_avx2,                   \
             cq__unpack_avx2, cq__panel_q8_avx2, cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2,          \
-            cq__from_f16_avx2, cq__from_int8_avx2,                                                                     \
+            cq__from_f16_avx2, cq__from_int8_avx2, cq__dots_q8_c, cq__turn_c,                                          \
             cq__sum_avx2, cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2           \
     }
 static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__fma_f32_avx2, cq__cost16_avx2);
 static const cq__kernels cq__kernels_avx512 = CQ__AVX2_TIER("avx512", cq__fma_f32_avx512, cq__cost16_avx512);
 
-static int cq__cpu_level(void) { /* 2: AVX-512F, 1: AVX2, both with FMA and F16C; 0: neither */
-    uint32_t a = 0, b = 0, c = 0, d = 0, xcr0;
+/* r: eax, ebx, ecx, edx; 0 where there is no such leaf */
+static void cq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r) {
 #ifdef _MSC_VER
-    int r[4];
-    __cpuid(r, 0);
-    if (r[0] < 7) return 0;
-    __cpuid(r, 1);
-    c = (uint32_t)r[2];
-    __cpuidex(r, 7, 0);
-    b = (uint32_t)r[1];
-    (void)a, (void)d;
+    int v[4];
+    __cpuid(v, 0);
+    for (int i = 0; i < 4; i++) r[i] = 0;
+    if ((uint32_t)v[0] < leaf) return;
+    __cpuidex(v, (int)leaf, (int)sub);
+    for (int i = 0; i < 4; i++) r[i] = (uint32_t)v[i];
 #else
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
-    uint32_t c1 = c;
-    if (__get_cpuid_max(0, NULL) < 7) return 0;
-    __cpuid_count(7, 0, a, b, c, d);
-    c = c1;
+    r[0] = r[1] = r[2] = r[3] = 0;
+    if (__get_cpuid_max(0, NULL) >= leaf) __cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
 #endif
-    const uint32_t need = 1u << 12 | 1u << 27 | 1u << 28 | 1u << 29; /* FMA OSXSAVE AVX F16C */
-    if ((c & need) != need || !(b >> 5 & 1)) return 0;               /* AVX2 */
-#ifdef _MSC_VER
-    xcr0 = (uint32_t)_xgetbv(0);
-#else
-    uint32_t high;
-    __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
-    (void)high;
-#endif
-    if ((xcr0 & 6) != 6) return 0;                        /* the system saves XMM and YMM */
-    return (b >> 16 & 1) && (xcr0 & 0xe6) == 0xe6 ? 2 : 1; /* AVX512F; and the masks and ZMM */
 }
+/* What this processor has and the system saves the registers of: bits of CQ__HAS_... */
+#define CQ__HAS_AVX2 1u     /* with FMA and F16C */
+#define CQ__HAS_AVX512 2u   /* F */
+static uint32_t cq__cpu(void) {
+    uint32_t one[4], seven[4], xcr0 = 0, has = 0;
+    cq__cpuid(1, 0, one);
+    cq__cpuid(7, 0, seven);
+    if (one[2] >> 27 & 1) { /* OSXSAVE: the system says what it saves */
+#ifdef _MSC_VER
+        xcr0 = (uint32_t)_xgetbv(0);
+#else
+        uint32_t high;
+        __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+        (void)high;
+#endif
+    }
+    const uint32_t avx = 1u << 12 | 1u << 28 | 1u << 29; /* FMA AVX F16C */
+    if ((xcr0 & 6) == 6 && (one[2] & avx) == avx && (seven[1] >> 5 & 1)) has |= CQ__HAS_AVX2;
+    if ((has & CQ__HAS_AVX2) && (xcr0 & 0xe6) == 0xe6 && (seven[1] >> 16 & 1)) has |= CQ__HAS_AVX512;
+    return has;
+}
+#else
+static uint32_t cq__cpu(void) { return 0; }
 #endif /* CQ__X86 */
 
 /* ###################################################################################################################
    [DISPATCH]  one row a tier, best first
    ################################################################################################################## */
-static const cq__kernels *cq__tier(size_t index) {
+static const struct {
+    const cq__kernels *k;
+    uint32_t needs; /* of cq__cpu */
+} cq__tiers[] = {
 #if CQ__X86
-    int level = cq__cpu_level();
-    if (level == 2 && index-- == 0) return &cq__kernels_avx512;
-    if (level >= 1 && index-- == 0) return &cq__kernels_avx2;
+    {&cq__kernels_avx512, CQ__HAS_AVX512},
+    {&cq__kernels_avx2, CQ__HAS_AVX2},
 #endif
-    return index == 0 ? &cq__kernels_c : NULL;
+    {&cq__kernels_c, 0}};
+
+static const cq__kernels *cq__tier(size_t index) {
+    uint32_t has = cq__cpu();
+    for (size_t i = 0; i < sizeof cq__tiers / sizeof cq__tiers[0]; i++)
+        if ((cq__tiers[i].needs & ~has) == 0 && index-- == 0) return cq__tiers[i].k;
+    return NULL;
 }
 
 CQUANT_DEF const char *cq_isa_available(size_t index) {

@@ -1263,21 +1263,27 @@ static void test_packed_kernels(void **state) {
                                 assert_same(y, z, n * 16, "unpack");
                             }
                             if (!cq_format_has_q8((cq_format)f)) continue;
-                            size_t n = 1 + rng() % 9, ldq = (t.cols + 31) / 32 * 32, lds = ldq / 32;
-                            int8_t *q = (int8_t *)must(n * ldq);
-                            int32_t *sum = (int32_t *)must(n * lds * 4);
-                            float *scale = floats(n), *y = floats(n * 16), *z = floats(n * 16);
-                            for (size_t i = 0; i < n * ldq; i++)
-                                q[i] = i % ldq < t.cols ? (int8_t)((int)(rng() % 255) - 127) : (int8_t)0;
-                            for (size_t i = 0; i < n * lds; i++) {
-                                sum[i] = 0;
-                                for (size_t j = 0; j < 32; j++) sum[i] += q[i * 32 + j];
+                            size_t n = 1 + rng() % 18, first = rng() % 3, ldq = (t.cols + 31) / 32 * 32, lds = ldq / 32;
+                            cq_acts a;
+                            memset(&a, 0, sizeof a);
+                            a.n = first + n, a.cols = t.cols, a.stride = ldq, a.bits = 8;
+                            a.group_size = t.group_size % 32 || variant % 3 ? 0 : t.group_size;
+                            size_t scales = a.n * (a.group_size ? cq_tensor_groups(&t) : 1);
+                            a.q = (int8_t *)must(a.n * ldq);
+                            a.sum = (int32_t *)must(a.n * lds * 4);
+                            a.scale = floats(scales);
+                            float *y = floats(n * 16), *z = floats(n * 16);
+                            for (size_t i = 0; i < a.n * ldq; i++)
+                                a.q[i] = i % ldq < t.cols ? (int8_t)((int)(rng() % 255) - 127) : (int8_t)0;
+                            for (size_t i = 0; i < a.n * lds; i++) {
+                                a.sum[i] = 0;
+                                for (size_t j = 0; j < 32; j++) a.sum[i] += a.q[i * 32 + j];
                             }
-                            fill(scale, n, variant & 2 ? special : uniform);
-                            ctx.k->panel_q8(y, &t, p, q, ldq, sum, lds, scale, n);
-                            c->panel_q8(z, &t, p, q, ldq, sum, lds, scale, n);
+                            fill(a.scale, scales, variant & 2 ? special : uniform);
+                            ctx.k->panel_q8(y, &t, p, &a, first, n);
+                            c->panel_q8(z, &t, p, &a, first, n);
                             assert_same(y, z, n * 16, "panel_q8");
-                            free(q), free(sum), free(scale), free(y), free(z);
+                            free(a.q), free(a.sum), free(a.scale), free(y), free(z);
                         }
                         free(raw);
                     }
