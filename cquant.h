@@ -258,10 +258,10 @@ CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_
 /* Activations quantised to int8, one symmetric scale per row (token), or per group of columns: x = q * scale,
    |q| <= 127. With fewer bits, to study what they would cost, |q| <= 2^(bits - 1) - 1, one code still a byte. */
 typedef struct cq_acts {
-    int8_t *q;     /* (n, stride), zero-padded */
+    int8_t *q;     /* (n, stride), zero-padded to a multiple of 32 */
     int32_t *sum;  /* (n, stride / 32): sum of q over each block of 32 */
     float *scale;  /* (n, groups): groups = cols / group_size rounded up; 1 where group_size is 0 */
-    size_t n, cols, stride; /* stride: cols rounded up to 32 */
+    size_t n, cols, stride; /* stride: cols rounded up to 32, or a little more */
     size_t group_size; /* columns that share a scale, a multiple of 32; 0: all of a row */
     unsigned bits; /* of a code, 2 to 8; cq_acts_alloc says 8 */
 } cq_acts;
@@ -1308,8 +1308,10 @@ typedef struct cq__kernels {
                       const float *grids, const cq__steps *steps);
     /* One block (32 columns) of a panel, dequantised to out[32][16]; the tail of the last block is not written. */
     void (*unpack)(float *out, const cq_tensor *t, size_t panel, size_t block);
-    /* One panel times the rows [first, first + n) of int8 activations: out (n, 16), scaled but without bias. */
-    void (*panel_q8)(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first, size_t n);
+    /* The panels [panel, panel + panels) times the rows [first, first + n) of int8 activations: out (panels, n, 16),
+       scaled but without bias. */
+    void (*panels_q8)(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a, size_t first,
+                      size_t n);
     /* One row of activations to int8: q and sum cover `stride` (padded) columns. Returns the scale. */
     float (*quantize)(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride);
     float (*dot)(const float *a, const float *b, size_t n);
@@ -1469,6 +1471,11 @@ static void cq__unpack_c(float *out, const cq_tensor *t, size_t panel, size_t bl
 CQ__INLINE int32_t cq__mini_int(const cq__format_facts *f, unsigned code) {
     return (int32_t)(cq_mini_to_f32((cq_mini)f->mini, (uint8_t)code) * cq__exp2i(f->q8_bits));
 }
+/* Rows of activations lie a multiple of 32 apart, but not of 2048: those would fall on the same lines of an L1 cache. */
+CQ__INLINE size_t cq__acts_stride(size_t cols) {
+    const size_t stride = (cols + CQ__BLOCK - 1) / CQ__BLOCK * CQ__BLOCK;
+    return stride && stride % 2048 == 0 ? stride + 64 : stride;
+}
 /* scales in a row of activations */
 CQ__INLINE size_t cq__acts_groups(const cq_acts *a) {
     return a->group_size ? (a->cols + a->group_size - 1) / a->group_size : 1;
@@ -1515,6 +1522,11 @@ static void cq__panel_q8_c(float *out, const cq_tensor *t, size_t panel, const c
         for (size_t j = 0; j < m && !a->group_size; j++)
             for (size_t r = 0; r < CQ__ROWS; r++) out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] * scale[j];
     }
+}
+
+static void cq__panels_q8_c(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a, size_t first,
+                            size_t n) {
+    for (size_t p = 0; p < panels; p++) cq__panel_q8_c(out + p * n * CQ__ROWS, t, panel + p, a, first, n);
 }
 
 static float cq__quantize_to(float top, int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
@@ -1605,7 +1617,7 @@ static void cq__silu_mul_c(float *g, const float *u, size_t n) {
 
 static const cq__kernels cq__kernels_c = {
     "scalar",       cq__tile_f32_c, cq__fma_f32_c,  cq__round16_c,   cq__cost16_c,   cq__decide16_c, cq__descend16_c,
-    cq__unpack_c,   cq__panel_q8_c, cq__quantize_c, cq__dot_c,       cq__dots_c,     cq__mix_c,      cq__from_f16_c,
+    cq__unpack_c,   cq__panels_q8_c, cq__quantize_c, cq__dot_c,       cq__dots_c,     cq__mix_c,      cq__from_f16_c,
     cq__from_int8_c, cq__dots_q8_c, cq__turn_c,     cq__sum_c,       cq__max_c,      cq__axpy_c,     cq__scale_c,
     cq__exp_minus_c, cq__silu_mul_c};
 
@@ -1680,27 +1692,41 @@ static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
     }
 }
 
-#define CQ__Q8_COLUMNS 16u /* activation rows of one call of panel_q8 */
-static void cq__matmul_q8_panel(const cq__matmul_job *job, size_t panel) {
-    size_t rows = cq__min(CQ__ROWS, job->w->rows - panel * CQ__ROWS), r0 = panel * CQ__ROWS;
-    CQ__ALIGNED float out[CQ__Q8_COLUMNS * CQ__ROWS];
+/* One call of panels_q8: so many panels times so many rows of activations. Vector machines share what they unpack among
+   all of the rows, and a vector of activations between two panels; the smallest have little stack. */
+#if CQ__X86
+#define CQ__Q8_PANELS 2u
+#define CQ__Q8_COLUMNS 32u
+#else
+#define CQ__Q8_PANELS 1u
+#define CQ__Q8_COLUMNS 16u
+#endif
+static void cq__matmul_q8_panels(const cq__matmul_job *job, size_t panel, size_t panels) {
+    CQ__ALIGNED float out[CQ__Q8_PANELS * CQ__Q8_COLUMNS * CQ__ROWS];
     for (size_t j0 = 0; j0 < job->n; j0 += CQ__Q8_COLUMNS) {
-        size_t n = cq__min(CQ__Q8_COLUMNS, job->n - j0);
-        job->ctx->k->panel_q8(out, job->w, panel, job->acts, j0, n);
-        for (size_t j = 0; j < n; j++)
-            for (size_t r = 0; r < rows; r++) {
-                float *y = job->y + (j0 + j) * job->ldy + r0 + r, v = out[j * CQ__ROWS + r];
-                if (job->bias) v = v + cq__f32(job->bias + 4 * (r0 + r));
-                *y = job->add ? *y + v : v;
+        const size_t n = cq__min(CQ__Q8_COLUMNS, job->n - j0);
+        job->ctx->k->panels_q8(out, job->w, panel, panels, job->acts, j0, n);
+        for (size_t p = 0; p < panels; p++) {
+            const size_t r0 = (panel + p) * CQ__ROWS, rows = cq__min(CQ__ROWS, job->w->rows - r0);
+            for (size_t j = 0; j < n; j++) {
+                const float *v = out + (p * n + j) * CQ__ROWS;
+                float *y = job->y + (j0 + j) * job->ldy + r0;
+                if (rows == CQ__ROWS && !job->bias && !job->add) cq__copy(y, v, CQ__ROWS * sizeof(float));
+                else
+                    for (size_t r = 0; r < rows; r++) {
+                        float sum = job->bias ? v[r] + cq__f32(job->bias + 4 * (r0 + r)) : v[r];
+                        y[r] = job->add ? y[r] + sum : sum;
+                    }
             }
+        }
     }
 }
 
 static void cq__matmul_task(void *arg, size_t index) {
     const cq__matmul_job *job = (const cq__matmul_job *)arg;
     size_t end = cq__min((index + 1) * job->per, cq_panel_count(job->w));
-    for (size_t panel = index * job->per; panel < end; panel++) {
-        if (job->acts) cq__matmul_q8_panel(job, panel);
+    for (size_t panel = index * job->per; panel < end; panel += job->acts ? CQ__Q8_PANELS : 1) {
+        if (job->acts) cq__matmul_q8_panels(job, panel, cq__min(CQ__Q8_PANELS, end - panel));
         else cq__matmul_panel(job, panel);
     }
 }
@@ -1721,6 +1747,7 @@ static void cq__matmul_run(const cq_context *ctx, float *y, size_t ldy, const cq
     job.n = n;
     job.add = add;
     job.per = cq__panels_per_task(panels, CQ__ROWS * w->cols * n);
+    if (acts) job.per = (job.per + CQ__Q8_PANELS - 1) / CQ__Q8_PANELS * CQ__Q8_PANELS;
     cq_parallel_for(ctx, (panels + job.per - 1) / job.per, cq__matmul_task, &job);
 }
 
@@ -1736,15 +1763,16 @@ CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const 
 }
 
 CQUANT_DEF void cq_acts_alloc_groups(cq_acts *a, cq_arena *arena, size_t n, size_t cols, size_t group_size) {
-    size_t stride = 0, total = 0, scales = 0;
+    size_t most = 0, total = 0, scales = 0;
     CQUANT_ASSERT(group_size % CQ__BLOCK == 0);
     a->n = n;
     a->cols = cols;
     a->group_size = group_size;
-    if (!cq__round_up(cols, CQ__BLOCK, &stride) || !cq__mul(n, stride, &total) ||
+    /* fewer columns, in another use, may need up to 64 more */
+    if (!cq__add(cols, CQ__BLOCK + 64, &most) || !cq__mul(n, most / CQ__BLOCK * CQ__BLOCK, &total) ||
         !cq__mul(n, cq__acts_groups(a), &scales))
         arena->failed = true;
-    a->stride = stride;
+    a->stride = arena->failed ? 0 : cq__acts_stride(cols);
     a->bits = 8;
     a->q = (int8_t *)cq_alloc(arena, total, 1);
     a->sum = (int32_t *)cq_alloc(arena, total / CQ__BLOCK, sizeof(int32_t));
@@ -1763,10 +1791,11 @@ typedef struct cq__acts_job {
 static void cq__acts_row(const cq_context *ctx, cq_acts *a, const float *x, size_t j) {
     int8_t *q = a->q + j * a->stride;
     int32_t *sum = a->sum + j * (a->stride / CQ__BLOCK);
-    size_t groups = cq__acts_groups(a), width = a->group_size ? a->group_size : a->stride;
+    size_t groups = cq__acts_groups(a), end = (a->cols + CQ__BLOCK - 1) / CQ__BLOCK * CQ__BLOCK;
+    size_t width = a->group_size ? a->group_size : end;
     float *scale = a->scale + j * groups, top = (float)((1 << (a->bits - 1)) - 1);
     for (size_t g = 0; g < groups; g++, q += width, x += width, sum += width / CQ__BLOCK) {
-        size_t n = cq__min(width, a->cols - g * width), padded = cq__min(width, a->stride - g * width);
+        size_t n = cq__min(width, a->cols - g * width), padded = cq__min(width, end - g * width);
         scale[g] = a->bits < 8 ? cq__quantize_to(top, q, sum, x, n, padded) : ctx->k->quantize(q, sum, x, n, padded);
     }
 }
@@ -1777,7 +1806,7 @@ static void cq__acts_task(void *arg, size_t j) {
 /* cols may be smaller than what the buffers were made for: rows are then laid out for cols */
 static void cq__acts_shape(cq_acts *a, size_t cols) {
     a->cols = cols;
-    a->stride = (cols + CQ__BLOCK - 1) / CQ__BLOCK * CQ__BLOCK;
+    a->stride = cq__acts_stride(cols);
 }
 CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float *x, size_t ldx, size_t n, size_t cols) {
     cq__acts_job job;
@@ -1991,11 +2020,20 @@ CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
 #ifdef _MSC_VER
 #define CQ__AVX2 static
 #define CQ__AVX2_FMA static
+#define CQ__AVX2_INLINE static inline
+#define CQ__AVX512_INLINE static inline
+#define CQ__AVXVNNI static
 #define CQ__AVX512 static
+#define CQ__AVX512VNNI static
 #else
 #define CQ__AVX2 __attribute__((target("avx2,f16c"))) static
 #define CQ__AVX2_FMA __attribute__((target("avx2,fma"))) static
-#define CQ__AVX512 __attribute__((target("avx512f"))) static
+#define CQ__AVX2_INLINE __attribute__((target("avx2,f16c"), always_inline)) static inline
+#define CQ__AVX512_INLINE                                                                                              \
+    __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) static inline
+#define CQ__AVXVNNI __attribute__((target("avx2,f16c,avxvnni"))) static
+#define CQ__AVX512 __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl"))) static
+#define CQ__AVX512VNNI __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))) static
 #endif
 
 /* == cq__tile_f32_c: 16 rows x 4 columns in eight accumulators, a block of 32 at a time */
@@ -2219,167 +2257,71 @@ CQ__AVX512 void cq__cost16_avx512(float *cost, const float *x, const float *weig
     _mm512_storeu_ps(cost, sum);
 }
 
-/* Integer blocks. t (4, 16) int32 += codes (16 rows x 32 k) times 4 columns of activations, exactly.
-   vpmaddubsw multiplies unsigned codes with signed activations and adds neighbours in int16:
-     codes <= 15: |2 * 15 * 127| = 3810, eight steps in a row 30480 < 2^15: one widening per block (an "int16 chain");
-     int8: |w| <= 128 as the unsigned side, the activation takes the sign of w: 2 * 128 * 127 = 32512 < 2^15, widened at
-     once. The accumulators are named, not an array: then every compiler keeps them in registers at -O2. */
-#define CQ__MAD(h, w, x) h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w, x))
-#define CQ__SET1(p) _mm256_set1_epi32((int32_t)cq__u32((const unsigned char *)(p)))
-#define CQ__ADD32(p, v)                                                                                                \
-    _mm256_storeu_si256((__m256i *)(void *)(p),                                                                        \
-                        _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p)), v))
-#define CQ__LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define CQ__STEP4(o)                                                                                                   \
-    {                                                                                                                  \
-        __m256i x;                                                                                                     \
-        x = CQ__SET1(q + (o));                                                                                         \
-        CQ__MAD(h00, w0, x);                                                                                           \
-        CQ__MAD(h01, w1, x);                                                                                           \
-        x = CQ__SET1(q1 + (o));                                                                                        \
-        CQ__MAD(h10, w0, x);                                                                                           \
-        CQ__MAD(h11, w1, x);                                                                                           \
-        x = CQ__SET1(q2 + (o));                                                                                        \
-        CQ__MAD(h20, w0, x);                                                                                           \
-        CQ__MAD(h21, w1, x);                                                                                           \
-        x = CQ__SET1(q3 + (o));                                                                                        \
-        CQ__MAD(h30, w0, x);                                                                                           \
-        CQ__MAD(h31, w1, x);                                                                                           \
-    }
-#define CQ__FLUSH4()                                                                                                   \
-    {                                                                                                                  \
-        const __m256i one = _mm256_set1_epi16(1);                                                                      \
-        CQ__ADD32(t, _mm256_madd_epi16(h00, one));                                                                     \
-        CQ__ADD32(t + 8, _mm256_madd_epi16(h01, one));                                                                 \
-        CQ__ADD32(t + 16, _mm256_madd_epi16(h10, one));                                                                \
-        CQ__ADD32(t + 24, _mm256_madd_epi16(h11, one));                                                                \
-        CQ__ADD32(t + 32, _mm256_madd_epi16(h20, one));                                                                \
-        CQ__ADD32(t + 40, _mm256_madd_epi16(h21, one));                                                                \
-        CQ__ADD32(t + 48, _mm256_madd_epi16(h30, one));                                                                \
-        CQ__ADD32(t + 56, _mm256_madd_epi16(h31, one));                                                                \
-    }
+/* ---- integer products, == cq__panels_q8_c ----
+   A step of a panel, 64 bytes, is two vectors of AVX2 and one of AVX-512:
 
+       byte      0    1    2    3  |   4  ...  7  | ...        of one vector: 32-bit lane r holds row r's columns k..k+3
+                r0k0 r0k1 r0k2 r0k3| r1k0 ... r1k3| ...
+       times     x0   x1   x2   x3 |  x0 ...  x3  | ...        four activations, copied to every lane
+
+   so that each lane sums up its own row. Two instructions do that, both unsigned bytes times signed bytes:
+     vpmaddubsw adds neighbours in int16. Codes below 2^b, activations within 127: 2 * (2^b - 1) * 127 a step; a "chain"
+       of steps may stay in int16 as long as it cannot overflow: 8 steps of codes <= 15 (30480 < 32768), 4 of <= 31, 2
+       of <= 63. Then vpmaddwd with ones widens it to the 32-bit lane.
+     vpdpbusd (VNNI) adds all four in the 32-bit lane: any code, no chain.
+   Codes are made unsigned by an offset, which comes off in the end: sum (c + offset) x - offset sum x. Where they need
+   more bits than a chain has, they are two planes, 16 high + low, summed apart.
+
+   The codes of a few blocks of a group are spread to bytes once, into the L1 cache, for all columns of the call. The
+   sums live in memory (acc), the chains in registers; they are named, not an array: then every compiler keeps them
+   there at -O2. Per 2048 products of 16 rows x 32 columns x 4 activations AVX2 needs 64 vpmaddubsw, 56 vpaddw, 8
+   vpmaddwd and 8 vpaddd, all on three ports: 45 cycles; VNNI 32 vpdpbusd on two ports: 16. */
+#define CQ__LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define CQ__SAVE(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
+#define CQ__SET1(p) _mm256_set1_epi32((int32_t)cq__u32((const unsigned char *)(p)))
 #if defined(__GNUC__) && !defined(__clang__)
 #define CQ__NO_UNROLL _Pragma("GCC unroll 1") /* -O3 would unroll and spill the accumulators */
 #else
 #define CQ__NO_UNROLL
 #endif
 
-CQ__AVX2 void cq__int4_block4_avx2(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq) {
-    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
-    const __m256i mask = _mm256_set1_epi8(15);
-    __m256i h00 = _mm256_setzero_si256(), h01 = h00, h10 = h00, h11 = h00, h20 = h00, h21 = h00, h30 = h00, h31 = h00;
-    CQ__NO_UNROLL
-    for (size_t s = 0; s < 4; s++) {
-        __m256i w0 = _mm256_and_si256(CQ__LOAD(w + s * 64), mask),
-                w1 = _mm256_and_si256(CQ__LOAD(w + s * 64 + 32), mask);
-        CQ__STEP4(s * 4)
-        w0 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s * 64), 4), mask);
-        w1 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s * 64 + 32), 4), mask);
-        CQ__STEP4(s * 4 + 16)
+enum { CQ__Q8_BLOCKS = 4 }; /* blocks that are spread at a time: 2 KB a plane */
+#define CQ__PLANE (CQ__Q8_BLOCKS * CQ__BLOCK * CQ__ROWS)
+#define CQ__SUMS (CQ__Q8_COLUMNS * CQ__ROWS)
+
+/* How the codes of a format become unsigned bytes. */
+typedef struct cq__q8_codes {
+    bool two;       /* planes */
+    uint8_t chain;  /* steps that int16 holds */
+    int32_t offset; /* what a code of 0 has become; of integers without zeros: their middle */
+} cq__q8_codes;
+/* What differs between the tiers. */
+typedef struct cq__q8_tier {
+    bool whole; /* codes may have 8 bits */
+    /* blocks * 512 bytes of codes; the high plane, where there are two, CQ__PLANE further on */
+    void (*spread)(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks, bool two);
+    /* acc (n, 16) += codes times n rows of activations. less (n), if not NULL: where each column's sums begin, in place
+       of acc. out (n, 16), if not NULL: where they end, in place of acc: out += sum * scale, scale (16). */
+    void (*dot)(int32_t *acc, const unsigned char *codes, const int8_t *q, size_t ldq, size_t n, size_t blocks,
+                size_t chain, const int32_t *less, float *out, const float *scale);
+    /* The same for two panels at once, what belongs to the second CQ__SUMS, CQ__PLANE, ld floats and 16 scales further
+       on; NULL: one by one. */
+    void (*dot2)(int32_t *acc, const unsigned char *codes, const int8_t *q, size_t ldq, size_t n, size_t blocks,
+                 size_t chain, const int32_t *less, float *out, size_t ld, const float *scale);
+} cq__q8_tier;
+
+static cq__q8_codes cq__q8_codes_of(cq_format format, bool whole) {
+    cq__q8_codes c = {false, 8, 0};
+    switch (format) {
+    case CQ_MXFP4: c.offset = 12, c.chain = 4; break;         /* -12..12 */
+    case CQ_MXFP6_E2M3: c.offset = 60, c.two = !whole; break; /* -60..60 */
+    case CQ_MXFP6_E3M2: c.offset = 28 * 16 + 15, c.chain = 2, c.two = true; break; /* -28..28, -15..15 */
+    case CQ_INT8: c.offset = 128, c.two = !whole; break;
+    default: c.offset = cq__middle(format); break;
     }
-    CQ__FLUSH4()
-}
-/* the same over codes already unpacked to one byte each, [8 steps][64] */
-CQ__AVX2 void cq__byte_block4_avx2(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq) {
-    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
-    __m256i h00 = _mm256_setzero_si256(), h01 = h00, h10 = h00, h11 = h00, h20 = h00, h21 = h00, h30 = h00, h31 = h00;
-    CQ__NO_UNROLL
-    for (size_t s = 0; s < 8; s++) {
-        __m256i w0 = CQ__LOAD(w + s * 64), w1 = CQ__LOAD(w + s * 64 + 32);
-        CQ__STEP4(s * 4)
-    }
-    CQ__FLUSH4()
-}
-/* one column; codes by nibbles (int4) or bytes (int2, int3 unpacked) */
-CQ__AVX2 void cq__int4_block1_avx2(int32_t *t, const unsigned char *w, const int8_t *q) {
-    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
-    __m256i h0 = _mm256_setzero_si256(), h1 = h0;
-    for (size_t s = 0; s < 4; s++) {
-        __m256i v0 = CQ__LOAD(w + s * 64), v1 = CQ__LOAD(w + s * 64 + 32), x = CQ__SET1(q + s * 4);
-        CQ__MAD(h0, _mm256_and_si256(v0, mask), x);
-        CQ__MAD(h1, _mm256_and_si256(v1, mask), x);
-        x = CQ__SET1(q + s * 4 + 16);
-        CQ__MAD(h0, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask), x);
-        CQ__MAD(h1, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask), x);
-    }
-    CQ__ADD32(t, _mm256_madd_epi16(h0, one));
-    CQ__ADD32(t + 8, _mm256_madd_epi16(h1, one));
-}
-CQ__AVX2 void cq__byte_block1_avx2(int32_t *t, const unsigned char *w, const int8_t *q) {
-    const __m256i one = _mm256_set1_epi16(1);
-    __m256i h0 = _mm256_setzero_si256(), h1 = h0;
-    for (size_t s = 0; s < 8; s++) {
-        __m256i x = CQ__SET1(q + s * 4);
-        CQ__MAD(h0, CQ__LOAD(w + s * 64), x);
-        CQ__MAD(h1, CQ__LOAD(w + s * 64 + 32), x);
-    }
-    CQ__ADD32(t, _mm256_madd_epi16(h0, one));
-    CQ__ADD32(t + 8, _mm256_madd_epi16(h1, one));
-}
-/* int8, n <= 4 columns: two columns' accumulators fit beside the weights and their absolute values */
-CQ__AVX2 void cq__int8_block_avx2(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t n) {
-    const __m256i one = _mm256_set1_epi16(1);
-    for (size_t j = 0; j < n; j += 2) {
-        const int8_t *qa = q + j * ldq, *qb = j + 1 < n ? qa + ldq : qa;
-        __m256i a0 = _mm256_setzero_si256(), a1 = a0, b0 = a0, b1 = a0;
-        for (size_t s = 0; s < 8; s++) {
-            __m256i w0 = CQ__LOAD(w + s * 64), w1 = CQ__LOAD(w + s * 64 + 32);
-            __m256i u0 = _mm256_abs_epi8(w0), u1 = _mm256_abs_epi8(w1), x = CQ__SET1(qa + s * 4);
-            a0 = _mm256_add_epi32(a0, _mm256_madd_epi16(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(x, w0)), one));
-            a1 = _mm256_add_epi32(a1, _mm256_madd_epi16(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(x, w1)), one));
-            x = CQ__SET1(qb + s * 4);
-            b0 = _mm256_add_epi32(b0, _mm256_madd_epi16(_mm256_maddubs_epi16(u0, _mm256_sign_epi8(x, w0)), one));
-            b1 = _mm256_add_epi32(b1, _mm256_madd_epi16(_mm256_maddubs_epi16(u1, _mm256_sign_epi8(x, w1)), one));
-        }
-        CQ__ADD32(t + j * 16, a0);
-        CQ__ADD32(t + j * 16 + 8, a1);
-        if (j + 1 < n) {
-            CQ__ADD32(t + j * 16 + 16, b0);
-            CQ__ADD32(t + j * 16 + 24, b1);
-        }
-    }
-}
-/* 2- and 3-bit codes of a block to one byte each, [8 steps][64] */
-CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, bool three) {
-    const __m256i two = _mm256_set1_epi8(3), bit = _mm256_set1_epi8(4);
-    for (size_t half = 0; half < 64; half += 32) {
-        __m256i top = three ? CQ__LOAD(w + 128 + half) : _mm256_setzero_si256();
-        for (int s = 0; s < 8; s++) {
-            __m256i v = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + (size_t)(s & 1) * 64 + half), s & 6), two);
-            /* bit s of the top plane to bit 2: shifts move across bytes, the mask removes what came from next door */
-            __m256i h = s >= 2 ? _mm256_srli_epi16(top, s - 2) : _mm256_slli_epi16(top, 2 - s);
-            v = _mm256_or_si256(v, _mm256_and_si256(h, bit));
-            _mm256_storeu_si256((__m256i *)(void *)(out + (size_t)s * 64 + half), v);
-        }
-    }
+    return c;
 }
 
-/* Codes of a block of small floats to signed bytes, in units of 2^-q8_bits, [8 steps][64]: 4 bits (e2m1), or 6 (e2m3),
-   whose 32 magnitudes are two tables of 16. */
-CQ__AVX2 void cq__mini_bytes_avx2(unsigned char *out, const unsigned char *w, bool six) {
-    const __m256i low = six ? _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5,
-                                               6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-                            : _mm256_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12, 0, 1, 2, 3, 4,
-                                               6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
-    const __m256i high = _mm256_setr_epi8(16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60, 16, 18, 20,
-                                          22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60);
-    const __m256i nibble = _mm256_set1_epi8(15), one = _mm256_set1_epi8(1), two = _mm256_set1_epi8(2);
-    for (size_t half = 0; half < 64; half += 32)
-        for (int s = 0; s < 8; s++) {
-            __m256i v = _mm256_srli_epi16(CQ__LOAD(w + (size_t)(s & 3) * 64 + half), s & 4);
-            v = _mm256_and_si256(v, nibble);
-            __m256i x = _mm256_shuffle_epi8(low, v);
-            if (six) { /* bit 4: which table; bit 5: the sign */
-                __m256i top = _mm256_srli_epi16(CQ__LOAD(w + 256 + (size_t)(s & 1) * 64 + half), s & 6);
-                __m256i sign = _mm256_cmpeq_epi8(_mm256_and_si256(top, two), two);
-                top = _mm256_cmpeq_epi8(_mm256_and_si256(top, one), one);
-                x = _mm256_blendv_epi8(x, _mm256_shuffle_epi8(high, v), top);
-                x = _mm256_sub_epi8(_mm256_xor_si256(x, sign), sign);
-            }
-            _mm256_storeu_si256((__m256i *)(void *)(out + (size_t)s * 64 + half), x);
-        }
-}
 /* eight scales of fp16 or E8M0; what E8M0's 0 and 255 mean is no shift of bits */
 CQ__AVX2 __m256 cq__scales8_avx2(const unsigned char *p, cq_format format) {
     if (!cq_format_is_mx(format)) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
@@ -2389,132 +2331,657 @@ CQ__AVX2 __m256 cq__scales8_avx2(const unsigned char *p, cq_format format) {
     none = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(255));
     return _mm256_castsi256_ps(_mm256_or_si256(v, _mm256_and_si256(none, _mm256_set1_epi32(1 << 22))));
 }
+/* The scales of a group as factors of the sums. */
+CQ__AVX2 void cq__scales16_avx2(float *out, const cq_tensor *t, const unsigned char *panel, size_t group) {
+    const unsigned char *at = panel + cq__scale_bytes(t) * (group * CQ__ROWS);
+    const __m256 unit = _mm256_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
+    _mm256_storeu_ps(out, _mm256_mul_ps(cq__scales8_avx2(at, t->format), unit));
+    _mm256_storeu_ps(out + 8, _mm256_mul_ps(cq__scales8_avx2(at + 8 * cq__scale_bytes(t), t->format), unit));
+}
+/* Eight sums begin and end. */
+CQ__AVX2_INLINE __m256i cq__start8_avx2(const int32_t *acc, const int32_t *less) {
+    return less ? _mm256_set1_epi32(*less) : CQ__LOAD(acc);
+}
+CQ__AVX2_INLINE void cq__stop8_avx2(int32_t *acc, __m256i sum, float *out, __m256 scale) {
+    if (out) _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale)));
+    else CQ__SAVE(acc, sum);
+}
+/* What the offsets add is taken away: the sum of the activations times each row's zero, or the offset of all. */
+CQ__AVX2 void cq__begin_avx2(int32_t *acc, const int32_t *total, const unsigned char *zeros, int32_t offset, size_t n) {
+    __m256i z0 = _mm256_set1_epi32(offset), z1 = z0;
+    if (zeros) {
+        const __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
+        z0 = _mm256_cvtepu8_epi32(z);
+        z1 = _mm256_cvtepu8_epi32(_mm_srli_si128(z, 8));
+    }
+    for (size_t j = 0; j < n; j++, acc += CQ__ROWS) {
+        const __m256i less = _mm256_set1_epi32(-total[j]);
+        CQ__SAVE(acc, _mm256_mullo_epi32(z0, less));
+        CQ__SAVE(acc + 8, _mm256_mullo_epi32(z1, less));
+    }
+}
+/* The end of sums of two planes, or with a scale for each column: act (n), ld_act apart, if not NULL. */
+CQ__AVX2 void cq__finish_avx2(const int32_t *acc, float *out, const float *scale, const float *act, size_t ld_act,
+                              size_t n, bool two) {
+    for (size_t j = 0; j < n; j++, acc += CQ__ROWS, out += CQ__ROWS)
+        for (size_t r = 0; r < CQ__ROWS; r += 8) {
+            __m256i sum = CQ__LOAD(acc + r);
+            __m256 s = _mm256_loadu_ps(scale + r);
+            if (two) sum = _mm256_add_epi32(sum, _mm256_slli_epi32(CQ__LOAD(acc + CQ__SUMS + r), 4));
+            if (act) s = _mm256_mul_ps(s, _mm256_set1_ps(act[j * ld_act]));
+            s = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), s);
+            _mm256_storeu_ps(out + r, _mm256_add_ps(_mm256_loadu_ps(out + r), s));
+        }
+}
 
-/* One column, int4: decoding is bound by memory, so all sums stay in registers over the whole panel. */
-CQ__AVX2 void cq__int4_panel1_avx2(float *out, const cq_tensor *t, const unsigned char *p, const int8_t *q,
-                                   const int32_t *sum, float scale) {
-    const unsigned char *w = p + cq__panel_head(t), *zeros = p + 2 * cq_tensor_groups(t) * CQ__ROWS;
+/* Panels of any format, whatever the tier: two at a time, group by group, a few blocks at a time. */
+static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tensor *t, size_t panel, size_t panels,
+                              const cq_acts *a, size_t first, size_t n) {
+    const size_t panel_bytes = cq_panel_bytes(t), head = cq__panel_head(t), block_bytes = cq__block_bytes(t->format);
+    const size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t), ldq = a->stride;
+    const size_t lds = ldq / CQ__BLOCK, ld_scale = cq__acts_groups(a), ld = n * CQ__ROWS;
+    const cq__q8_codes codes = cq__q8_codes_of(t->format, tier->whole);
+    const bool begins = !t->asym && !codes.two, ends = !a->group_size && !codes.two; /* in the registers of dot */
+    CQ__ALIGNED unsigned char bytes[2 * CQ__PLANE];
+    CQ__ALIGNED int32_t acc[2 * CQ__SUMS];
+    CQ__ALIGNED float scales[2 * CQ__ROWS];
+    int32_t total[CQ__Q8_COLUMNS], less[CQ__Q8_COLUMNS];
+    for (size_t p = 0, slots; p < panels; p += slots, out += slots * ld) {
+        const unsigned char *data = t->data + (panel + p) * panel_bytes;
+        slots = cq__min(codes.two ? 1 : 2, panels - p);
+        for (size_t i = 0; i < slots * ld; i++) out[i] = 0.0f;
+        for (size_t j0 = 0; j0 < n; j0 += CQ__Q8_COLUMNS) {
+            const size_t m = cq__min(CQ__Q8_COLUMNS, n - j0);
+            const int8_t *q = a->q + (first + j0) * ldq;
+            const int32_t *sum = a->sum + (first + j0) * lds;
+            const float *act = a->scale + (first + j0) * ld_scale;
+            float *to = out + j0 * CQ__ROWS;
+            for (size_t g = 0; g < groups; g++) {
+                const size_t last = cq__min((g + 1) * per, count);
+                for (size_t j = 0; j < m; j++) {
+                    int32_t all = 0;
+                    for (size_t b = g * per; b < last; b++) all += sum[j * lds + b];
+                    total[j] = all;
+                    less[j] = -codes.offset * all;
+                }
+                for (size_t s = 0; s < slots; s++) {
+                    const unsigned char *zeros = data + s * panel_bytes + cq__zeros_at(t) + g * CQ__ROWS;
+                    cq__scales16_avx2(scales + s * CQ__ROWS, t, data + s * panel_bytes, g);
+                    if (!begins) cq__begin_avx2(acc + s * CQ__SUMS, total, t->asym ? zeros : NULL, codes.offset, m);
+                }
+                for (size_t i = 0; codes.two && i < m * CQ__ROWS; i++) acc[CQ__SUMS + i] = 0;
+                for (size_t b = g * per; b < last; b += CQ__Q8_BLOCKS) {
+                    const size_t blocks = cq__min(CQ__Q8_BLOCKS, last - b);
+                    const int32_t *from = begins && b == g * per ? less : NULL;
+                    float *end = ends && b + blocks == last ? to : NULL;
+                    const int8_t *x = q + b * CQ__BLOCK;
+                    for (size_t s = 0; s < slots; s++) {
+                        const unsigned char *w = data + s * panel_bytes + head + b * block_bytes;
+                        tier->spread(bytes + s * CQ__PLANE, w, t->format, blocks, codes.two);
+                        for (size_t i = 0; i < blocks * block_bytes && j0 == 0; i += 64) /* it may be far away */
+                            _mm_prefetch((const char *)(w + 2 * CQ__Q8_BLOCKS * block_bytes + i), _MM_HINT_T0);
+                    }
+                    if (slots == 2 && tier->dot2) {
+                        tier->dot2(acc, bytes, x, ldq, m, blocks, codes.chain, from, end, ld, scales);
+                        continue;
+                    }
+                    for (size_t s = 0; s < slots + codes.two; s++)
+                        tier->dot(acc + s * CQ__SUMS, bytes + s * CQ__PLANE, x, ldq, m, blocks, codes.chain, from,
+                                  end ? end + s * ld : NULL, scales + s * CQ__ROWS);
+                }
+                for (size_t s = 0; s < slots && !ends; s++)
+                    cq__finish_avx2(acc + s * CQ__SUMS, to + s * ld, scales + s * CQ__ROWS,
+                                    a->group_size ? act + g : NULL, ld_scale, m, codes.two);
+            }
+            for (size_t s = 0; s < slots && !a->group_size; s++)
+                for (size_t j = 0; j < m; j++)
+                    for (size_t r = 0; r < CQ__ROWS; r++) {
+                        float *o = to + s * ld + j * CQ__ROWS + r;
+                        *o = *o * act[j];
+                    }
+        }
+    }
+}
+
+/* codes of 2 and 3 bits */
+CQ__AVX2 void cq__spread_low_avx2(unsigned char *out, const unsigned char *w, bool three) {
+    const __m256i two = _mm256_set1_epi8(3), bit = _mm256_set1_epi8(4);
+    for (size_t half = 0; half < 64; half += 32) {
+        __m256i top = three ? CQ__LOAD(w + 128 + half) : _mm256_setzero_si256();
+        for (int s = 0; s < 8; s++) {
+            __m256i v = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + (size_t)(s & 1) * 64 + half), s & 6), two);
+            /* bit s of the top plane to bit 2: shifts move across bytes, the mask removes what came from next door */
+            __m256i h = s >= 2 ? _mm256_srli_epi16(top, s - 2) : _mm256_slli_epi16(top, 2 - s);
+            v = _mm256_or_si256(v, _mm256_and_si256(h, bit));
+            CQ__SAVE(out + (size_t)s * 64 + half, v);
+        }
+    }
+}
+/* 16 entries of a table for either half of a vector */
+CQ__AVX2 __m256i cq__table_avx2(const signed char *table) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
+}
+/* small floats of 6 bits: the magnitude, five bits, in units of 2^-q8_bits, by tables of what is above and below 16 */
+CQ__AVX2 void cq__spread_six_avx2(unsigned char *out, const unsigned char *w, bool e3m2, bool two) {
+    static const signed char table[2][4][16] = {/* e2m3 below 16 and from 16 on; the rest 0 */
+        {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+         {16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60},
+         {0}, {0}},
+        {{0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 0, 4, 8, 12}, /* e3m2: v mod 16 */
+         {0, 8, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+         {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1}, /* v / 16 */
+         {2, 2, 3, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28}}};
+    const __m256i t0 = cq__table_avx2(table[e3m2][0]), t1 = cq__table_avx2(table[e3m2][1]);
+    const __m256i t2 = cq__table_avx2(table[e3m2][2]), t3 = cq__table_avx2(table[e3m2][3]);
+    const __m256i nibble = _mm256_set1_epi8(15), one = _mm256_set1_epi8(1), sign_bit = _mm256_set1_epi8(2);
+    const __m256i low_offset = _mm256_set1_epi8(e3m2 ? 15 : 60), high_offset = _mm256_set1_epi8(28);
+    for (size_t half = 0; half < 64; half += 32)
+        for (int s = 0; s < 8; s++) {
+            unsigned char *to = out + (size_t)s * 64 + half;
+            __m256i v = _mm256_srli_epi16(CQ__LOAD(w + (size_t)(s & 3) * 64 + half), s & 4), x, y;
+            __m256i top = _mm256_srli_epi16(CQ__LOAD(w + 256 + (size_t)(s & 1) * 64 + half), s & 6);
+            const __m256i sign = _mm256_cmpeq_epi8(_mm256_and_si256(top, sign_bit), sign_bit);
+            v = _mm256_and_si256(v, nibble);
+            top = _mm256_cmpeq_epi8(_mm256_and_si256(top, one), one);
+            x = _mm256_blendv_epi8(_mm256_shuffle_epi8(t0, v), _mm256_shuffle_epi8(t1, v), top);
+            x = _mm256_add_epi8(_mm256_sub_epi8(_mm256_xor_si256(x, sign), sign), low_offset);
+            if (e3m2) {
+                y = _mm256_blendv_epi8(_mm256_shuffle_epi8(t2, v), _mm256_shuffle_epi8(t3, v), top);
+                y = _mm256_add_epi8(_mm256_sub_epi8(_mm256_xor_si256(y, sign), sign), high_offset);
+                CQ__SAVE(to + CQ__PLANE, y);
+            } else if (two) {
+                CQ__SAVE(to + CQ__PLANE, _mm256_and_si256(_mm256_srli_epi16(x, 4), nibble));
+                x = _mm256_and_si256(x, nibble);
+            }
+            CQ__SAVE(to, x);
+        }
+}
+CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks, bool two) {
+    static const signed char e2m1[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+    const __m256i nibble = _mm256_set1_epi8(15), flip = _mm256_set1_epi8((char)-128), table = cq__table_avx2(e2m1);
+    for (const size_t size = cq__block_bytes(format); blocks; blocks--, w += size, out += 512) {
+        if (format == CQ_INT4 || format == CQ_MXFP4) {
+            for (size_t i = 0; i < 256; i += 32) {
+                __m256i v = CQ__LOAD(w + i), x = _mm256_and_si256(v, nibble);
+                v = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
+                CQ__SAVE(out + i, format == CQ_INT4 ? x : _mm256_shuffle_epi8(table, x));
+                CQ__SAVE(out + 256 + i, format == CQ_INT4 ? v : _mm256_shuffle_epi8(table, v));
+            }
+        } else if (format == CQ_INT8) {
+            for (size_t i = 0; i < 512; i += 32) {
+                __m256i v = _mm256_xor_si256(CQ__LOAD(w + i), flip);
+                if (two) CQ__SAVE(out + CQ__PLANE + i, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
+                CQ__SAVE(out + i, two ? _mm256_and_si256(v, nibble) : v);
+            }
+        } else if (format == CQ_INT3 || format == CQ_INT2) {
+            cq__spread_low_avx2(out, w, format == CQ_INT3);
+        } else {
+            cq__spread_six_avx2(out, w, format == CQ_MXFP6_E3M2, two);
+        }
+    }
+}
+
+/* One step of four columns. gcc would gather the products before it adds any, and run out of registers: that each sum is
+   looked at (by nobody) keeps them apart. */
+#if defined(__GNUC__) || defined(__clang__)
+#define CQ__KEEP(v) __asm__("" : "+x"(v))
+#else
+#define CQ__KEEP(v) ((void)0)
+#endif
+#define CQ__MAD(h, w, x) h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w, x))
+#define CQ__COLUMN(h0, h1, p)                                                                                          \
+    x = CQ__SET1(p);                                                                                                   \
+    CQ__MAD(h0, w0, x);                                                                                                \
+    CQ__KEEP(h0);                                                                                                      \
+    CQ__MAD(h1, w1, x);                                                                                                \
+    CQ__KEEP(h1)
+#define CQ__STEP4(s)                                                                                                   \
+    w0 = CQ__LOAD(w + 64 * (s)), w1 = CQ__LOAD(w + 64 * (s) + 32);                                                     \
+    CQ__COLUMN(h00, h01, q + 4 * (s));                                                                                 \
+    CQ__COLUMN(h10, h11, q1 + 4 * (s));                                                                                \
+    CQ__COLUMN(h20, h21, q2 + 4 * (s));                                                                                \
+    CQ__COLUMN(h30, h31, q3 + 4 * (s))
+/* One column's chains are widened and added to its sums; begins, ends: constants, or each would cost a jump. */
+CQ__AVX2_INLINE void cq__widen_avx2(int32_t *acc, __m256i h0, __m256i h1, const int32_t *less, bool begins, float *out,
+                                    bool ends, __m256 scale0, __m256 scale1) {
+    const __m256i one = _mm256_set1_epi16(1);
+    h0 = _mm256_add_epi32(_mm256_madd_epi16(h0, one), cq__start8_avx2(acc, begins ? less : NULL));
+    h1 = _mm256_add_epi32(_mm256_madd_epi16(h1, one), cq__start8_avx2(acc + 8, begins ? less : NULL));
+    cq__stop8_avx2(acc, h0, ends ? out : NULL, scale0);
+    cq__stop8_avx2(acc + 8, h1, ends ? out + 8 : NULL, scale1);
+}
+#define CQ__WIDEN4(begins, ends)                                                                                       \
+    cq__widen_avx2(acc, h00, h01, less, begins, out, ends, s0, s1);                                                    \
+    cq__widen_avx2(acc + 16, h10, h11, less + 1, begins, out + 16, ends, s0, s1);                                      \
+    cq__widen_avx2(acc + 32, h20, h21, less + 2, begins, out + 32, ends, s0, s1);                                      \
+    cq__widen_avx2(acc + 48, h30, h31, less + 3, begins, out + 48, ends, s0, s1)
+CQ__AVX2 void cq__dot4_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                            size_t chain, const int32_t *less, float *out, const float *scale) {
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    bool begins = less != NULL;
+    for (const unsigned char *last = w + blocks * 512; w < last; begins = false) {
+        __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32), x = CQ__SET1(q);
+        __m256i h00 = _mm256_maddubs_epi16(w0, x), h01 = _mm256_maddubs_epi16(w1, x);
+        x = CQ__SET1(q1);
+        __m256i h10 = _mm256_maddubs_epi16(w0, x), h11 = _mm256_maddubs_epi16(w1, x);
+        x = CQ__SET1(q2);
+        __m256i h20 = _mm256_maddubs_epi16(w0, x), h21 = _mm256_maddubs_epi16(w1, x);
+        x = CQ__SET1(q3);
+        __m256i h30 = _mm256_maddubs_epi16(w0, x), h31 = _mm256_maddubs_epi16(w1, x);
+        CQ__STEP4(1);
+        if (chain > 2) {
+            CQ__STEP4(2);
+            CQ__STEP4(3);
+        }
+        if (chain > 4) {
+            CQ__STEP4(4);
+            CQ__STEP4(5);
+            CQ__STEP4(6);
+            CQ__STEP4(7);
+        }
+        w += chain * 64, q += chain * 4, q1 += chain * 4, q2 += chain * 4, q3 += chain * 4;
+        const __m256 s0 = _mm256_loadu_ps(scale), s1 = _mm256_loadu_ps(scale + 8);
+        const bool ends = out && w == last;
+        if (begins && ends) {
+            CQ__WIDEN4(true, true);
+        } else if (begins) {
+            CQ__WIDEN4(true, false);
+        } else if (ends) {
+            CQ__WIDEN4(false, true);
+        } else {
+            CQ__WIDEN4(false, false);
+        }
+    }
+}
+CQ__AVX2 void cq__dot1_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t chain,
+                            const int32_t *less, float *out, const float *scale) {
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i s0 = cq__start8_avx2(acc, less), s1 = cq__start8_avx2(acc + 8, less);
+    for (size_t k = 0; k < blocks * CQ__BLOCK;) {
+        __m256i h0 = _mm256_setzero_si256(), h1 = h0;
+        for (const size_t stop = k + 4 * chain; k < stop; k += 4, w += 64) {
+            __m256i x = CQ__SET1(q + k);
+            CQ__MAD(h0, CQ__LOAD(w), x);
+            CQ__MAD(h1, CQ__LOAD(w + 32), x);
+        }
+        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(h0, one));
+        s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(h1, one));
+    }
+    cq__stop8_avx2(acc, s0, out, _mm256_loadu_ps(scale));
+    cq__stop8_avx2(acc + 8, s1, out ? out + 8 : NULL, _mm256_loadu_ps(scale + 8));
+}
+static void cq__dot_avx2_q8(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
+                            size_t chain, const int32_t *less, float *out, const float *scale) {
+    for (; n >= 4; n -= 4, acc += 64, q += 4 * ldq, less += less ? 4 : 0, out += out ? 64 : 0)
+        cq__dot4_avx2(acc, w, q, ldq, blocks, chain, less, out, scale);
+    for (; n; n--, acc += 16, q += ldq, less += less ? 1 : 0, out += out ? 16 : 0)
+        cq__dot1_avx2(acc, w, q, blocks, chain, less, out, scale);
+}
+static const cq__q8_tier cq__q8_avx2 = {false, cq__spread_avx2, cq__dot_avx2_q8, NULL};
+
+/* A single column, 4 or 8 bits: a stream of memory. Its sums stay in registers over the whole panel, and what comes is
+   asked for early: into L2 far ahead, into L1 a little ahead, since the processor's own prefetching stops at each page
+   of 4 KB. */
+#define CQ__STREAM(w)                                                                                                  \
+    _mm_prefetch((const char *)(w) + CQ__NEAR, _MM_HINT_T0), _mm_prefetch((const char *)(w) + CQ__FAR, _MM_HINT_T1)
+enum { CQ__NEAR = 1024, CQ__FAR = 6144 };
+CQ__AVX2 void cq__column1_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
+    const unsigned char *zeros = p + cq__zeros_at(t);
+    const int8_t *q = a->q + row * a->stride;
+    const int32_t *sum = a->sum + row * (a->stride / CQ__BLOCK);
+    const float *scale = a->scale + row * cq__acts_groups(a);
     const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
-    size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
-    __m256 f0 = _mm256_setzero_ps(), f1 = f0, s = _mm256_set1_ps(scale);
-    for (size_t b = 0; b < count; p += 2 * CQ__ROWS, zeros += CQ__ROWS) {
-        __m256i d0 = _mm256_setzero_si256(), d1 = d0, z0 = _mm256_set1_epi32(8), z1 = z0, all;
+    const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    const bool bytes = t->format == CQ_INT8;
+    __m256 f0 = _mm256_setzero_ps(), f1 = f0;
+    for (size_t b = 0, g = 0; b < count; g++, p += 2 * CQ__ROWS) {
+        __m256i d0 = _mm256_setzero_si256(), d1 = d0, z0 = _mm256_set1_epi32(bytes ? 0 : 8), z1 = z0;
         int32_t total = 0;
-        for (size_t end = cq__min(b + per, count); b < end; b++, w += CQ__BLOCK * CQ__ROWS / 2, q += CQ__BLOCK) {
+        for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK) {
+            total += sum[b];
+            if (bytes) { /* |w| <= 128 as the unsigned side, the activation takes the sign: 2 * 128 * 127 < 2^15 */
+                for (size_t k = 0; k < CQ__BLOCK; k += 4, w += 64) {
+                    __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k);
+                    v0 = _mm256_maddubs_epi16(_mm256_abs_epi8(v0), _mm256_sign_epi8(x, v0));
+                    v1 = _mm256_maddubs_epi16(_mm256_abs_epi8(v1), _mm256_sign_epi8(x, v1));
+                    d0 = _mm256_add_epi32(d0, _mm256_madd_epi16(v0, one));
+                    d1 = _mm256_add_epi32(d1, _mm256_madd_epi16(v1, one));
+                    CQ__STREAM(w);
+                }
+                continue;
+            }
             __m256i h0 = _mm256_setzero_si256(), h1 = h0;
-            for (size_t i = 0; i < 4; i++) {
-                __m256i v0 = CQ__LOAD(w + i * 64), v1 = CQ__LOAD(w + i * 64 + 32), x = CQ__SET1(q + i * 4);
+            for (size_t k = 0; k < 16; k += 4, w += 64) {
+                __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k);
                 CQ__MAD(h0, _mm256_and_si256(v0, mask), x);
                 CQ__MAD(h1, _mm256_and_si256(v1, mask), x);
-                x = CQ__SET1(q + i * 4 + 16);
+                x = CQ__SET1(q + k + 16);
                 CQ__MAD(h0, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask), x);
                 CQ__MAD(h1, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask), x);
+                CQ__STREAM(w);
             }
             d0 = _mm256_add_epi32(d0, _mm256_madd_epi16(h0, one));
             d1 = _mm256_add_epi32(d1, _mm256_madd_epi16(h1, one));
-            total += sum[b];
-            _mm_prefetch((const char *)(w + 2048), _MM_HINT_T0);
-            _mm_prefetch((const char *)(w + 2048 + 64), _MM_HINT_T0);
-            _mm_prefetch((const char *)(w + 2048 + 128), _MM_HINT_T0);
-            _mm_prefetch((const char *)(w + 2048 + 192), _MM_HINT_T0);
         }
         if (t->asym) {
-            __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
-            z0 = _mm256_cvtepu8_epi32(z);
-            z1 = _mm256_cvtepu8_epi32(_mm_srli_si128(z, 8));
+            const __m256i middle = _mm256_set1_epi32(bytes ? 128 : 0);
+            __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(zeros + g * CQ__ROWS));
+            z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), middle);
+            z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), middle);
         }
-        all = _mm256_set1_epi32(total);
-        d0 = _mm256_sub_epi32(d0, _mm256_mullo_epi32(z0, all));
-        d1 = _mm256_sub_epi32(d1, _mm256_mullo_epi32(z1, all));
+        const __m256i all = _mm256_set1_epi32(total);
         __m256 s0 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
         __m256 s1 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + CQ__ROWS)));
+        if (a->group_size) {
+            s0 = _mm256_mul_ps(s0, _mm256_set1_ps(scale[g]));
+            s1 = _mm256_mul_ps(s1, _mm256_set1_ps(scale[g]));
+        }
+        d0 = _mm256_sub_epi32(d0, _mm256_mullo_epi32(z0, all));
+        d1 = _mm256_sub_epi32(d1, _mm256_mullo_epi32(z1, all));
         f0 = _mm256_add_ps(f0, _mm256_mul_ps(_mm256_cvtepi32_ps(d0), s0));
         f1 = _mm256_add_ps(f1, _mm256_mul_ps(_mm256_cvtepi32_ps(d1), s1));
     }
-    _mm256_storeu_ps(out, _mm256_mul_ps(f0, s));
-    _mm256_storeu_ps(out + 8, _mm256_mul_ps(f1, s));
+    if (!a->group_size) {
+        f0 = _mm256_mul_ps(f0, _mm256_set1_ps(scale[0]));
+        f1 = _mm256_mul_ps(f1, _mm256_set1_ps(scale[0]));
+    }
+    _mm256_storeu_ps(out, f0);
+    _mm256_storeu_ps(out + 8, f1);
+}
+static void cq__column_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a, size_t row) {
+    for (size_t p = 0; p < panels; p++) cq__column1_avx2(out + p * CQ__ROWS, t, panel + p, a, row);
+}
+/* Halves of blocks are left to plain C; one column of what is common is a stream; all else goes the general way. */
+CQ__INLINE bool cq__is_stream(const cq_tensor *t, size_t n) {
+    return n == 1 && (t->format == CQ_INT4 || t->format == CQ_INT8);
+}
+static void cq__panels_q8_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                                 size_t first, size_t n) {
+    if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
+    else if (cq__is_stream(t, n)) cq__column_avx2(out, t, panel, panels, a, first);
+    else cq__panels_q8_x86(&cq__q8_avx2, out, t, panel, panels, a, first, n);
 }
 
-/* == cq__panel_q8_c */
-CQ__AVX2 void cq__panel_q8_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first,
-                                size_t n) {
-    const size_t ldq = a->stride, lds = ldq / CQ__BLOCK, ld_scale = cq__acts_groups(a);
-    const int8_t *q = a->q + first * ldq;
-    const int32_t *sum = a->sum + first * lds;
-    const float *scale = a->scale + first * ld_scale;
-    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
-    size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
-    size_t block_bytes = cq__block_bytes(t->format);
-    bool mini = !cq_format_is_int(t->format);
-    int32_t middle = mini || t->format == CQ_INT8 ? 0 : cq__middle(t->format);
-    const __m256 unit = _mm256_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
-    if (t->group_size % CQ__BLOCK || t->format == CQ_MXFP6_E3M2) { /* halves of blocks; numbers beyond a byte */
-        cq__panel_q8_c(out, t, panel, a, first, n);
+/* AVX-VNNI: 16 rows x 6 columns in twelve of sixteen registers, two vectors of codes, one of activations; vpdpbusd takes
+   five cycles and two start in each, so ten sums at least must be on their way. */
+#define CQ__DOT(s, w, x) s = _mm256_dpbusd_avx_epi32(s, w, x)
+#define CQ__START(i, row) cq__start8_avx2(acc + 16 * (i) + (row), less ? less + (i) : NULL)
+#define CQ__STOP(i, s0, s1)                                                                                            \
+    cq__stop8_avx2(acc + 16 * (i), s0, out ? out + 16 * (i) : NULL, _mm256_loadu_ps(scale));                           \
+    cq__stop8_avx2(acc + 16 * (i) + 8, s1, out ? out + 16 * (i) + 8 : NULL, _mm256_loadu_ps(scale + 8))
+CQ__AVXVNNI void cq__dot6_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                                  const int32_t *less, float *out, const float *scale) {
+    const int8_t *q3 = q + 3 * ldq;
+    __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
+    __m256i s20 = CQ__START(2, 0), s21 = CQ__START(2, 8), s30 = CQ__START(3, 0), s31 = CQ__START(3, 8);
+    __m256i s40 = CQ__START(4, 0), s41 = CQ__START(4, 8), s50 = CQ__START(5, 0), s51 = CQ__START(5, 8);
+    CQ__NO_UNROLL
+    for (const unsigned char *last = w + blocks * 512; w < last; w += 64, q += 4, q3 += 4) {
+        const __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32);
+        __m256i x = CQ__SET1(q);
+        CQ__DOT(s00, w0, x), CQ__DOT(s01, w1, x);
+        x = CQ__SET1(q + ldq);
+        CQ__DOT(s10, w0, x), CQ__DOT(s11, w1, x);
+        x = CQ__SET1(q + 2 * ldq);
+        CQ__DOT(s20, w0, x), CQ__DOT(s21, w1, x);
+        x = CQ__SET1(q3);
+        CQ__DOT(s30, w0, x), CQ__DOT(s31, w1, x);
+        x = CQ__SET1(q3 + ldq);
+        CQ__DOT(s40, w0, x), CQ__DOT(s41, w1, x);
+        x = CQ__SET1(q3 + 2 * ldq);
+        CQ__DOT(s50, w0, x), CQ__DOT(s51, w1, x);
+    }
+    CQ__STOP(0, s00, s01);
+    CQ__STOP(1, s10, s11);
+    CQ__STOP(2, s20, s21);
+    CQ__STOP(3, s30, s31);
+    CQ__STOP(4, s40, s41);
+    CQ__STOP(5, s50, s51);
+}
+CQ__AVXVNNI void cq__dot2_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                                  const int32_t *less, float *out, const float *scale) {
+    __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
+    __m256i t00 = _mm256_setzero_si256(), t01 = t00, t10 = t00, t11 = t00;
+    for (const unsigned char *last = w + blocks * 512; w < last; w += 128, q += 8) {
+        __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32), x = CQ__SET1(q), y = CQ__SET1(q + ldq);
+        CQ__DOT(s00, w0, x), CQ__DOT(s01, w1, x), CQ__DOT(s10, w0, y), CQ__DOT(s11, w1, y);
+        w0 = CQ__LOAD(w + 64), w1 = CQ__LOAD(w + 96), x = CQ__SET1(q + 4), y = CQ__SET1(q + ldq + 4);
+        CQ__DOT(t00, w0, x), CQ__DOT(t01, w1, x), CQ__DOT(t10, w0, y), CQ__DOT(t11, w1, y);
+    }
+    CQ__STOP(0, _mm256_add_epi32(s00, t00), _mm256_add_epi32(s01, t01));
+    CQ__STOP(1, _mm256_add_epi32(s10, t10), _mm256_add_epi32(s11, t11));
+}
+CQ__AVXVNNI void cq__dot1_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks,
+                                  const int32_t *less, float *out, const float *scale) {
+    __m256i s0 = CQ__START(0, 0), s1 = CQ__START(0, 8), t0 = _mm256_setzero_si256(), t1 = t0;
+    for (const unsigned char *last = w + blocks * 512; w < last; w += 128, q += 8) {
+        __m256i x = CQ__SET1(q), y = CQ__SET1(q + 4);
+        CQ__DOT(s0, CQ__LOAD(w), x), CQ__DOT(s1, CQ__LOAD(w + 32), x);
+        CQ__DOT(t0, CQ__LOAD(w + 64), y), CQ__DOT(t1, CQ__LOAD(w + 96), y);
+    }
+    CQ__STOP(0, _mm256_add_epi32(s0, t0), _mm256_add_epi32(s1, t1));
+}
+static void cq__dot_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
+                            size_t chain, const int32_t *less, float *out, const float *scale) {
+    (void)chain;
+    for (; n >= 6; n -= 6, acc += 96, q += 6 * ldq, less += less ? 6 : 0, out += out ? 96 : 0)
+        cq__dot6_avxvnni(acc, w, q, ldq, blocks, less, out, scale);
+    for (; n >= 2; n -= 2, acc += 32, q += 2 * ldq, less += less ? 2 : 0, out += out ? 32 : 0)
+        cq__dot2_avxvnni(acc, w, q, ldq, blocks, less, out, scale);
+    if (n) cq__dot1_avxvnni(acc, w, q, blocks, less, out, scale);
+}
+static const cq__q8_tier cq__q8_avxvnni = {true, cq__spread_avx2, cq__dot_avxvnni, NULL};
+static void cq__panels_q8_avxvnni(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                                 size_t first, size_t n) {
+    if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
+    else if (cq__is_stream(t, n)) cq__column_avx2(out, t, panel, panels, a, first);
+    else cq__panels_q8_x86(&cq__q8_avxvnni, out, t, panel, panels, a, first, n);
+}
+
+/* AVX-512: a step is one vector. Without VNNI eight chains at a time, which share the codes. */
+#define CQ__LOAD512(p) _mm512_loadu_si512((const void *)(p))
+#define CQ__SAVE512(p, v) _mm512_storeu_si512((void *)(p), v)
+#define CQ__ALL(p) _mm512_set1_epi32((int32_t)cq__u32((const unsigned char *)(p)))
+#define CQ__MAD512(h, w, x) h = _mm512_add_epi16(h, _mm512_maddubs_epi16(w, x))
+CQ__AVX512_INLINE __m512i cq__start16_avx512(const int32_t *acc, const int32_t *less) {
+    return less ? _mm512_set1_epi32(*less) : CQ__LOAD512(acc);
+}
+CQ__AVX512_INLINE void cq__stop16_avx512(int32_t *acc, __m512i sum, float *out, __m512 scale) {
+    if (out) _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale)));
+    else CQ__SAVE512(acc, sum);
+}
+#define CQ__START512(i) cq__start16_avx512(acc + 16 * (i), less ? less + (i) : NULL)
+#define CQ__STOP512(i, s) cq__stop16_avx512(acc + 16 * (i), s, out ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale))
+#define CQ__WIDEN512(i, h)                                                                                             \
+    cq__stop16_avx512(acc + 16 * (i), _mm512_add_epi32(CQ__START512(i), _mm512_madd_epi16(h, one)),                    \
+                      ends ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale))
+CQ__AVX512 void cq__dot8_avx512(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                                size_t chain, const int32_t *less, float *out, const float *scale) {
+    const int8_t *q3 = q + 3 * ldq, *q6 = q3 + 3 * ldq;
+    const __m512i one = _mm512_set1_epi16(1);
+    for (size_t k = 0; k < blocks * CQ__BLOCK; less = NULL) {
+        __m512i h0 = _mm512_setzero_si512(), h1 = h0, h2 = h0, h3 = h0, h4 = h0, h5 = h0, h6 = h0, h7 = h0;
+        CQ__NO_UNROLL
+        for (const size_t stop = k + 4 * chain; k < stop; k += 4, w += 64) {
+            const __m512i v = CQ__LOAD512(w);
+            CQ__MAD512(h0, v, CQ__ALL(q + k)), CQ__MAD512(h1, v, CQ__ALL(q + ldq + k));
+            CQ__MAD512(h2, v, CQ__ALL(q + 2 * ldq + k)), CQ__MAD512(h3, v, CQ__ALL(q3 + k));
+            CQ__MAD512(h4, v, CQ__ALL(q3 + ldq + k)), CQ__MAD512(h5, v, CQ__ALL(q3 + 2 * ldq + k));
+            CQ__MAD512(h6, v, CQ__ALL(q6 + k)), CQ__MAD512(h7, v, CQ__ALL(q6 + ldq + k));
+        }
+        const bool ends = out && k == blocks * CQ__BLOCK;
+        CQ__WIDEN512(0, h0), CQ__WIDEN512(1, h1), CQ__WIDEN512(2, h2), CQ__WIDEN512(3, h3);
+        CQ__WIDEN512(4, h4), CQ__WIDEN512(5, h5), CQ__WIDEN512(6, h6), CQ__WIDEN512(7, h7);
+    }
+}
+static void cq__dot_avx512(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
+                           size_t chain, const int32_t *less, float *out, const float *scale) {
+    for (; n >= 8; n -= 8, acc += 128, q += 8 * ldq, less += less ? 8 : 0, out += out ? 128 : 0)
+        cq__dot8_avx512(acc, w, q, ldq, blocks, chain, less, out, scale);
+    cq__dot_avx2_q8(acc, w, q, ldq, n, blocks, chain, less, out, scale);
+}
+/* == cq__spread_avx2, for the format that is worth it */
+CQ__AVX512 void cq__spread_avx512(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks,
+                                  bool two) {
+    const __m512i nibble = _mm512_set1_epi8(15);
+    if (format != CQ_INT4) {
+        cq__spread_avx2(out, w, format, blocks, two);
         return;
     }
-    CQ__ALIGNED int32_t acc[4 * CQ__ROWS];
-    CQ__ALIGNED unsigned char bytes[CQ__BLOCK * CQ__ROWS];
-    if (t->format == CQ_INT4 && n == 1 && !a->group_size) { /* groups are whole blocks here */
-        cq__int4_panel1_avx2(out, t, p, q, sum, scale[0]);
-        return;
+    for (; blocks; blocks--, w += 256, out += 512)
+        for (size_t i = 0; i < 256; i += 64) {
+            __m512i v = CQ__LOAD512(w + i);
+            CQ__SAVE512(out + i, _mm512_and_si512(v, nibble));
+            CQ__SAVE512(out + 256 + i, _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble));
+        }
+}
+static const cq__q8_tier cq__q8_avx512 = {false, cq__spread_avx512, cq__dot_avx512, NULL};
+static void cq__panels_q8_avx512(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                                 size_t first, size_t n) {
+    if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
+    else if (cq__is_stream(t, n)) cq__column_avx2(out, t, panel, panels, a, first);
+    else cq__panels_q8_x86(&cq__q8_avx512, out, t, panel, panels, a, first, n);
+}
+
+/* AVX-512 VNNI: two panels x 8 columns, sixteen sums: each vector of activations is used twice, since there is only one
+   load for each vpdpbusd to spare. */
+#define CQ__DOT512(s, w, x) s = _mm512_dpbusd_epi32(s, w, x)
+#define CQ__PAIR512(s, t, p)                                                                                           \
+    x = CQ__ALL(p);                                                                                                    \
+    CQ__DOT512(s, v, x);                                                                                               \
+    CQ__DOT512(t, u, x)
+#define CQ__STARTS512(i) cq__start16_avx512(more + 16 * (i), less ? less + (i) : NULL)
+#define CQ__STOPS512(i, s, t)                                                                                          \
+    cq__stop16_avx512(acc + 16 * (i), s, out ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale));                         \
+    cq__stop16_avx512(more + 16 * (i), t, out ? out + ld + 16 * (i) : NULL, _mm512_loadu_ps(scale + 16))
+CQ__AVX512VNNI void cq__dot8_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq,
+                                        size_t blocks, const int32_t *less, float *out, size_t ld,
+                                        const float *scale) {
+    const int8_t *q3 = q + 3 * ldq, *q6 = q3 + 3 * ldq;
+    int32_t *more = acc + CQ__SUMS;
+    __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
+    __m512i s4 = CQ__START512(4), s5 = CQ__START512(5), s6 = CQ__START512(6), s7 = CQ__START512(7);
+    __m512i t0 = CQ__STARTS512(0), t1 = CQ__STARTS512(1), t2 = CQ__STARTS512(2), t3 = CQ__STARTS512(3);
+    __m512i t4 = CQ__STARTS512(4), t5 = CQ__STARTS512(5), t6 = CQ__STARTS512(6), t7 = CQ__STARTS512(7);
+    CQ__NO_UNROLL
+    for (const unsigned char *last = w + blocks * 512; w < last; w += 64, q += 4, q3 += 4, q6 += 4) {
+        const __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + CQ__PLANE);
+        __m512i x;
+        CQ__PAIR512(s0, t0, q);
+        CQ__PAIR512(s1, t1, q + ldq);
+        CQ__PAIR512(s2, t2, q + 2 * ldq);
+        CQ__PAIR512(s3, t3, q3);
+        CQ__PAIR512(s4, t4, q3 + ldq);
+        CQ__PAIR512(s5, t5, q3 + 2 * ldq);
+        CQ__PAIR512(s6, t6, q6);
+        CQ__PAIR512(s7, t7, q6 + ldq);
     }
-    for (size_t j0 = 0; j0 < n; j0 += 4, q += 4 * ldq, sum += 4 * lds, scale += 4 * ld_scale, out += 4 * CQ__ROWS) {
-        size_t m = cq__min(4, n - j0);
-        for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;
-        for (size_t g = 0; g < groups; g++) {
-            size_t last = cq__min((g + 1) * per, count);
-            __m256 s0, s1;
-            __m256i z0 = _mm256_set1_epi32(middle), z1 = z0;
-            for (size_t i = 0; i < m * CQ__ROWS; i += 8)
-                _mm256_storeu_si256((__m256i *)(void *)(acc + i), _mm256_setzero_si256());
-            for (size_t b = g * per; b < last; b++) {
-                const unsigned char *w = blocks + b * block_bytes;
-                const int8_t *x = q + b * CQ__BLOCK;
-                if (t->format == CQ_INT8) {
-                    cq__int8_block_avx2(acc, w, x, ldq, m);
-                } else if (mini) {
-                    cq__mini_bytes_avx2(bytes, w, t->format != CQ_MXFP4);
-                    cq__int8_block_avx2(acc, bytes, x, ldq, m);
-                } else if (t->format == CQ_INT4) {
-                    if (m == 4) cq__int4_block4_avx2(acc, w, x, ldq);
-                    else
-                        for (size_t j = 0; j < m; j++) cq__int4_block1_avx2(acc + j * CQ__ROWS, w, x + j * ldq);
-                } else {
-                    cq__spread_avx2(bytes, w, t->format == CQ_INT3);
-                    if (m == 4) cq__byte_block4_avx2(acc, bytes, x, ldq);
-                    else
-                        for (size_t j = 0; j < m; j++) cq__byte_block1_avx2(acc + j * CQ__ROWS, bytes, x + j * ldq);
+    CQ__STOPS512(0, s0, t0);
+    CQ__STOPS512(1, s1, t1);
+    CQ__STOPS512(2, s2, t2);
+    CQ__STOPS512(3, s3, t3);
+    CQ__STOPS512(4, s4, t4);
+    CQ__STOPS512(5, s5, t5);
+    CQ__STOPS512(6, s6, t6);
+    CQ__STOPS512(7, s7, t7);
+}
+CQ__AVX512VNNI void cq__dot4_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq,
+                                        size_t blocks, const int32_t *less, float *out,
+                                        const float *scale) { /* two sums a column, so that eight are on their way */
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
+    __m512i t0 = _mm512_setzero_si512(), t1 = t0, t2 = t0, t3 = t0;
+    for (const unsigned char *last = w + blocks * 512; w < last; w += 128, q += 8, q1 += 8, q2 += 8, q3 += 8) {
+        const __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + 64);
+        CQ__DOT512(s0, v, CQ__ALL(q)), CQ__DOT512(s1, v, CQ__ALL(q1));
+        CQ__DOT512(s2, v, CQ__ALL(q2)), CQ__DOT512(s3, v, CQ__ALL(q3));
+        CQ__DOT512(t0, u, CQ__ALL(q + 4)), CQ__DOT512(t1, u, CQ__ALL(q1 + 4));
+        CQ__DOT512(t2, u, CQ__ALL(q2 + 4)), CQ__DOT512(t3, u, CQ__ALL(q3 + 4));
+    }
+    CQ__STOP512(0, _mm512_add_epi32(s0, t0));
+    CQ__STOP512(1, _mm512_add_epi32(s1, t1));
+    CQ__STOP512(2, _mm512_add_epi32(s2, t2));
+    CQ__STOP512(3, _mm512_add_epi32(s3, t3));
+}
+CQ__AVX512VNNI void cq__dot1_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks,
+                                        const int32_t *less, float *out, const float *scale) {
+    __m512i s = CQ__START512(0), t = _mm512_setzero_si512(), u = t, v = t;
+    for (const unsigned char *last = w + blocks * 512; w < last; w += 256, q += 16) {
+        CQ__DOT512(s, CQ__LOAD512(w), CQ__ALL(q)), CQ__DOT512(t, CQ__LOAD512(w + 64), CQ__ALL(q + 4));
+        CQ__DOT512(u, CQ__LOAD512(w + 128), CQ__ALL(q + 8)), CQ__DOT512(v, CQ__LOAD512(w + 192), CQ__ALL(q + 12));
+    }
+    CQ__STOP512(0, _mm512_add_epi32(_mm512_add_epi32(s, t), _mm512_add_epi32(u, v)));
+}
+static void cq__dot_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
+                               size_t blocks, size_t chain, const int32_t *less, float *out, const float *scale) {
+    (void)chain;
+    for (; n >= 4; n -= 4, acc += 64, q += 4 * ldq, less += less ? 4 : 0, out += out ? 64 : 0)
+        cq__dot4_avx512vnni(acc, w, q, ldq, blocks, less, out, scale);
+    for (; n; n--, acc += 16, q += ldq, less += less ? 1 : 0, out += out ? 16 : 0)
+        cq__dot1_avx512vnni(acc, w, q, blocks, less, out, scale);
+}
+static void cq__dot2_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
+                                size_t blocks, size_t chain, const int32_t *less, float *out, size_t ld,
+                                const float *scale) {
+    for (; n >= 8; n -= 8, acc += 128, q += 8 * ldq, less += less ? 8 : 0, out += out ? 128 : 0)
+        cq__dot8_avx512vnni(acc, w, q, ldq, blocks, less, out, ld, scale);
+    cq__dot_avx512vnni(acc, w, q, ldq, n, blocks, chain, less, out, scale);
+    cq__dot_avx512vnni(acc + CQ__SUMS, w + CQ__PLANE, q, ldq, n, blocks, chain, less, out ? out + ld : NULL,
+                       scale + CQ__ROWS);
+}
+static const cq__q8_tier cq__q8_avx512vnni = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_avx512vnni};
+/* == cq__column_avx2 */
+CQ__AVX512VNNI void cq__column1_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
+    const unsigned char *zeros = p + cq__zeros_at(t);
+    const int8_t *q = a->q + row * a->stride;
+    const int32_t *sum = a->sum + row * (a->stride / CQ__BLOCK);
+    const float *scale = a->scale + row * cq__acts_groups(a);
+    const bool bytes = t->format == CQ_INT8;
+    const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8((char)-128);
+    const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    __m512 f = _mm512_setzero_ps();
+    for (size_t b = 0, g = 0; b < count; g++, p += 2 * CQ__ROWS) {
+        __m512i d = _mm512_setzero_si512(), e = d, z = _mm512_set1_epi32(bytes ? 128 : 8);
+        int32_t total = 0;
+        for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK) {
+            total += sum[b];
+            if (bytes) {
+                for (size_t k = 0; k < CQ__BLOCK; k += 8, w += 128) {
+                    CQ__DOT512(d, _mm512_xor_si512(CQ__LOAD512(w), flip), CQ__ALL(q + k));
+                    CQ__DOT512(e, _mm512_xor_si512(CQ__LOAD512(w + 64), flip), CQ__ALL(q + k + 4));
+                    CQ__STREAM(w);
+                    CQ__STREAM(w + 64);
                 }
+                continue;
             }
-            s0 = _mm256_mul_ps(cq__scales8_avx2(p + cq__scale_bytes(t) * (g * CQ__ROWS), t->format), unit);
-            s1 = _mm256_mul_ps(cq__scales8_avx2(p + cq__scale_bytes(t) * (g * CQ__ROWS + 8), t->format), unit);
-            if (t->asym) {
-                __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(p + (2 * groups + g) * CQ__ROWS));
-                const __m256i offset = _mm256_set1_epi32(t->format == CQ_INT8 ? 128 : 0);
-                z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), offset);
-                z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), offset);
-            }
-            for (size_t j = 0; j < m; j++) {
-                int32_t total = 0;
-                __m256 s = _mm256_set1_ps(a->group_size ? scale[j * ld_scale + g] : 1.0f);
-                for (size_t b = g * per; b < last; b++) total += sum[j * lds + b];
-                __m256i all = _mm256_set1_epi32(total);
-                __m256i d0 = _mm256_sub_epi32(CQ__LOAD(acc + j * CQ__ROWS), _mm256_mullo_epi32(z0, all));
-                __m256i d1 = _mm256_sub_epi32(CQ__LOAD(acc + j * CQ__ROWS + 8), _mm256_mullo_epi32(z1, all));
-                float *o = out + j * CQ__ROWS;
-                __m256 v0 = _mm256_mul_ps(_mm256_cvtepi32_ps(d0), _mm256_mul_ps(s0, s));
-                __m256 v1 = _mm256_mul_ps(_mm256_cvtepi32_ps(d1), _mm256_mul_ps(s1, s));
-                _mm256_storeu_ps(o, _mm256_add_ps(_mm256_loadu_ps(o), v0));
-                _mm256_storeu_ps(o + 8, _mm256_add_ps(_mm256_loadu_ps(o + 8), v1));
+            for (size_t k = 0; k < 16; k += 4, w += 64) {
+                const __m512i v = CQ__LOAD512(w);
+                CQ__DOT512(d, _mm512_and_si512(v, mask), CQ__ALL(q + k));
+                CQ__DOT512(e, _mm512_and_si512(_mm512_srli_epi16(v, 4), mask), CQ__ALL(q + k + 16));
+                CQ__STREAM(w);
             }
         }
-        for (size_t j = 0; j < m && !a->group_size; j++) {
-            __m256 s = _mm256_set1_ps(scale[j]);
-            float *o = out + j * CQ__ROWS;
-            _mm256_storeu_ps(o, _mm256_mul_ps(_mm256_loadu_ps(o), s));
-            _mm256_storeu_ps(o + 8, _mm256_mul_ps(_mm256_loadu_ps(o + 8), s));
-        }
+        if (t->asym)
+            z = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(zeros + g * CQ__ROWS)));
+        __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+        if (a->group_size) s = _mm512_mul_ps(s, _mm512_set1_ps(scale[g]));
+        d = _mm512_sub_epi32(_mm512_add_epi32(d, e), _mm512_mullo_epi32(z, _mm512_set1_epi32(total)));
+        f = _mm512_add_ps(f, _mm512_mul_ps(_mm512_cvtepi32_ps(d), s));
     }
+    if (!a->group_size) f = _mm512_mul_ps(f, _mm512_set1_ps(scale[0]));
+    _mm512_storeu_ps(out, f);
+}
+static void cq__column_avx512vnni(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                                  size_t row) {
+    for (size_t p = 0; p < panels; p++) cq__column1_avx512vnni(out + p * CQ__ROWS, t, panel + p, a, row);
+}
+static void cq__panels_q8_avx512vnni(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                                 size_t first, size_t n) {
+    if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
+    else if (cq__is_stream(t, n)) cq__column_avx512vnni(out, t, panel, panels, a, first);
+    else cq__panels_q8_x86(&cq__q8_avx512vnni, out, t, panel, panels, a, first, n);
 }
 
 /* == cq__unpack_c */
@@ -2594,7 +3061,7 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
     size_t groups = cq_tensor_groups(t), g = k0 / t->group_size;
     const unsigned char *w = p + cq__panel_head(t) + block * cq__block_bytes(t->format);
     unsigned char bytes[CQ__BLOCK * CQ__ROWS];
-    if (f->bits < 4) cq__spread_avx2(bytes, w, f->bits == 3);
+    if (f->bits < 4) cq__spread_low_avx2(bytes, w, f->bits == 3);
     for (size_t half = 0; half < 2; half++) { /* 8 rows */
         const unsigned char *at = p + f->scale * (g * CQ__ROWS + 8 * half);
         __m256 scale = f->scale == 4 ? _mm256_loadu_ps((const float *)(const void *)at)
@@ -2822,15 +3289,20 @@ CQ__AVX2 void cq__silu_mul_avx2(float *g, const float *u, size_t n) {
     cq__silu_mul_c(g + i, u + i, n - i);
 }
 
-#define CQ__AVX2_TIER(name, fma, cost)                                                                                 \
+#define CQ__AVX2_TIER(name, fma, cost, q8)                                                                                 \
     {                                                                                                                  \
         name, cq__tile_f32_avx2, fma, cq__round16_avx2, cost, cq__decide16_avx2, cq__descend16_avx2,                   \
-            cq__unpack_avx2, cq__panel_q8_avx2, cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2,          \
+            cq__unpack_avx2, q8, cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2,                         \
             cq__from_f16_avx2, cq__from_int8_avx2, cq__dots_q8_c, cq__turn_c,                                          \
             cq__sum_avx2, cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2           \
     }
-static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__fma_f32_avx2, cq__cost16_avx2);
-static const cq__kernels cq__kernels_avx512 = CQ__AVX2_TIER("avx512", cq__fma_f32_avx512, cq__cost16_avx512);
+static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__fma_f32_avx2, cq__cost16_avx2, cq__panels_q8_avx2);
+static const cq__kernels cq__kernels_avxvnni =
+    CQ__AVX2_TIER("avxvnni", cq__fma_f32_avx2, cq__cost16_avx2, cq__panels_q8_avxvnni);
+static const cq__kernels cq__kernels_avx512 =
+    CQ__AVX2_TIER("avx512", cq__fma_f32_avx512, cq__cost16_avx512, cq__panels_q8_avx512);
+static const cq__kernels cq__kernels_avx512vnni =
+    CQ__AVX2_TIER("avx512vnni", cq__fma_f32_avx512, cq__cost16_avx512, cq__panels_q8_avx512vnni);
 
 /* r: eax, ebx, ecx, edx; 0 where there is no such leaf */
 static void cq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r) {
@@ -2843,16 +3315,19 @@ static void cq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r) {
     for (int i = 0; i < 4; i++) r[i] = (uint32_t)v[i];
 #else
     r[0] = r[1] = r[2] = r[3] = 0;
-    if (__get_cpuid_max(0, NULL) >= leaf) __cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
+    if ((uint32_t)__get_cpuid_max(0, NULL) >= leaf) __cpuid_count(leaf, sub, r[0], r[1], r[2], r[3]);
 #endif
 }
 /* What this processor has and the system saves the registers of: bits of CQ__HAS_... */
-#define CQ__HAS_AVX2 1u     /* with FMA and F16C */
-#define CQ__HAS_AVX512 2u   /* F */
+#define CQ__HAS_AVX2 1u    /* with FMA and F16C */
+#define CQ__HAS_AVX512 2u  /* F, BW, DQ, VL */
+#define CQ__HAS_VNNI 4u    /* of AVX-512 */
+#define CQ__HAS_AVXVNNI 8u
 static uint32_t cq__cpu(void) {
-    uint32_t one[4], seven[4], xcr0 = 0, has = 0;
+    uint32_t one[4], seven[4], more[4], xcr0 = 0, has = 0;
     cq__cpuid(1, 0, one);
     cq__cpuid(7, 0, seven);
+    cq__cpuid(7, seven[0] ? 1 : 0, more);
     if (one[2] >> 27 & 1) { /* OSXSAVE: the system says what it saves */
 #ifdef _MSC_VER
         xcr0 = (uint32_t)_xgetbv(0);
@@ -2863,8 +3338,13 @@ static uint32_t cq__cpu(void) {
 #endif
     }
     const uint32_t avx = 1u << 12 | 1u << 28 | 1u << 29; /* FMA AVX F16C */
-    if ((xcr0 & 6) == 6 && (one[2] & avx) == avx && (seven[1] >> 5 & 1)) has |= CQ__HAS_AVX2;
-    if ((has & CQ__HAS_AVX2) && (xcr0 & 0xe6) == 0xe6 && (seven[1] >> 16 & 1)) has |= CQ__HAS_AVX512;
+    const uint32_t wide = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F DQ BW VL */
+    if ((xcr0 & 6) != 6 || (one[2] & avx) != avx || !(seven[1] >> 5 & 1)) return has;
+    has |= CQ__HAS_AVX2;
+    if (seven[0] && (more[0] >> 4 & 1)) has |= CQ__HAS_AVXVNNI;
+    if ((xcr0 & 0xe6) != 0xe6 || (seven[1] & wide) != wide) return has;
+    has |= CQ__HAS_AVX512;
+    if (seven[2] >> 11 & 1) has |= CQ__HAS_VNNI;
     return has;
 }
 #else
@@ -2879,7 +3359,9 @@ static const struct {
     uint32_t needs; /* of cq__cpu */
 } cq__tiers[] = {
 #if CQ__X86
+    {&cq__kernels_avx512vnni, CQ__HAS_AVX512 | CQ__HAS_VNNI},
     {&cq__kernels_avx512, CQ__HAS_AVX512},
+    {&cq__kernels_avxvnni, CQ__HAS_AVX2 | CQ__HAS_AVXVNNI},
     {&cq__kernels_avx2, CQ__HAS_AVX2},
 #endif
     {&cq__kernels_c, 0}};
