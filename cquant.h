@@ -259,9 +259,10 @@ CQUANT_DEF void cq_matmul(const cq_context *ctx, float *y, size_t ldy, const cq_
    |q| <= 127. With fewer bits, to study what they would cost, |q| <= 2^(bits - 1) - 1, one code still a byte. */
 typedef struct cq_acts {
     int8_t *q;     /* (n, stride), zero-padded to a multiple of 32 */
-    int32_t *sum;  /* (n, stride / 32): sum of q over each block of 32 */
+    int32_t *sum;  /* (stride / 32, ld_sum): row j's sum of q over block b, 32 columns, at [b * ld_sum + j] */
     float *scale;  /* (n, groups): groups = cols / group_size rounded up; 1 where group_size is 0 */
     size_t n, cols, stride; /* stride: cols rounded up to 32, or a little more */
+    size_t ld_sum;
     size_t group_size; /* columns that share a scale, a multiple of 32; 0: all of a row */
     unsigned bits; /* of a code, 2 to 8; cq_acts_alloc says 8 */
 } cq_acts;
@@ -1312,8 +1313,8 @@ typedef struct cq__kernels {
        scaled but without bias. */
     void (*panels_q8)(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a, size_t first,
                       size_t n);
-    /* One row of activations to int8: q and sum cover `stride` (padded) columns. Returns the scale. */
-    float (*quantize)(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride);
+    /* One row of activations to int8: q and sum, ld_sum apart, cover `stride` (padded) columns. Returns the scale. */
+    float (*quantize)(int8_t *q, int32_t *sum, size_t ld_sum, const float *x, size_t n, size_t stride);
     float (*dot)(const float *a, const float *b, size_t n);
     /* out[i] = dot(q, k + i * ldk) for i < count: the scores of one query */
     void (*dots)(float *out, const float *q, const float *k, size_t ldk, size_t n, size_t count);
@@ -1529,7 +1530,8 @@ static void cq__panels_q8_c(float *out, const cq_tensor *t, size_t panel, size_t
     for (size_t p = 0; p < panels; p++) cq__panel_q8_c(out + p * n * CQ__ROWS, t, panel + p, a, first, n);
 }
 
-static float cq__quantize_to(float top, int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
+static float cq__quantize_to(float top, int8_t *q, int32_t *sum, size_t ld_sum, const float *x, size_t n,
+                                size_t stride) {
     float m = 0.0f;
     for (size_t i = 0; i < n; i++) {
         float a = cq__float(cq__bits(x[i]) & 0x7fffffffu);
@@ -1546,12 +1548,13 @@ static float cq__quantize_to(float top, int8_t *q, int32_t *sum, const float *x,
             q[i] = (int8_t)(int32_t)cq__round_even(v);
             s += q[i];
         }
-        sum[b / CQ__BLOCK] = s;
+        sum[b / CQ__BLOCK * ld_sum] = s;
     }
     return inverse > 0.0f ? m / top : 0.0f;
 }
-static float cq__quantize_c(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
-    return cq__quantize_to(127.0f, q, sum, x, n, stride);
+static float cq__quantize_c(int8_t *q, int32_t *sum, size_t ld_sum, const float *x, size_t n,
+                                size_t stride) {
+    return cq__quantize_to(127.0f, q, sum, ld_sum, x, n, stride);
 }
 
 /* Eight lanes, combined as a tree: what a vector register of 8 floats does, and what any other width can do too. */
@@ -1767,6 +1770,7 @@ CQUANT_DEF void cq_acts_alloc_groups(cq_acts *a, cq_arena *arena, size_t n, size
     CQUANT_ASSERT(group_size % CQ__BLOCK == 0);
     a->n = n;
     a->cols = cols;
+    a->ld_sum = n;
     a->group_size = group_size;
     /* fewer columns, in another use, may need up to 64 more */
     if (!cq__add(cols, CQ__BLOCK + 64, &most) || !cq__mul(n, most / CQ__BLOCK * CQ__BLOCK, &total) ||
@@ -1790,13 +1794,14 @@ typedef struct cq__acts_job {
 } cq__acts_job;
 static void cq__acts_row(const cq_context *ctx, cq_acts *a, const float *x, size_t j) {
     int8_t *q = a->q + j * a->stride;
-    int32_t *sum = a->sum + j * (a->stride / CQ__BLOCK);
+    int32_t *sum = a->sum + j;
     size_t groups = cq__acts_groups(a), end = (a->cols + CQ__BLOCK - 1) / CQ__BLOCK * CQ__BLOCK;
     size_t width = a->group_size ? a->group_size : end;
     float *scale = a->scale + j * groups, top = (float)((1 << (a->bits - 1)) - 1);
-    for (size_t g = 0; g < groups; g++, q += width, x += width, sum += width / CQ__BLOCK) {
+    for (size_t g = 0; g < groups; g++, q += width, x += width, sum += width / CQ__BLOCK * a->ld_sum) {
         size_t n = cq__min(width, a->cols - g * width), padded = cq__min(width, end - g * width);
-        scale[g] = a->bits < 8 ? cq__quantize_to(top, q, sum, x, n, padded) : ctx->k->quantize(q, sum, x, n, padded);
+        scale[g] = a->bits < 8 ? cq__quantize_to(top, q, sum, a->ld_sum, x, n, padded)
+                               : ctx->k->quantize(q, sum, a->ld_sum, x, n, padded);
     }
 }
 static void cq__acts_task(void *arg, size_t j) {
@@ -2379,7 +2384,7 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
                               const cq_acts *a, size_t first, size_t n) {
     const size_t panel_bytes = cq_panel_bytes(t), head = cq__panel_head(t), block_bytes = cq__block_bytes(t->format);
     const size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t), ldq = a->stride;
-    const size_t lds = ldq / CQ__BLOCK, ld_scale = cq__acts_groups(a), ld = n * CQ__ROWS;
+    const size_t ld_scale = cq__acts_groups(a), ld = n * CQ__ROWS;
     const cq__q8_codes codes = cq__q8_codes_of(t->format, tier->whole);
     const bool begins = !t->asym && !codes.two, ends = !a->group_size && !codes.two; /* in the registers of dot */
     CQ__ALIGNED unsigned char bytes[2 * CQ__PLANE];
@@ -2393,17 +2398,15 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
         for (size_t j0 = 0; j0 < n; j0 += CQ__Q8_COLUMNS) {
             const size_t m = cq__min(CQ__Q8_COLUMNS, n - j0);
             const int8_t *q = a->q + (first + j0) * ldq;
-            const int32_t *sum = a->sum + (first + j0) * lds;
+            const int32_t *sum = a->sum + first + j0;
             const float *act = a->scale + (first + j0) * ld_scale;
             float *to = out + j0 * CQ__ROWS;
             for (size_t g = 0; g < groups; g++) {
                 const size_t last = cq__min((g + 1) * per, count);
-                for (size_t j = 0; j < m; j++) {
-                    int32_t all = 0;
-                    for (size_t b = g * per; b < last; b++) all += sum[j * lds + b];
-                    total[j] = all;
-                    less[j] = -codes.offset * all;
-                }
+                for (size_t j = 0; j < m; j++) total[j] = 0;
+                for (size_t b = g * per; b < last; b++)
+                    for (size_t j = 0; j < m; j++) total[j] += sum[b * a->ld_sum + j];
+                for (size_t j = 0; j < m; j++) less[j] = -codes.offset * total[j];
                 for (size_t s = 0; s < slots; s++) {
                     const unsigned char *zeros = data + s * panel_bytes + cq__zeros_at(t) + g * CQ__ROWS;
                     cq__scales16_avx2(scales + s * CQ__ROWS, t, data + s * panel_bytes, g);
@@ -2418,7 +2421,7 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
                     for (size_t s = 0; s < slots; s++) {
                         const unsigned char *w = data + s * panel_bytes + head + b * block_bytes;
                         tier->spread(bytes + s * CQ__PLANE, w, t->format, blocks, codes.two);
-                        for (size_t i = 0; i < blocks * block_bytes && j0 == 0; i += 64) /* it may be far away */
+                        for (size_t i = 0; i < blocks * block_bytes && first + j0 == 0; i += 64) /* it may be far away */
                             _mm_prefetch((const char *)(w + 2 * CQ__Q8_BLOCKS * block_bytes + i), _MM_HINT_T0);
                     }
                     if (slots == 2 && tier->dot2) {
@@ -2629,7 +2632,7 @@ CQ__AVX2 void cq__column1_avx2(float *out, const cq_tensor *t, size_t panel, con
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
     const unsigned char *zeros = p + cq__zeros_at(t);
     const int8_t *q = a->q + row * a->stride;
-    const int32_t *sum = a->sum + row * (a->stride / CQ__BLOCK);
+    const int32_t *sum = a->sum + row;
     const float *scale = a->scale + row * cq__acts_groups(a);
     const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
     const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
@@ -2639,7 +2642,7 @@ CQ__AVX2 void cq__column1_avx2(float *out, const cq_tensor *t, size_t panel, con
         __m256i d0 = _mm256_setzero_si256(), d1 = d0, z0 = _mm256_set1_epi32(bytes ? 0 : 8), z1 = z0;
         int32_t total = 0;
         for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK) {
-            total += sum[b];
+            total += sum[b * a->ld_sum];
             if (bytes) { /* |w| <= 128 as the unsigned side, the activation takes the sign: 2 * 128 * 127 < 2^15 */
                 for (size_t k = 0; k < CQ__BLOCK; k += 4, w += 64) {
                     __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k);
@@ -2936,7 +2939,7 @@ CQ__AVX512VNNI void cq__column1_avx512vnni(float *out, const cq_tensor *t, size_
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
     const unsigned char *zeros = p + cq__zeros_at(t);
     const int8_t *q = a->q + row * a->stride;
-    const int32_t *sum = a->sum + row * (a->stride / CQ__BLOCK);
+    const int32_t *sum = a->sum + row;
     const float *scale = a->scale + row * cq__acts_groups(a);
     const bool bytes = t->format == CQ_INT8;
     const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8((char)-128);
@@ -2946,7 +2949,7 @@ CQ__AVX512VNNI void cq__column1_avx512vnni(float *out, const cq_tensor *t, size_
         __m512i d = _mm512_setzero_si512(), e = d, z = _mm512_set1_epi32(bytes ? 128 : 8);
         int32_t total = 0;
         for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK) {
-            total += sum[b];
+            total += sum[b * a->ld_sum];
             if (bytes) {
                 for (size_t k = 0; k < CQ__BLOCK; k += 8, w += 128) {
                     CQ__DOT512(d, _mm512_xor_si512(CQ__LOAD512(w), flip), CQ__ALL(q + k));
@@ -3097,7 +3100,8 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
 }
 
 /* == cq__quantize_c */
-CQ__AVX2 float cq__quantize_avx2(int8_t *q, int32_t *sum, const float *x, size_t n, size_t stride) {
+CQ__AVX2 float cq__quantize_avx2(int8_t *q, int32_t *sum, size_t ld_sum, const float *x, size_t n,
+                                size_t stride) {
     const __m256 sign = _mm256_set1_ps(-0.0f), top = _mm256_set1_ps(127.0f), bottom = _mm256_set1_ps(-127.0f);
     __m256 most = _mm256_setzero_ps();
     float m = 0.0f, lanes[8];
@@ -3123,7 +3127,7 @@ CQ__AVX2 float cq__quantize_avx2(int8_t *q, int32_t *sum, const float *x, size_t
                 q[i] = (int8_t)(int32_t)cq__round_even(v);
                 s += q[i];
             }
-            sum[b / CQ__BLOCK] = s;
+            sum[b / CQ__BLOCK * ld_sum] = s;
             continue;
         }
         __m256i v[4], total = _mm256_setzero_si256();
@@ -3138,7 +3142,7 @@ CQ__AVX2 float cq__quantize_avx2(int8_t *q, int32_t *sum, const float *x, size_t
         int32_t part[8], s = 0;
         _mm256_storeu_si256((__m256i *)(void *)part, total);
         for (size_t l = 0; l < 8; l++) s += part[l];
-        sum[b / CQ__BLOCK] = s;
+        sum[b / CQ__BLOCK * ld_sum] = s;
     }
     return inverse > 0.0f ? m / 127.0f : 0.0f;
 }

@@ -13272,7 +13272,9 @@ static cq_status cq__gen_rows(cq_generator *g, cq__gen_batch *b, size_t count, c
 /* The rows a0 .. a0 + n - 1 of codes, as codes of their own. */
 static const cq_acts *cq__acts_rows(cq_acts *part, const cq_acts *a, size_t a0, size_t n) {
     part->q = a->q + a0 * a->stride;
-    part->sum = a->sum + a0 * (a->stride / CQ__BLOCK);
+    part->sum = a->sum + a0;
+    part->ld_sum = a->ld_sum;
+    part->group_size = a->group_size;
     part->scale = a->scale + a0;
     part->n = n;
     part->cols = a->cols;

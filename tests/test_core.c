@@ -1109,7 +1109,7 @@ static void test_quantize_acts(void **state) {
                         else if (finite && most > 1e-30f)
                             assert_true(fabs((double)x[j * (cols + 1) + i] / (double)most * 127 - q) <= 0.50002);
                     }
-                    assert_int_equal(sum, a.sum[j * (a.stride / 32) + b]);
+                    assert_int_equal(sum, a.sum[b * a.ld_sum + j]);
                 }
                 if (finite && most > 1e-30f) assert_true(same(a.scale[j], most / 127.0f));
             }
@@ -1221,7 +1221,7 @@ static void test_kernels(void **state) {
                 int8_t *q1 = (int8_t *)must(pad), *q2 = (int8_t *)must(pad);
                 int32_t *s1 = (int32_t *)must(pad / 8), *s2 = (int32_t *)must(pad / 8);
                 fill(x, n, kind[what]);
-                s[0] = k->quantize(q1, s1, x, n, pad), t[0] = c->quantize(q2, s2, x, n, pad);
+                s[0] = k->quantize(q1, s1, 1, x, n, pad), t[0] = c->quantize(q2, s2, 1, x, n, pad);
                 assert_same(s, t, 1, "quantize: scale");
                 assert_memory_equal(q1, q2, pad);
                 assert_memory_equal(s1, s2, pad / 8);
@@ -1275,9 +1275,11 @@ static void test_packed_kernels(void **state) {
                             float *y = floats(2 * n * 16), *z = floats(2 * n * 16);
                             for (size_t i = 0; i < a.n * ldq; i++)
                                 a.q[i] = i % ldq < t.cols ? (int8_t)((int)(rng() % 255) - 127) : (int8_t)0;
+                            a.ld_sum = a.n;
                             for (size_t i = 0; i < a.n * lds; i++) {
-                                a.sum[i] = 0;
-                                for (size_t j = 0; j < 32; j++) a.sum[i] += a.q[i * 32 + j];
+                                int32_t *sum = &a.sum[i % lds * a.ld_sum + i / lds];
+                                *sum = 0;
+                                for (size_t j = 0; j < 32; j++) *sum += a.q[i * 32 + j];
                             }
                             fill(a.scale, scales, variant & 2 ? special : uniform);
                             size_t panels = p + 1 < cq_panel_count(&t) ? 2 : 1;
