@@ -2095,7 +2095,6 @@ CQ__AVX2 void cq__tile_f32_avx2(float *c, size_t ldc, const float *a, size_t lda
 
 /* == cq__fma_f32_c: a tile of 16 rows x N columns stays in registers along the whole chain. AVX2: two vectors a panel,
    N = 6, twelve of sixteen registers. Columns are addressed from every third, so that few pointers are needed. */
-#define CQ__EACH1(M) M(0, b)
 #define CQ__EACH2(M) M(0, b) M(1, b + jb)
 #define CQ__EACH6(M)                                                                                                   \
     M(0, b) M(1, b + jb) M(2, b + 2 * jb) M(3, b3) M(4, b3 + jb) M(5, b3 + 2 * jb)
@@ -2108,20 +2107,35 @@ CQ__AVX2 void cq__tile_f32_avx2(float *c, size_t ldc, const float *a, size_t lda
     p##j = _mm256_fmadd_ps(a0, v, p##j);                                                                               \
     q##j = _mm256_fmadd_ps(a1, v, q##j);
 #define CQ__FMA_STORE(j, x) _mm256_storeu_ps(c + j * ldc, p##j), _mm256_storeu_ps(c + j * ldc + 8, q##j);
-#define CQ__FMA_TILE(N)                                                                                                \
-    CQ__AVX2_FMA void cq__fma##N##_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,   \
-                                        size_t jb, size_t k) {                                                         \
-        const float *b3 = N > 3 ? b + 3 * jb : b;                                                                      \
-        CQ__EACH##N(CQ__FMA_LOAD)                                                                                      \
-        for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb) {                                                  \
-            __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8), v;                                            \
-            CQ__EACH##N(CQ__FMA_STEP)                                                                                  \
-        }                                                                                                              \
-        CQ__EACH##N(CQ__FMA_STORE)                                                                                     \
+CQ__AVX2_FMA void cq__fma6_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
+                            size_t k) {
+    const float *b3 = b + 3 * jb;
+    CQ__EACH6(CQ__FMA_LOAD)
+    for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb) {
+        __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8), v;
+        CQ__EACH6(CQ__FMA_STEP)
     }
-CQ__FMA_TILE(6)
-CQ__FMA_TILE(2)
-CQ__FMA_TILE(1)
+    CQ__EACH6(CQ__FMA_STORE)
+}
+CQ__AVX2_FMA void cq__fma2_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
+                            size_t k) {
+    CQ__EACH2(CQ__FMA_LOAD)
+    for (size_t t = 0; t < k; t++, a += lda, b += kb) {
+        __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8), v;
+        CQ__EACH2(CQ__FMA_STEP)
+    }
+    CQ__EACH2(CQ__FMA_STORE)
+}
+CQ__AVX2_FMA void cq__fma1_avx2(float *c, const float *a, size_t lda, const float *b, size_t kb, size_t k) {
+    __m256 p = _mm256_loadu_ps(c), q = _mm256_loadu_ps(c + 8);
+    for (size_t t = 0; t < k; t++, a += lda, b += kb) {
+        const __m256 v = _mm256_broadcast_ss(b);
+        p = _mm256_fmadd_ps(_mm256_loadu_ps(a), v, p);
+        q = _mm256_fmadd_ps(_mm256_loadu_ps(a + 8), v, q);
+    }
+    _mm256_storeu_ps(c, p);
+    _mm256_storeu_ps(c + 8, q);
+}
 CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
                                    const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
     for (size_t p = 0; p < panels; p++, c += cp, a += ap) {
@@ -2132,7 +2146,7 @@ CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float 
             cq__fma6_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
         }
         for (; j + 2 <= n; j += 2) cq__fma2_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
-        for (; j < n; j++) cq__fma1_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+        for (; j < n; j++) cq__fma1_avx2(c + j * ldc, a, lda, b + j * jb, kb, k);
     }
 }
 
@@ -2144,20 +2158,37 @@ CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float 
     p##j = _mm512_fmadd_ps(a0, v, p##j);                                                                               \
     q##j = _mm512_fmadd_ps(a1, v, q##j);
 #define CQ__FMA_STORE512(j, x) _mm512_storeu_ps(c + j * ldc, p##j), _mm512_storeu_ps(c + cp + j * ldc, q##j);
-#define CQ__FMA_TILE512(N)                                                                                             \
-    CQ__AVX512 void cq__fma##N##_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,        \
-                                        const float *b, size_t kb, size_t jb, size_t k) {                              \
-        const float *b3 = N > 3 ? b + 3 * jb : b, *b6 = N > 6 ? b + 6 * jb : b, *b9 = N > 6 ? b + 9 * jb : b;          \
-        CQ__EACH##N(CQ__FMA_LOAD512)                                                                                   \
-        for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb) {                              \
-            __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap), v;                                           \
-            CQ__EACH##N(CQ__FMA_STEP512)                                                                               \
-        }                                                                                                              \
-        CQ__EACH##N(CQ__FMA_STORE512)                                                                                  \
+CQ__AVX512 void cq__fma12_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
+                             size_t kb, size_t jb, size_t k) {
+    const float *b3 = b + 3 * jb, *b6 = b3 + 3 * jb, *b9 = b6 + 3 * jb;
+    CQ__EACH12(CQ__FMA_LOAD512)
+    for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb) {
+        __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap), v;
+        CQ__EACH12(CQ__FMA_STEP512)
     }
-CQ__FMA_TILE512(12)
-CQ__FMA_TILE512(4)
-CQ__FMA_TILE512(1)
+    CQ__EACH12(CQ__FMA_STORE512)
+}
+CQ__AVX512 void cq__fma4_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
+                            size_t kb, size_t jb, size_t k) {
+    const float *b3 = b + 3 * jb;
+    CQ__EACH4(CQ__FMA_LOAD512)
+    for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb) {
+        __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap), v;
+        CQ__EACH4(CQ__FMA_STEP512)
+    }
+    CQ__EACH4(CQ__FMA_STORE512)
+}
+CQ__AVX512 void cq__fma1_avx512(float *c, size_t cp, const float *a, size_t ap, size_t lda, const float *b, size_t kb,
+                                size_t k) {
+    __m512 p = _mm512_loadu_ps(c), q = _mm512_loadu_ps(c + cp);
+    for (size_t t = 0; t < k; t++, a += lda, b += kb) {
+        const __m512 v = _mm512_set1_ps(*b);
+        p = _mm512_fmadd_ps(_mm512_loadu_ps(a), v, p);
+        q = _mm512_fmadd_ps(_mm512_loadu_ps(a + ap), v, q);
+    }
+    _mm512_storeu_ps(c, p);
+    _mm512_storeu_ps(c + cp, q);
+}
 CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
                                    const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
     for (; panels >= 2; panels -= 2, c += 2 * cp, a += 2 * ap) {
@@ -2170,7 +2201,7 @@ CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float 
             cq__fma12_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
         }
         for (; j + 4 <= n; j += 4) cq__fma4_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
-        for (; j < n; j++) cq__fma1_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
+        for (; j < n; j++) cq__fma1_avx512(c + j * ldc, cp, a, ap, lda, b + j * jb, kb, k);
     }
     cq__fma_f32_avx2(c, cp, ldc, a, ap, lda, b, kb, jb, k, n, panels);
 }
