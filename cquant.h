@@ -2337,13 +2337,15 @@ typedef struct cq__q8_tier {
     /* blocks * 512 bytes of codes; the high plane, where there are two, CQ__PLANE further on */
     void (*spread)(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks, bool two);
     /* acc (n, 16) += codes times n rows of activations. less (n), if not NULL: where each column's sums begin, in place
-       of acc. out (n, 16), if not NULL: where they end, in place of acc: out += sum * scale, scale (16). */
+       of acc. out (n, 16), if not NULL: where they end, in place of acc: out += sum * scale, scale (16). Both given,
+       that may be so for several groups of `per` blocks, less and scale one row of CQ__Q8_COLUMNS and 32 further on
+       for each. */
     void (*dot)(int32_t *acc, const unsigned char *codes, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                size_t chain, const int32_t *less, float *out, const float *scale);
+                size_t per, size_t chain, const int32_t *less, float *out, const float *scale);
     /* The same for two panels at once, what belongs to the second CQ__SUMS, CQ__PLANE, ld floats and 16 scales further
        on; NULL: one by one. */
     void (*dot2)(int32_t *acc, const unsigned char *codes, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                 size_t chain, const int32_t *less, float *out, size_t ld, const float *scale);
+                 size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale);
 } cq__q8_tier;
 
 static cq__q8_codes cq__q8_codes_of(cq_format format, bool whole) {
@@ -2382,18 +2384,33 @@ CQ__AVX2_INLINE void cq__stop8_avx2(int32_t *acc, __m256i sum, float *out, __m25
     if (out) _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale)));
     else CQ__SAVE(acc, sum);
 }
-/* What the offsets add is taken away: the sum of the activations times each row's zero, or the offset of all. */
-CQ__AVX2 void cq__begin_avx2(int32_t *acc, const int32_t *total, const unsigned char *zeros, int32_t offset, size_t n) {
-    __m256i z0 = _mm256_set1_epi32(offset), z1 = z0;
+/* less (n) = factor times the sum of each column's activations over some blocks */
+CQ__AVX2 void cq__totals_avx2(int32_t *less, const int32_t *sum, size_t ld_sum, size_t blocks, size_t n,
+                              int32_t factor) {
+    size_t j = 0;
+    for (; j + 8 <= n; j += 8) {
+        __m256i all = _mm256_setzero_si256();
+        for (size_t b = 0; b < blocks; b++) all = _mm256_add_epi32(all, CQ__LOAD(sum + b * ld_sum + j));
+        CQ__SAVE(less + j, _mm256_mullo_epi32(all, _mm256_set1_epi32(factor)));
+    }
+    for (; j < n; j++) {
+        int32_t all = 0;
+        for (size_t b = 0; b < blocks; b++) all += sum[b * ld_sum + j];
+        less[j] = factor * all;
+    }
+}
+/* Sums begin with what the offsets add, taken away: less, or, with zeros, the sum of the activations times each. */
+CQ__AVX2 void cq__begin_avx2(int32_t *acc, const int32_t *less, const unsigned char *zeros, size_t n) {
+    __m256i z0 = _mm256_set1_epi32(1), z1 = z0;
     if (zeros) {
         const __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
-        z0 = _mm256_cvtepu8_epi32(z);
-        z1 = _mm256_cvtepu8_epi32(_mm_srli_si128(z, 8));
+        z0 = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_cvtepu8_epi32(z));
+        z1 = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)));
     }
     for (size_t j = 0; j < n; j++, acc += CQ__ROWS) {
-        const __m256i less = _mm256_set1_epi32(-total[j]);
-        CQ__SAVE(acc, _mm256_mullo_epi32(z0, less));
-        CQ__SAVE(acc + 8, _mm256_mullo_epi32(z1, less));
+        const __m256i v = _mm256_set1_epi32(less[j]);
+        CQ__SAVE(acc, _mm256_mullo_epi32(z0, v));
+        CQ__SAVE(acc + 8, _mm256_mullo_epi32(z1, v));
     }
 }
 /* The end of sums of two planes, or with a scale for each column: act (n), ld_act apart, if not NULL. */
@@ -2420,8 +2437,9 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
     const bool begins = !t->asym && !codes.two, ends = !a->group_size && !codes.two; /* in the registers of dot */
     CQ__ALIGNED unsigned char bytes[2 * CQ__PLANE];
     CQ__ALIGNED int32_t acc[2 * CQ__SUMS];
-    CQ__ALIGNED float scales[2 * CQ__ROWS];
-    int32_t total[CQ__Q8_COLUMNS], less[CQ__Q8_COLUMNS];
+    CQ__ALIGNED float scales[2 * CQ__ROWS * CQ__Q8_BLOCKS];
+    CQ__ALIGNED int32_t less[CQ__Q8_COLUMNS * CQ__Q8_BLOCKS];
+    const size_t many = begins && ends && per < CQ__Q8_BLOCKS ? CQ__Q8_BLOCKS / per : 1; /* groups at a time */
     for (size_t p = 0, slots; p < panels; p += slots, out += slots * ld) {
         const unsigned char *data = t->data + (panel + p) * panel_bytes;
         slots = cq__min(codes.two ? 1 : 2, panels - p);
@@ -2432,16 +2450,19 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
             const int32_t *sum = a->sum + first + j0;
             const float *act = a->scale + (first + j0) * ld_scale;
             float *to = out + j0 * CQ__ROWS;
-            for (size_t g = 0; g < groups; g++) {
-                const size_t last = cq__min((g + 1) * per, count);
-                for (size_t j = 0; j < m; j++) total[j] = 0;
-                for (size_t b = g * per; b < last; b++)
-                    for (size_t j = 0; j < m; j++) total[j] += sum[b * a->ld_sum + j];
-                for (size_t j = 0; j < m; j++) less[j] = -codes.offset * total[j];
-                for (size_t s = 0; s < slots; s++) {
+            for (size_t g = 0; g < groups; g += many) {
+                const size_t last = cq__min((g + many) * per, count);
+                for (size_t i = 0, b = g * per; b < last; i++) { /* the groups */
+                    const size_t k = cq__min(per, last - b);
+                    cq__totals_avx2(less + i * CQ__Q8_COLUMNS, sum + b * a->ld_sum, a->ld_sum, k, m,
+                                    t->asym ? 1 : -codes.offset);
+                    b += k;
+                    for (size_t s = 0; s < slots; s++)
+                        cq__scales16_avx2(scales + (2 * i + s) * CQ__ROWS, t, data + s * panel_bytes, g + i);
+                }
+                for (size_t s = 0; s < slots && !begins; s++) {
                     const unsigned char *zeros = data + s * panel_bytes + cq__zeros_at(t) + g * CQ__ROWS;
-                    cq__scales16_avx2(scales + s * CQ__ROWS, t, data + s * panel_bytes, g);
-                    if (!begins) cq__begin_avx2(acc + s * CQ__SUMS, total, t->asym ? zeros : NULL, codes.offset, m);
+                    cq__begin_avx2(acc + s * CQ__SUMS, less, t->asym ? zeros : NULL, m);
                 }
                 for (size_t i = 0; codes.two && i < m * CQ__ROWS; i++) acc[CQ__SUMS + i] = 0;
                 for (size_t b = g * per; b < last; b += CQ__Q8_BLOCKS) {
@@ -2456,12 +2477,12 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
                             _mm_prefetch((const char *)(w + 2 * CQ__Q8_BLOCKS * block_bytes + i), _MM_HINT_T0);
                     }
                     if (slots == 2 && tier->dot2) {
-                        tier->dot2(acc, bytes, x, ldq, m, blocks, codes.chain, from, end, ld, scales);
+                        tier->dot2(acc, bytes, x, ldq, m, blocks, cq__min(per, blocks), codes.chain, from, end, ld, scales);
                         continue;
                     }
                     for (size_t s = 0; s < slots + codes.two; s++)
-                        tier->dot(acc + s * CQ__SUMS, bytes + s * CQ__PLANE, x, ldq, m, blocks, codes.chain, from,
-                                  end ? end + s * ld : NULL, scales + s * CQ__ROWS);
+                        tier->dot(acc + s * CQ__SUMS, bytes + s * CQ__PLANE, x, ldq, m, blocks, cq__min(per, blocks),
+                                  codes.chain, from, end ? end + s * ld : NULL, scales + s * CQ__ROWS);
                 }
                 for (size_t s = 0; s < slots && !ends; s++)
                     cq__finish_avx2(acc + s * CQ__SUMS, to + s * ld, scales + s * CQ__ROWS,
@@ -2590,10 +2611,12 @@ CQ__AVX2_INLINE void cq__widen_avx2(int32_t *acc, __m256i h0, __m256i h1, const 
     cq__widen_avx2(acc + 32, h20, h21, less + 2, begins, out + 32, ends, s0, s1);                                      \
     cq__widen_avx2(acc + 48, h30, h31, less + 3, begins, out + 48, ends, s0, s1)
 CQ__AVX2 void cq__dot4_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
-                            size_t chain, const int32_t *less, float *out, const float *scale) {
+                            size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
     const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
-    bool begins = less != NULL;
-    for (const unsigned char *last = w + blocks * 512; w < last; begins = false) {
+    const unsigned char *last = w + blocks * 512, *stop = w; /* of the blocks, of a group */
+    while (w < last) {
+        const bool begins = less && w == stop;
+        if (w == stop) stop += cq__min(per * 512, (size_t)(last - w));
         __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32), x = CQ__SET1(q);
         __m256i h00 = _mm256_maddubs_epi16(w0, x), h01 = _mm256_maddubs_epi16(w1, x);
         x = CQ__SET1(q1);
@@ -2615,7 +2638,7 @@ CQ__AVX2 void cq__dot4_avx2(int32_t *acc, const unsigned char *w, const int8_t *
         }
         w += chain * 64, q += chain * 4, q1 += chain * 4, q2 += chain * 4, q3 += chain * 4;
         const __m256 s0 = _mm256_loadu_ps(scale), s1 = _mm256_loadu_ps(scale + 8);
-        const bool ends = out && w == last;
+        const bool ends = out && w == stop;
         if (begins && ends) {
             CQ__WIDEN4(true, true);
         } else if (begins) {
@@ -2625,31 +2648,34 @@ CQ__AVX2 void cq__dot4_avx2(int32_t *acc, const unsigned char *w, const int8_t *
         } else {
             CQ__WIDEN4(false, false);
         }
+        if (ends && less) less += CQ__Q8_COLUMNS, scale += 2 * CQ__ROWS;
     }
 }
-CQ__AVX2 void cq__dot1_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t chain,
-                            const int32_t *less, float *out, const float *scale) {
+CQ__AVX2 void cq__dot1_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t per,
+                            size_t chain, const int32_t *less, float *out, const float *scale) {
     const __m256i one = _mm256_set1_epi16(1);
-    __m256i s0 = cq__start8_avx2(acc, less), s1 = cq__start8_avx2(acc + 8, less);
-    for (size_t k = 0; k < blocks * CQ__BLOCK;) {
-        __m256i h0 = _mm256_setzero_si256(), h1 = h0;
-        for (const size_t stop = k + 4 * chain; k < stop; k += 4, w += 64) {
-            __m256i x = CQ__SET1(q + k);
-            CQ__MAD(h0, CQ__LOAD(w), x);
-            CQ__MAD(h1, CQ__LOAD(w + 32), x);
+    for (size_t k = 0, end; k < blocks * CQ__BLOCK; less += less ? CQ__Q8_COLUMNS : 0, scale += 2 * CQ__ROWS) {
+        __m256i s0 = cq__start8_avx2(acc, less), s1 = cq__start8_avx2(acc + 8, less);
+        for (end = cq__min(k + per * CQ__BLOCK, blocks * CQ__BLOCK); k < end;) {
+            __m256i h0 = _mm256_setzero_si256(), h1 = h0;
+            for (const size_t stop = k + 4 * chain; k < stop; k += 4, w += 64) {
+                __m256i x = CQ__SET1(q + k);
+                CQ__MAD(h0, CQ__LOAD(w), x);
+                CQ__MAD(h1, CQ__LOAD(w + 32), x);
+            }
+            s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(h0, one));
+            s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(h1, one));
         }
-        s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(h0, one));
-        s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(h1, one));
+        cq__stop8_avx2(acc, s0, out, _mm256_loadu_ps(scale));
+        cq__stop8_avx2(acc + 8, s1, out ? out + 8 : NULL, _mm256_loadu_ps(scale + 8));
     }
-    cq__stop8_avx2(acc, s0, out, _mm256_loadu_ps(scale));
-    cq__stop8_avx2(acc + 8, s1, out ? out + 8 : NULL, _mm256_loadu_ps(scale + 8));
 }
 static void cq__dot_avx2_q8(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                            size_t chain, const int32_t *less, float *out, const float *scale) {
+                            size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
     for (; n >= 4; n -= 4, acc += 64, q += 4 * ldq, less += less ? 4 : 0, out += out ? 64 : 0)
-        cq__dot4_avx2(acc, w, q, ldq, blocks, chain, less, out, scale);
+        cq__dot4_avx2(acc, w, q, ldq, blocks, per, chain, less, out, scale);
     for (; n; n--, acc += 16, q += ldq, less += less ? 1 : 0, out += out ? 16 : 0)
-        cq__dot1_avx2(acc, w, q, blocks, chain, less, out, scale);
+        cq__dot1_avx2(acc, w, q, blocks, per, chain, less, out, scale);
 }
 static const cq__q8_tier cq__q8_avx2 = {false, cq__spread_avx2, cq__dot_avx2_q8, NULL};
 
@@ -2744,66 +2770,72 @@ static void cq__panels_q8_avx2(float *out, const cq_tensor *t, size_t panel, siz
 #define CQ__STOP(i, s0, s1)                                                                                            \
     cq__stop8_avx2(acc + 16 * (i), s0, out ? out + 16 * (i) : NULL, _mm256_loadu_ps(scale));                           \
     cq__stop8_avx2(acc + 16 * (i) + 8, s1, out ? out + 16 * (i) + 8 : NULL, _mm256_loadu_ps(scale + 8))
-CQ__AVXVNNI void cq__dot6_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+CQ__AVXVNNI void cq__dot6_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks, size_t per,
                                   const int32_t *less, float *out, const float *scale) {
     const int8_t *q3 = q + 3 * ldq;
-    __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
-    __m256i s20 = CQ__START(2, 0), s21 = CQ__START(2, 8), s30 = CQ__START(3, 0), s31 = CQ__START(3, 8);
-    __m256i s40 = CQ__START(4, 0), s41 = CQ__START(4, 8), s50 = CQ__START(5, 0), s51 = CQ__START(5, 8);
-    CQ__NO_UNROLL
-    for (const unsigned char *last = w + blocks * 512; w < last; w += 64, q += 4, q3 += 4) {
-        const __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32);
-        __m256i x = CQ__SET1(q);
-        CQ__DOT(s00, w0, x), CQ__DOT(s01, w1, x);
-        x = CQ__SET1(q + ldq);
-        CQ__DOT(s10, w0, x), CQ__DOT(s11, w1, x);
-        x = CQ__SET1(q + 2 * ldq);
-        CQ__DOT(s20, w0, x), CQ__DOT(s21, w1, x);
-        x = CQ__SET1(q3);
-        CQ__DOT(s30, w0, x), CQ__DOT(s31, w1, x);
-        x = CQ__SET1(q3 + ldq);
-        CQ__DOT(s40, w0, x), CQ__DOT(s41, w1, x);
-        x = CQ__SET1(q3 + 2 * ldq);
-        CQ__DOT(s50, w0, x), CQ__DOT(s51, w1, x);
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+        __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
+        __m256i s20 = CQ__START(2, 0), s21 = CQ__START(2, 8), s30 = CQ__START(3, 0), s31 = CQ__START(3, 8);
+        __m256i s40 = CQ__START(4, 0), s41 = CQ__START(4, 8), s50 = CQ__START(5, 0), s51 = CQ__START(5, 8);
+        CQ__NO_UNROLL
+        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 64, q += 4, q3 += 4) {
+            const __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32);
+            __m256i x = CQ__SET1(q);
+            CQ__DOT(s00, w0, x), CQ__DOT(s01, w1, x);
+            x = CQ__SET1(q + ldq);
+            CQ__DOT(s10, w0, x), CQ__DOT(s11, w1, x);
+            x = CQ__SET1(q + 2 * ldq);
+            CQ__DOT(s20, w0, x), CQ__DOT(s21, w1, x);
+            x = CQ__SET1(q3);
+            CQ__DOT(s30, w0, x), CQ__DOT(s31, w1, x);
+            x = CQ__SET1(q3 + ldq);
+            CQ__DOT(s40, w0, x), CQ__DOT(s41, w1, x);
+            x = CQ__SET1(q3 + 2 * ldq);
+            CQ__DOT(s50, w0, x), CQ__DOT(s51, w1, x);
+        }
+        CQ__STOP(0, s00, s01);
+        CQ__STOP(1, s10, s11);
+        CQ__STOP(2, s20, s21);
+        CQ__STOP(3, s30, s31);
+        CQ__STOP(4, s40, s41);
+        CQ__STOP(5, s50, s51);
     }
-    CQ__STOP(0, s00, s01);
-    CQ__STOP(1, s10, s11);
-    CQ__STOP(2, s20, s21);
-    CQ__STOP(3, s30, s31);
-    CQ__STOP(4, s40, s41);
-    CQ__STOP(5, s50, s51);
 }
-CQ__AVXVNNI void cq__dot2_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+CQ__AVXVNNI void cq__dot2_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks, size_t per,
                                   const int32_t *less, float *out, const float *scale) {
-    __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
-    __m256i t00 = _mm256_setzero_si256(), t01 = t00, t10 = t00, t11 = t00;
-    for (const unsigned char *last = w + blocks * 512; w < last; w += 128, q += 8) {
-        __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32), x = CQ__SET1(q), y = CQ__SET1(q + ldq);
-        CQ__DOT(s00, w0, x), CQ__DOT(s01, w1, x), CQ__DOT(s10, w0, y), CQ__DOT(s11, w1, y);
-        w0 = CQ__LOAD(w + 64), w1 = CQ__LOAD(w + 96), x = CQ__SET1(q + 4), y = CQ__SET1(q + ldq + 4);
-        CQ__DOT(t00, w0, x), CQ__DOT(t01, w1, x), CQ__DOT(t10, w0, y), CQ__DOT(t11, w1, y);
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+        __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
+        __m256i t00 = _mm256_setzero_si256(), t01 = t00, t10 = t00, t11 = t00;
+        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 128, q += 8) {
+            __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32), x = CQ__SET1(q), y = CQ__SET1(q + ldq);
+            CQ__DOT(s00, w0, x), CQ__DOT(s01, w1, x), CQ__DOT(s10, w0, y), CQ__DOT(s11, w1, y);
+            w0 = CQ__LOAD(w + 64), w1 = CQ__LOAD(w + 96), x = CQ__SET1(q + 4), y = CQ__SET1(q + ldq + 4);
+            CQ__DOT(t00, w0, x), CQ__DOT(t01, w1, x), CQ__DOT(t10, w0, y), CQ__DOT(t11, w1, y);
+        }
+        CQ__STOP(0, _mm256_add_epi32(s00, t00), _mm256_add_epi32(s01, t01));
+        CQ__STOP(1, _mm256_add_epi32(s10, t10), _mm256_add_epi32(s11, t11));
     }
-    CQ__STOP(0, _mm256_add_epi32(s00, t00), _mm256_add_epi32(s01, t01));
-    CQ__STOP(1, _mm256_add_epi32(s10, t10), _mm256_add_epi32(s11, t11));
 }
-CQ__AVXVNNI void cq__dot1_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks,
+CQ__AVXVNNI void cq__dot1_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t per,
                                   const int32_t *less, float *out, const float *scale) {
-    __m256i s0 = CQ__START(0, 0), s1 = CQ__START(0, 8), t0 = _mm256_setzero_si256(), t1 = t0;
-    for (const unsigned char *last = w + blocks * 512; w < last; w += 128, q += 8) {
-        __m256i x = CQ__SET1(q), y = CQ__SET1(q + 4);
-        CQ__DOT(s0, CQ__LOAD(w), x), CQ__DOT(s1, CQ__LOAD(w + 32), x);
-        CQ__DOT(t0, CQ__LOAD(w + 64), y), CQ__DOT(t1, CQ__LOAD(w + 96), y);
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+        __m256i s0 = CQ__START(0, 0), s1 = CQ__START(0, 8), t0 = _mm256_setzero_si256(), t1 = t0;
+        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 128, q += 8) {
+            __m256i x = CQ__SET1(q), y = CQ__SET1(q + 4);
+            CQ__DOT(s0, CQ__LOAD(w), x), CQ__DOT(s1, CQ__LOAD(w + 32), x);
+            CQ__DOT(t0, CQ__LOAD(w + 64), y), CQ__DOT(t1, CQ__LOAD(w + 96), y);
+        }
+        CQ__STOP(0, _mm256_add_epi32(s0, t0), _mm256_add_epi32(s1, t1));
     }
-    CQ__STOP(0, _mm256_add_epi32(s0, t0), _mm256_add_epi32(s1, t1));
 }
 static void cq__dot_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                            size_t chain, const int32_t *less, float *out, const float *scale) {
+                            size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
     (void)chain;
     for (; n >= 6; n -= 6, acc += 96, q += 6 * ldq, less += less ? 6 : 0, out += out ? 96 : 0)
-        cq__dot6_avxvnni(acc, w, q, ldq, blocks, less, out, scale);
+        cq__dot6_avxvnni(acc, w, q, ldq, blocks, per, less, out, scale);
     for (; n >= 2; n -= 2, acc += 32, q += 2 * ldq, less += less ? 2 : 0, out += out ? 32 : 0)
-        cq__dot2_avxvnni(acc, w, q, ldq, blocks, less, out, scale);
-    if (n) cq__dot1_avxvnni(acc, w, q, blocks, less, out, scale);
+        cq__dot2_avxvnni(acc, w, q, ldq, blocks, per, less, out, scale);
+    if (n) cq__dot1_avxvnni(acc, w, q, blocks, per, less, out, scale);
 }
 static const cq__q8_tier cq__q8_avxvnni = {true, cq__spread_avx2, cq__dot_avxvnni, NULL};
 static void cq__panels_q8_avxvnni(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
@@ -2828,13 +2860,17 @@ CQ__AVX512_INLINE void cq__stop16_avx512(int32_t *acc, __m512i sum, float *out, 
 #define CQ__START512(i) cq__start16_avx512(acc + 16 * (i), less ? less + (i) : NULL)
 #define CQ__STOP512(i, s) cq__stop16_avx512(acc + 16 * (i), s, out ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale))
 #define CQ__WIDEN512(i, h)                                                                                             \
-    cq__stop16_avx512(acc + 16 * (i), _mm512_add_epi32(CQ__START512(i), _mm512_madd_epi16(h, one)),                    \
+    cq__stop16_avx512(acc + 16 * (i),                                                                                  \
+                      _mm512_add_epi32(cq__start16_avx512(acc + 16 * (i), from ? from + (i) : NULL),                   \
+                                       _mm512_madd_epi16(h, one)),                                                     \
                       ends ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale))
 CQ__AVX512 void cq__dot8_avx512(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
-                                size_t chain, const int32_t *less, float *out, const float *scale) {
+                                size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
     const int8_t *q3 = q + 3 * ldq, *q6 = q3 + 3 * ldq;
     const __m512i one = _mm512_set1_epi16(1);
-    for (size_t k = 0; k < blocks * CQ__BLOCK; less = NULL) {
+    for (size_t k = 0, until = 0; k < blocks * CQ__BLOCK;) {
+        const int32_t *from = k == until ? less : NULL;
+        if (k == until) until += cq__min(per, blocks - k / CQ__BLOCK) * CQ__BLOCK;
         __m512i h0 = _mm512_setzero_si512(), h1 = h0, h2 = h0, h3 = h0, h4 = h0, h5 = h0, h6 = h0, h7 = h0;
         CQ__NO_UNROLL
         for (const size_t stop = k + 4 * chain; k < stop; k += 4, w += 64) {
@@ -2844,16 +2880,17 @@ CQ__AVX512 void cq__dot8_avx512(int32_t *acc, const unsigned char *w, const int8
             CQ__MAD512(h4, v, CQ__ALL(q3 + ldq + k)), CQ__MAD512(h5, v, CQ__ALL(q3 + 2 * ldq + k));
             CQ__MAD512(h6, v, CQ__ALL(q6 + k)), CQ__MAD512(h7, v, CQ__ALL(q6 + ldq + k));
         }
-        const bool ends = out && k == blocks * CQ__BLOCK;
+        const bool ends = out && k == until;
         CQ__WIDEN512(0, h0), CQ__WIDEN512(1, h1), CQ__WIDEN512(2, h2), CQ__WIDEN512(3, h3);
         CQ__WIDEN512(4, h4), CQ__WIDEN512(5, h5), CQ__WIDEN512(6, h6), CQ__WIDEN512(7, h7);
+        if (ends && less) less += CQ__Q8_COLUMNS, scale += 32;
     }
 }
 static void cq__dot_avx512(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                           size_t chain, const int32_t *less, float *out, const float *scale) {
+                           size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
     for (; n >= 8; n -= 8, acc += 128, q += 8 * ldq, less += less ? 8 : 0, out += out ? 128 : 0)
-        cq__dot8_avx512(acc, w, q, ldq, blocks, chain, less, out, scale);
-    cq__dot_avx2_q8(acc, w, q, ldq, n, blocks, chain, less, out, scale);
+        cq__dot8_avx512(acc, w, q, ldq, blocks, per, chain, less, out, scale);
+    cq__dot_avx2_q8(acc, w, q, ldq, n, blocks, per, chain, less, out, scale);
 }
 /* == cq__spread_avx2, for the format that is worth it */
 CQ__AVX512 void cq__spread_avx512(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks,
@@ -2890,78 +2927,84 @@ static void cq__panels_q8_avx512(float *out, const cq_tensor *t, size_t panel, s
     cq__stop16_avx512(acc + 16 * (i), s, out ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale));                         \
     cq__stop16_avx512(more + 16 * (i), t, out ? out + ld + 16 * (i) : NULL, _mm512_loadu_ps(scale + 16))
 CQ__AVX512VNNI void cq__dot8_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq,
-                                        size_t blocks, const int32_t *less, float *out, size_t ld,
+                                        size_t blocks, size_t per, const int32_t *less, float *out, size_t ld,
                                         const float *scale) {
     const int8_t *q3 = q + 3 * ldq, *q6 = q3 + 3 * ldq;
     int32_t *more = acc + CQ__SUMS;
-    __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
-    __m512i s4 = CQ__START512(4), s5 = CQ__START512(5), s6 = CQ__START512(6), s7 = CQ__START512(7);
-    __m512i t0 = CQ__STARTS512(0), t1 = CQ__STARTS512(1), t2 = CQ__STARTS512(2), t3 = CQ__STARTS512(3);
-    __m512i t4 = CQ__STARTS512(4), t5 = CQ__STARTS512(5), t6 = CQ__STARTS512(6), t7 = CQ__STARTS512(7);
-    CQ__NO_UNROLL
-    for (const unsigned char *last = w + blocks * 512; w < last; w += 64, q += 4, q3 += 4, q6 += 4) {
-        const __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + CQ__PLANE);
-        __m512i x;
-        CQ__PAIR512(s0, t0, q);
-        CQ__PAIR512(s1, t1, q + ldq);
-        CQ__PAIR512(s2, t2, q + 2 * ldq);
-        CQ__PAIR512(s3, t3, q3);
-        CQ__PAIR512(s4, t4, q3 + ldq);
-        CQ__PAIR512(s5, t5, q3 + 2 * ldq);
-        CQ__PAIR512(s6, t6, q6);
-        CQ__PAIR512(s7, t7, q6 + ldq);
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+        __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
+        __m512i s4 = CQ__START512(4), s5 = CQ__START512(5), s6 = CQ__START512(6), s7 = CQ__START512(7);
+        __m512i t0 = CQ__STARTS512(0), t1 = CQ__STARTS512(1), t2 = CQ__STARTS512(2), t3 = CQ__STARTS512(3);
+        __m512i t4 = CQ__STARTS512(4), t5 = CQ__STARTS512(5), t6 = CQ__STARTS512(6), t7 = CQ__STARTS512(7);
+        CQ__NO_UNROLL
+        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 64, q += 4, q3 += 4, q6 += 4) {
+            const __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + CQ__PLANE);
+            __m512i x;
+            CQ__PAIR512(s0, t0, q);
+            CQ__PAIR512(s1, t1, q + ldq);
+            CQ__PAIR512(s2, t2, q + 2 * ldq);
+            CQ__PAIR512(s3, t3, q3);
+            CQ__PAIR512(s4, t4, q3 + ldq);
+            CQ__PAIR512(s5, t5, q3 + 2 * ldq);
+            CQ__PAIR512(s6, t6, q6);
+            CQ__PAIR512(s7, t7, q6 + ldq);
+        }
+        CQ__STOPS512(0, s0, t0);
+        CQ__STOPS512(1, s1, t1);
+        CQ__STOPS512(2, s2, t2);
+        CQ__STOPS512(3, s3, t3);
+        CQ__STOPS512(4, s4, t4);
+        CQ__STOPS512(5, s5, t5);
+        CQ__STOPS512(6, s6, t6);
+        CQ__STOPS512(7, s7, t7);
     }
-    CQ__STOPS512(0, s0, t0);
-    CQ__STOPS512(1, s1, t1);
-    CQ__STOPS512(2, s2, t2);
-    CQ__STOPS512(3, s3, t3);
-    CQ__STOPS512(4, s4, t4);
-    CQ__STOPS512(5, s5, t5);
-    CQ__STOPS512(6, s6, t6);
-    CQ__STOPS512(7, s7, t7);
 }
 CQ__AVX512VNNI void cq__dot4_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq,
-                                        size_t blocks, const int32_t *less, float *out,
+                                        size_t blocks, size_t per, const int32_t *less, float *out,
                                         const float *scale) { /* two sums a column, so that eight are on their way */
     const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
-    __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
-    __m512i t0 = _mm512_setzero_si512(), t1 = t0, t2 = t0, t3 = t0;
-    for (const unsigned char *last = w + blocks * 512; w < last; w += 128, q += 8, q1 += 8, q2 += 8, q3 += 8) {
-        const __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + 64);
-        CQ__DOT512(s0, v, CQ__ALL(q)), CQ__DOT512(s1, v, CQ__ALL(q1));
-        CQ__DOT512(s2, v, CQ__ALL(q2)), CQ__DOT512(s3, v, CQ__ALL(q3));
-        CQ__DOT512(t0, u, CQ__ALL(q + 4)), CQ__DOT512(t1, u, CQ__ALL(q1 + 4));
-        CQ__DOT512(t2, u, CQ__ALL(q2 + 4)), CQ__DOT512(t3, u, CQ__ALL(q3 + 4));
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+        __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
+        __m512i t0 = _mm512_setzero_si512(), t1 = t0, t2 = t0, t3 = t0;
+        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 128, q += 8, q1 += 8, q2 += 8, q3 += 8) {
+            const __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + 64);
+            CQ__DOT512(s0, v, CQ__ALL(q)), CQ__DOT512(s1, v, CQ__ALL(q1));
+            CQ__DOT512(s2, v, CQ__ALL(q2)), CQ__DOT512(s3, v, CQ__ALL(q3));
+            CQ__DOT512(t0, u, CQ__ALL(q + 4)), CQ__DOT512(t1, u, CQ__ALL(q1 + 4));
+            CQ__DOT512(t2, u, CQ__ALL(q2 + 4)), CQ__DOT512(t3, u, CQ__ALL(q3 + 4));
+        }
+        CQ__STOP512(0, _mm512_add_epi32(s0, t0));
+        CQ__STOP512(1, _mm512_add_epi32(s1, t1));
+        CQ__STOP512(2, _mm512_add_epi32(s2, t2));
+        CQ__STOP512(3, _mm512_add_epi32(s3, t3));
     }
-    CQ__STOP512(0, _mm512_add_epi32(s0, t0));
-    CQ__STOP512(1, _mm512_add_epi32(s1, t1));
-    CQ__STOP512(2, _mm512_add_epi32(s2, t2));
-    CQ__STOP512(3, _mm512_add_epi32(s3, t3));
 }
-CQ__AVX512VNNI void cq__dot1_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks,
+CQ__AVX512VNNI void cq__dot1_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t per,
                                         const int32_t *less, float *out, const float *scale) {
-    __m512i s = CQ__START512(0), t = _mm512_setzero_si512(), u = t, v = t;
-    for (const unsigned char *last = w + blocks * 512; w < last; w += 256, q += 16) {
-        CQ__DOT512(s, CQ__LOAD512(w), CQ__ALL(q)), CQ__DOT512(t, CQ__LOAD512(w + 64), CQ__ALL(q + 4));
-        CQ__DOT512(u, CQ__LOAD512(w + 128), CQ__ALL(q + 8)), CQ__DOT512(v, CQ__LOAD512(w + 192), CQ__ALL(q + 12));
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+        __m512i s = CQ__START512(0), t = _mm512_setzero_si512(), u = t, v = t;
+        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 256, q += 16) {
+            CQ__DOT512(s, CQ__LOAD512(w), CQ__ALL(q)), CQ__DOT512(t, CQ__LOAD512(w + 64), CQ__ALL(q + 4));
+            CQ__DOT512(u, CQ__LOAD512(w + 128), CQ__ALL(q + 8)), CQ__DOT512(v, CQ__LOAD512(w + 192), CQ__ALL(q + 12));
+        }
+        CQ__STOP512(0, _mm512_add_epi32(_mm512_add_epi32(s, t), _mm512_add_epi32(u, v)));
     }
-    CQ__STOP512(0, _mm512_add_epi32(_mm512_add_epi32(s, t), _mm512_add_epi32(u, v)));
 }
 static void cq__dot_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
-                               size_t blocks, size_t chain, const int32_t *less, float *out, const float *scale) {
+                               size_t blocks, size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
     (void)chain;
     for (; n >= 4; n -= 4, acc += 64, q += 4 * ldq, less += less ? 4 : 0, out += out ? 64 : 0)
-        cq__dot4_avx512vnni(acc, w, q, ldq, blocks, less, out, scale);
+        cq__dot4_avx512vnni(acc, w, q, ldq, blocks, per, less, out, scale);
     for (; n; n--, acc += 16, q += ldq, less += less ? 1 : 0, out += out ? 16 : 0)
-        cq__dot1_avx512vnni(acc, w, q, blocks, less, out, scale);
+        cq__dot1_avx512vnni(acc, w, q, blocks, per, less, out, scale);
 }
 static void cq__dot2_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
-                                size_t blocks, size_t chain, const int32_t *less, float *out, size_t ld,
+                                size_t blocks, size_t per, size_t chain, const int32_t *less, float *out, size_t ld,
                                 const float *scale) {
     for (; n >= 8; n -= 8, acc += 128, q += 8 * ldq, less += less ? 8 : 0, out += out ? 128 : 0)
-        cq__dot8_avx512vnni(acc, w, q, ldq, blocks, less, out, ld, scale);
-    cq__dot_avx512vnni(acc, w, q, ldq, n, blocks, chain, less, out, scale);
-    cq__dot_avx512vnni(acc + CQ__SUMS, w + CQ__PLANE, q, ldq, n, blocks, chain, less, out ? out + ld : NULL,
+        cq__dot8_avx512vnni(acc, w, q, ldq, blocks, per, less, out, ld, scale);
+    cq__dot_avx512vnni(acc, w, q, ldq, n, blocks, per, chain, less, out, scale);
+    cq__dot_avx512vnni(acc + CQ__SUMS, w + CQ__PLANE, q, ldq, n, blocks, per, chain, less, out ? out + ld : NULL,
                        scale + CQ__ROWS);
 }
 static const cq__q8_tier cq__q8_avx512vnni = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_avx512vnni};
