@@ -65,6 +65,8 @@
    CQUANT_DEF         everywhere      your own linkage for public functions
    CQUANT_ASSERT(x)   implementation  checks of our own mistakes (never of input); default nothing
    CQUANT_NO_SIMD     implementation  plain C only: the specification itself
+   CQUANT_TILES       implementation  an expression, true where the process may use AMX's tiles: on Linux it must have
+                                      asked, arch_prctl(ARCH_REQ_XCOMP_PERM = 0x1023, 18) == 0; default 0
    CQUANT_ALLOW_EXCESS_PRECISION  implementation  compile although float is computed wider: the bits then differ
    ================================================================================================================== */
 #ifndef CQUANT_DEF
@@ -345,6 +347,9 @@ CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
 #endif
 #ifndef CQUANT_ASSERT
 #define CQUANT_ASSERT(x) ((void)0)
+#endif
+#ifndef CQUANT_TILES
+#define CQUANT_TILES 0
 #endif
 
 /* No fused multiply-add behind our back: it would change bits from one compiler to the next. Undone at the end. */
@@ -2030,6 +2035,7 @@ CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
 #define CQ__AVXVNNI static
 #define CQ__AVX512 static
 #define CQ__AVX512VNNI static
+#define CQ__AMX static
 #else
 #define CQ__AVX2 __attribute__((target("avx2,f16c"))) static
 #define CQ__AVX2_FMA __attribute__((target("avx2,fma"))) static
@@ -2039,6 +2045,8 @@ CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
 #define CQ__AVXVNNI __attribute__((target("avx2,f16c,avxvnni"))) static
 #define CQ__AVX512 __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl"))) static
 #define CQ__AVX512VNNI __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))) static
+#define CQ__AMX                                                                                                        \
+    __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8"))) static
 #endif
 
 /* == cq__tile_f32_c: 16 rows x 4 columns in eight accumulators, a block of 32 at a time */
@@ -3061,6 +3069,100 @@ static void cq__panels_q8_avx512vnni(float *out, const cq_tensor *t, size_t pane
     else cq__panels_q8_x86(&cq__q8_avx512vnni, out, t, panel, panels, a, first, n);
 }
 
+/* AMX: C (16, 16) int32 += A (16, 64) int8 times B (64, 16), eight registers of 16 rows of 64 bytes. A: 16 rows of
+   activations as they lie. B wants four values of k side by side for each column: two spread blocks, [16 steps][64], are
+   that as they lie, and C is the (16 columns, 16 rows) of acc. One tdpbsud is 16384 products in 16 cycles, eight times
+   VNNI; what is left is to spread codes and to finish groups. Two panels x 32 columns are four sums, tiles 0 to 3; A is
+   4 and 5, B 6 and 7. A group of an odd number of blocks takes them one by one, in tiles of half the depth. */
+typedef struct cq__amx_shape { /* what ldtilecfg reads */
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} cq__amx_shape;
+CQ__AMX void cq__amx_begin(size_t depth /* 64 or 32 */) {
+    CQ__ALIGNED cq__amx_shape shape;
+    cq__fill(&shape, 0, sizeof shape);
+    shape.palette = 1;
+    for (size_t i = 0; i < 8; i++) {
+        shape.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? depth : 64);
+        shape.rows[i] = (uint8_t)(i < 6 ? 16 : depth / 4);
+    }
+#if defined(__GNUC__) || defined(__clang__)
+    __asm__ volatile("" : : "r"(&shape) : "memory"); /* gcc 12 does not see that ldtilecfg reads memory */
+#endif
+    _tile_loadconfig(&shape);
+}
+CQ__AMX void cq__amx_end(void) { _tile_release(); }
+CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
+                          size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale) {
+    const size_t depth = per % 2 ? 32 : 64, whole = blocks - blocks % per; /* a last, shorter group is left to VNNI */
+    const size_t columns = n / 16 * 16;
+    for (size_t j0 = 0; j0 < columns; j0 += 32) {
+        const bool both = j0 + 32 <= columns;
+        const int8_t *x = q + j0 * ldq, *y = x + (both ? 16 * ldq : 0);
+        int32_t *a0 = acc + j0 * CQ__ROWS, *a1 = a0 + (both ? 16 * CQ__ROWS : 0);
+        for (size_t k = 0, g = 0; k < whole * CQ__BLOCK; g++) {
+            if (less) {
+                _tile_zero(0);
+                _tile_zero(1);
+                _tile_zero(2);
+                _tile_zero(3);
+            } else {
+                _tile_loadd(0, a0, 64);
+                _tile_loadd(1, a0 + CQ__SUMS, 64);
+                _tile_loadd(2, a1, 64);
+                _tile_loadd(3, a1 + CQ__SUMS, 64);
+            }
+            for (const size_t end = k + per * CQ__BLOCK; k < end; k += depth) {
+                _tile_loadd(6, w + k * CQ__ROWS, 64);
+                _tile_loadd(7, w + CQ__PLANE + k * CQ__ROWS, 64);
+                _tile_loadd(4, x + k, (long)ldq);
+                _tile_dpbsud(0, 4, 6);
+                _tile_dpbsud(1, 4, 7);
+                if (both) {
+                    _tile_loadd(5, y + k, (long)ldq);
+                    _tile_dpbsud(2, 5, 6);
+                    _tile_dpbsud(3, 5, 7);
+                }
+            }
+            _tile_stored(0, a0, 64);
+            _tile_stored(1, a0 + CQ__SUMS, 64);
+            if (both) {
+                _tile_stored(2, a1, 64);
+                _tile_stored(3, a1 + CQ__SUMS, 64);
+            }
+            if (!less && !out) continue;
+            for (size_t p = 0; p < 2; p++)
+                for (size_t j = j0; j < j0 + (both ? 32 : 16); j++) {
+                    int32_t *at = acc + p * CQ__SUMS + j * CQ__ROWS;
+                    __m512i sum = CQ__LOAD512(at);
+                    if (less) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(less[g * CQ__Q8_COLUMNS + j]));
+                    cq__stop16_avx512(at, sum, out ? out + p * ld + j * CQ__ROWS : NULL,
+                                      _mm512_loadu_ps(scale + (2 * g + p) * CQ__ROWS));
+                }
+        }
+    }
+    for (size_t k = 0, g = 0; k < blocks; k += per, g++) /* what is left: of the last group, of the columns */
+        for (size_t s = 0; s < 2; s++) {
+            const size_t j = k < whole ? columns : 0;
+            cq__dot_avx512vnni(acc + s * CQ__SUMS + j * CQ__ROWS, w + s * CQ__PLANE + k * 512, q + j * ldq + k * CQ__BLOCK,
+                               ldq, n - j, cq__min(per, blocks - k), per, chain, less ? less + g * CQ__Q8_COLUMNS + j : NULL,
+                               out ? out + s * ld + j * CQ__ROWS : NULL, scale + (2 * g + s) * CQ__ROWS);
+        }
+}
+static const cq__q8_tier cq__q8_amx = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_amx};
+static void cq__panels_q8_amx(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                              size_t first, size_t n) {
+    const size_t per = t->group_size / CQ__BLOCK;
+    if (n < 16 || t->group_size % CQ__BLOCK) {
+        cq__panels_q8_avx512vnni(out, t, panel, panels, a, first, n);
+        return;
+    }
+    cq__amx_begin(cq__min(per, CQ__Q8_BLOCKS) % 2 ? 32 : 64);
+    cq__panels_q8_x86(&cq__q8_amx, out, t, panel, panels, a, first, n);
+    cq__amx_end();
+}
+
 /* == cq__unpack_c */
 CQ__AVX2 __m256 cq__load8_avx2(const unsigned char *p, cq_format format) {
     if (format == CQ_F32) return _mm256_loadu_ps((const float *)(const void *)p);
@@ -3379,6 +3481,8 @@ static const cq__kernels cq__kernels_avxvnni =
     CQ__AVX2_TIER("avxvnni", cq__fma_f32_avx2, cq__cost16_avx2, cq__panels_q8_avxvnni);
 static const cq__kernels cq__kernels_avx512 =
     CQ__AVX2_TIER("avx512", cq__fma_f32_avx512, cq__cost16_avx512, cq__panels_q8_avx512);
+static const cq__kernels cq__kernels_amx =
+    CQ__AVX2_TIER("amx", cq__fma_f32_avx512, cq__cost16_avx512, cq__panels_q8_amx);
 static const cq__kernels cq__kernels_avx512vnni =
     CQ__AVX2_TIER("avx512vnni", cq__fma_f32_avx512, cq__cost16_avx512, cq__panels_q8_avx512vnni);
 
@@ -3401,6 +3505,7 @@ static void cq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r) {
 #define CQ__HAS_AVX512 2u  /* F, BW, DQ, VL */
 #define CQ__HAS_VNNI 4u    /* of AVX-512 */
 #define CQ__HAS_AVXVNNI 8u
+#define CQ__HAS_AMX 32u
 static uint32_t cq__cpu(void) {
     uint32_t one[4], seven[4], more[4], xcr0 = 0, has = 0;
     cq__cpuid(1, 0, one);
@@ -3423,6 +3528,8 @@ static uint32_t cq__cpu(void) {
     if ((xcr0 & 0xe6) != 0xe6 || (seven[1] & wide) != wide) return has;
     has |= CQ__HAS_AVX512;
     if (seven[2] >> 11 & 1) has |= CQ__HAS_VNNI;
+    /* TILE, INT8, and the system saves tiles; the process must have asked for them too */
+    if ((seven[3] >> 24 & 3) == 3 && (xcr0 & 0x60000) == 0x60000 && (CQUANT_TILES)) has |= CQ__HAS_AMX;
     return has;
 }
 #else
@@ -3437,6 +3544,7 @@ static const struct {
     uint32_t needs; /* of cq__cpu */
 } cq__tiers[] = {
 #if CQ__X86
+    {&cq__kernels_amx, CQ__HAS_AVX512 | CQ__HAS_VNNI | CQ__HAS_AMX},
     {&cq__kernels_avx512vnni, CQ__HAS_AVX512 | CQ__HAS_VNNI},
     {&cq__kernels_avx512, CQ__HAS_AVX512},
     {&cq__kernels_avxvnni, CQ__HAS_AVX2 | CQ__HAS_AVXVNNI},

@@ -29,6 +29,7 @@
 #include <time.h>
 #include <pthread.h>
 
+#include "examples/tiles.h"
 #define CQUANT_IMPLEMENTATION
 #include "cquant_gptq.h"
 #include "cquant_rotate.h"

@@ -20,6 +20,7 @@
 
 #include <cmocka.h>
 
+#include "examples/tiles.h"
 #define CQUANT_IMPLEMENTATION
 #include "cquant.h"
 
