@@ -19,7 +19,7 @@ static const tool_option common[] = {
     {"quiet", NULL, 0, 0, "nothing on stderr but the line of an error"},
     {"threads", "N", 1, 1024, "threads (all cores)"},
     {"seed", "N", 0, 0, "for everything random (0)"},
-    {"isa", "scalar|avx2|avxvnni|avx512|avx512vnni|neon|dotprod|i8mm|rvv|mve|wasm", 0, 0,
+    {"isa", "scalar|v128|sse41|avx2|avxvnni|avx512|avx512vnni|amx|neon|dotprod|i8mm|rvv|dsp|mve|wasm", 0, 0,
      "which kernels (the best here)"},
     {"force", NULL, 0, 0, "replace an output directory that exists"},
     {"help", NULL, 0, 0, "this text"},
