@@ -32,10 +32,13 @@ test: ## everything that needs no Python; ends with "N passed, N failed"
 check: all $(TESTS) $(FUZZ)
 	@FUZZ_RUNS=$(FUZZ_RUNS) JOBS=$(JOBS) sh tests/run.sh $(sort $(TESTS)) $(FUZZ)
 
-bench: $(B)/bench ## speed beside its limits, a table and build/bench.json
-	@$(B)/bench $(B)/bench.json
+bench: $(B)/bench ## speed beside its limits: a table, build/bench.json, build/bench.csv (BENCH_ARGS=--quick: less)
+	@$(B)/bench $(BENCH_ARGS) --json $(B)/bench.json --csv $(B)/bench.csv
 
-bench-peers: $(B)/cquant $(B)/venv/ready ## beside other engines: transforms, FFHT; GPTQ, GPTQModel (a network, the first time)
+bench-compilers: ## the main products built by every compiler that is here x -O1 -O2 -O3 -Os; build/bench_compilers.csv
+	@sh bench/compilers.sh $(B)
+
+bench-peers: $(B)/cquant $(B)/venv/ready ## beside FFHT, GPTQModel, ggml, OpenBLAS (a network, the first time)
 	@CC="$(CC)" CFLAGS="$(CFLAGS)" sh bench/peers.sh
 
 interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python environment in build/venv)
@@ -48,13 +51,14 @@ interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python 
 	$(B)/venv/bin/python tests/reference/check_llada.py $(B) $(B)/arch
 	$(B)/venv/bin/python tests/reference/check_quantized.py $(B) $(B)/arch
 
-firmware: ## the headers in a program without libc or an operating system's runtime, linked and run on this machine
+firmware: $(B)/cquant ## without a libc or an operating system: on this machine, and on emulated Cortex-M boards
+	@CC="$(CC)" sh tests/setup.sh firmware
 	@mkdir -p $(B)/firmware
 	@for h in $(HEADERS); do sh tests/hygiene.sh --one firmware $(CC) c99 $$h $(B)/firmware; done | tee $(B)/firmware/log
-	@echo 'make firmware: no board is emulated in this version; this was the same freestanding program on the host'
 	@! grep -q '^FAIL' $(B)/firmware/log
+	@CC="$(CC)" JOBS=$(JOBS) sh tests/firmware.sh $(B)/cquant
 
-lanes: all ## the same bits on aarch64, armv7 and s390x (big-endian), under emulation
+lanes: all ## the same bits on x86 from SSE2 to AVX-512, ARM, RISC-V, s390x, ppc64 and wasm, under emulation
 	@sh tests/setup.sh tool lanes
 	@sh tests/lanes.sh $(B)/cquant
 
@@ -68,7 +72,7 @@ clean: ## remove build/
 	rm -rf $(B)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
 $(B)/cquant: $(TOOL)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lyaml -lpthread -lm
@@ -95,7 +99,7 @@ $(B)/fuzz/%: tests/%.c Makefile
 	$(CC) -std=c99 $(SAN) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lm
 $(B)/bench: bench/bench.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=gnu99 $(CFLAGS) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lpthread -lm
+	$(CC) -std=gnu99 $(CFLAGS) $(W) -DMEASURE_FLAGS='"$(CFLAGS)"' -I. -MMD -MP -MF $@.d $< -o $@ -lpthread
 $(B)/venv/ready: tests/reference/requirements.txt
 	$(PYTHON) -m venv $(B)/venv
 	$(B)/venv/bin/pip install --quiet -r $<
@@ -103,4 +107,4 @@ $(B)/venv/ready: tests/reference/requirements.txt
 	@touch $@
 
 -include $(wildcard $(B)/tool/*.d $(B)/test/*.d $(B)/fuzz/*.d $(B)/*.d)
-.PHONY: all demo test check bench bench-peers interop firmware lanes fuzz clean help
+.PHONY: all demo test check bench bench-compilers bench-peers interop firmware lanes fuzz clean help

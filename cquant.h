@@ -1,4 +1,4 @@
-/* cquant.h - v0.5.0 - a few bits per weight, the same bits on every machine
+/* cquant.h - v0.6.0 - a few bits per weight, the same bits on every machine
 
    The foundation of cquant: number formats, packed weights, and the products that run on them.
    Freestanding C99 and C++11. One file, no dependency but <stdint.h>, <stddef.h>, <stdbool.h>, <float.h>,
@@ -27,7 +27,7 @@
    CONTENTS  declarations  [OPTIONS] [STATUS] [MEMORY] [THREADS] [TENSORS] [QUANTIZE] [PRODUCTS] [VECTORS] [MATH]
              in plain C    [LESSON 1 bits and bytes] [LESSON 2 mathematics without libm] [LESSON 3 memory]
                            [LESSON 4 numbers] [LESSON 5 panels] [LESSON 6 grids] [LESSON 7 products]
-             machines      [X86]       -- the same results, faster
+             machines      [V4] [SSE4.1] [X86] [ARM] [CORTEX-M] [RVV] [WASM]  -- the same results, faster
              choice        [DISPATCH]
 
    EXACTNESS  Every result is defined by the plain C code and every kernel equals it bit for bit:
@@ -41,12 +41,14 @@
      - no libm: exp, log, sin, cos and sqrt are defined below in float and integer arithmetic, fma in double.
      The one condition is IEEE single precision without excess precision (FLT_EVAL_METHOD 0), which is checked: i386
      needs -msse2 -mfpmath=sse, s390x -std=gnu99. -ffast-math is an error; clang's -ffp-contract=fast (not its default)
-     overrules the pragmas: leave it out.
+     overrules the pragmas: leave it out. Denormal numbers must be kept, which vectors of 32-bit NEON and of AltiVec
+     before VSX do not: clang for 32-bit ARM needs -fno-vectorize -fno-slp-vectorize behind its -O2, compilers for such
+     PowerPCs -mno-altivec.
 
    MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.
    THREADS The caller's: a parallel_for callback. None given, a loop. Results do not depend on the number of threads.
-   STACK   Under 1 KB a call (gcc 12 -O2), but cq_matmul: 2.7 KB (a block of weights as floats), cq_matmul_q8: 1.4 KB,
-           cq_syrk: 2.2 KB.
+   STACK   Under 1 KB a call (gcc 12 -O2), but cq_matmul: 2.7 KB (a block of weights as floats), cq_syrk: 1.4 KB,
+           cq_matmul_q8: 15 KB with AVX2 and better, 6 KB with SSE4.1, 2.7 KB on Arm, 2.3 KB on Cortex-M.
 
    Licence: see the end of the file. */
 #ifndef CQUANT_H
@@ -56,8 +58,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CQUANT_VERSION "0.5.0"
-#define CQUANT_VERSION_NUM 500 /* 10000 * major + 100 * minor + patch; the four headers must agree */
+#define CQUANT_VERSION "0.6.0"
+#define CQUANT_VERSION_NUM 600 /* 10000 * major + 100 * minor + patch; the four headers must agree */
 
 /* ===================================================================================================================
    [OPTIONS]  define before including; "implementation" = only matters where CQUANT_IMPLEMENTATION is defined
@@ -67,6 +69,8 @@
    CQUANT_NO_SIMD     implementation  plain C only: the specification itself
    CQUANT_TILES       implementation  an expression, true where the process may use AMX's tiles: on Linux it must have
                                       asked, arch_prctl(ARCH_REQ_XCOMP_PERM = 0x1023, 18) == 0; default 0
+   CQUANT_ONE_TIER    implementation  only the best tier of kernels that the compiler's flags promise (-mcpu, or -mavx2
+                                      -mfma -mf16c ...), without a look at the CPU: for a small flash
    CQUANT_ALLOW_EXCESS_PRECISION  implementation  compile although float is computed wider: the bits then differ
    ================================================================================================================== */
 #ifndef CQUANT_DEF
@@ -282,12 +286,13 @@ CQUANT_DEF void cq_matmul_q8(const cq_context *ctx, float *y, size_t ldy, const 
    cq_syrk: C += X^T diag(weight) X; X (n, ldx), C (cols, ldc) symmetric before and after; weight (n) >= 0, NULL: all 1.
    Rows of weight 0 are not looked at. scratch: cq_syrk_scratch(cols) floats. Two calls for two halves of the rows give
    the bits of one call for all.
-   cq_gemm: C += A B; A (m, lda) of width k, B (k, ldb) of width n. */
+   cq_gemm: C += A B; A (m, lda) of width k, B (k, ldb) of width n; scratch: cq_gemm_scratch(m, k, n) floats. */
 CQUANT_DEF size_t cq_syrk_scratch(size_t cols); /* SIZE_MAX when that many floats cannot be */
+CQUANT_DEF size_t cq_gemm_scratch(size_t m, size_t k, size_t n);
 CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n,
                         const float *weight, size_t cols, float *scratch);
 CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, const float *b,
-                        size_t ldb, size_t m, size_t k, size_t n);
+                        size_t ldb, size_t m, size_t k, size_t n, float *scratch);
 
 /* ===================================================================================================================
    [VECTORS]  what a transformer needs beside products; all with the fixed lane order above
@@ -352,12 +357,30 @@ CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
 #define CQUANT_TILES 0
 #endif
 
-/* No fused multiply-add behind our back: it would change bits from one compiler to the next. Undone at the end. */
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 2)
+#define CQ__HELIUM /* its vectors of floats take denormal numbers for 0 */
+#include <arm_mve.h>
+#endif
+
+/* No fused multiply-add behind our back, and no float vectors of Helium: they would change bits from one compiler to the
+   next. Undone at the end. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#ifdef CQ__HELIUM
+#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
+#endif
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
+#ifdef __aarch64__ /* scheduling before registers are chosen, which other machines do not do: our tiles would spill */
+#pragma GCC optimize("no-schedule-insns")
+#endif
+#ifdef CQ__HELIUM
+#pragma GCC optimize("no-tree-vectorize")
+#endif
+#if defined(__thumb__) && !defined(__thumb2__) /* gcc 12 -Os pops into r1..r3 to free stack, and takes them for kept */
+#pragma GCC optimize("no-ipa-ra")
+#endif
 #if !__STDC_HOSTED__ /* that pragma brings back what -ffreestanding turns off: loops becoming calls of memset */
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 #endif
@@ -374,6 +397,62 @@ CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
 #endif
 #else
 #define CQ__X86 0
+#endif
+/* compilers that know AVX-VNNI and AMX; tiles exist in 64-bit programs only */
+#if CQ__X86 && ((defined(__clang__) && __clang_major__ >= 12) || (defined(_MSC_VER) && _MSC_VER >= 1930) ||            \
+                (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 11))
+#define CQ__X86_AVXVNNI 1
+#else
+#define CQ__X86_AVXVNNI 0
+#endif
+#if CQ__X86_AVXVNNI && (defined(__x86_64__) || defined(_M_X64))
+#define CQ__X86_TILES 1
+#else
+#define CQ__X86_TILES 0
+#endif
+/* intrinsics as of clang 17 and gcc 14, which have types for segment loads; floats and 128 bits are promised */
+#if !defined(CQUANT_NO_SIMD) && defined(__riscv_v_intrinsic) && defined(__riscv_v_min_vlen) &&                         \
+    defined(__riscv_v_elen_fp)
+#if __riscv_v_intrinsic >= 12000 && __riscv_v_min_vlen >= 128 && __riscv_v_elen_fp >= 32
+#define CQ__RVV 1
+#include <riscv_vector.h>
+#endif
+#endif
+#ifndef CQ__RVV
+#define CQ__RVV 0
+#endif
+#if !defined(CQUANT_NO_SIMD) && defined(__wasm_simd128__)
+#define CQ__WASM 1
+#include <wasm_simd128.h>
+#else
+#define CQ__WASM 0
+#endif
+
+#if !defined(CQUANT_NO_SIMD) && defined(__ARM_NEON) && (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9))
+#define CQ__ARM 1
+#include <arm_neon.h>
+#if !defined(__aarch64__)
+#define CQ__DOTPROD_TIERS 0
+#elif defined(__clang__) /* before 16 its <arm_neon.h> had vdotq with a flag only */
+#define CQ__DOTPROD_TIERS (__clang_major__ >= 16)
+#else
+#define CQ__DOTPROD_TIERS (__GNUC__ >= 10)
+#endif
+#else
+#define CQ__ARM 0
+#endif
+
+/* Cortex-M: what the compiler may use is there, and there is nothing to ask at run time */
+#if !defined(CQUANT_NO_SIMD) && defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M' &&                            \
+    defined(__ARM_FEATURE_DSP) && !defined(__ARM_BIG_ENDIAN)
+#define CQ__DSP 1
+#else
+#define CQ__DSP 0
+#endif
+#if CQ__DSP && defined(CQ__HELIUM)
+#define CQ__MVE 1
+#else
+#define CQ__MVE 0
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -1012,7 +1091,7 @@ CQUANT_DEF cq_status cq_tensor_init(cq_tensor *t, cq_format format, cq_layout la
     t->cols = cols;
     t->bytes = 0;
     t->data = NULL;
-    if ((int)format < 0 || format >= CQ_FORMAT_COUNT || (int)layout < 0 || layout > CQ_COLUMNS)
+    if ((unsigned)format >= CQ_FORMAT_COUNT || (unsigned)layout > CQ_COLUMNS)
         return cq_fail(err, CQ_ERR_ARG, "unknown tensor format or layout");
     if (coded && layout != CQ_PANELS) return cq_fail(err, CQ_ERR_ARG, "formats with codes are stored in panels only");
     if (!coded && (group_size || asym)) return cq_fail(err, CQ_ERR_ARG, "float formats have no groups and no zeros");
@@ -1336,7 +1415,7 @@ typedef struct cq__kernels {
     /* Turns the pairs (x[i], y[i]), i < n, by angles of which c and s are cosine and sine. */
     void (*turn)(float *x, float *y, const float *c, const float *s, size_t n);
     float (*sum)(const float *a, size_t n);
-    float (*max)(const float *a, size_t n); /* -infinity when n = 0 */
+    float (*max)(const float *a, size_t n); /* -infinity when n = 0; of zeros +0 */
     void (*axpy)(float *y, float a, const float *x, size_t n);
     void (*scale)(float *y, const float *x, const unsigned char *w, float s, size_t n); /* y = (x s) w; w NULL: x s */
     void (*exp_minus)(float *x, float m, size_t n);                                       /* x = exp(x - m) */
@@ -1608,7 +1687,7 @@ static float cq__sum_c(const float *a, size_t n) {
 static float cq__max_c(const float *a, size_t n) {
     float m = -CQ__INFINITY;
     for (size_t i = 0; i < n; i++) m = a[i] > m ? a[i] : m;
-    return m;
+    return m + 0.0f; /* -0 becomes 0: which of the two came first would depend on the number of lanes */
 }
 static void cq__axpy_c(float *y, float a, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] = y[i] + a * x[i];
@@ -1637,10 +1716,13 @@ CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task tas
     for (size_t i = 0; i < count; i++) task(arg, i);
 }
 
-/* Panels in one task: enough work to be worth a hand-over between threads. */
-CQ__INLINE size_t cq__panels_per_task(size_t panels, size_t work_per_panel) {
-    size_t per = work_per_panel >= 65536 ? 1 : 65536 / (work_per_panel + 1) + 1;
-    return per < panels ? per : panels ? panels : 1;
+/* Panels in one task: enough work to be worth a hand-over between threads. Of integers, which are quick, more: few rows
+   of activations make a stream of weights, and two threads read it at 83 % of the bandwidth in pieces of 0.3 MB, at 92 %
+   in pieces of 1 MB. But eight pieces at least, where there are so many. */
+CQ__INLINE size_t cq__panels_per_task(size_t panels, size_t work_per_panel, bool integers) {
+    size_t least = integers ? (size_t)1 << 21 : (size_t)1 << 16, most = integers ? (panels + 7) / 8 : panels;
+    size_t per = work_per_panel >= least ? 1 : least / (work_per_panel + 1) + 1;
+    return per < most ? per : most ? most : 1;
 }
 
 typedef struct cq__matmul_job {
@@ -1719,7 +1801,8 @@ static void cq__matmul_q8_panels(const cq__matmul_job *job, size_t panel, size_t
             for (size_t j = 0; j < n; j++) {
                 const float *v = out + (p * n + j) * CQ__ROWS;
                 float *y = job->y + (j0 + j) * job->ldy + r0;
-                if (rows == CQ__ROWS && !job->bias && !job->add) cq__copy(y, v, CQ__ROWS * sizeof(float));
+                if (rows == CQ__ROWS && !job->bias && !job->add)
+                    for (size_t r = 0; r < CQ__ROWS; r++) y[r] = v[r];
                 else
                     for (size_t r = 0; r < rows; r++) {
                         float sum = job->bias ? v[r] + cq__f32(job->bias + 4 * (r0 + r)) : v[r];
@@ -1754,7 +1837,7 @@ static void cq__matmul_run(const cq_context *ctx, float *y, size_t ldy, const cq
     job.acts = acts;
     job.n = n;
     job.add = add;
-    job.per = cq__panels_per_task(panels, CQ__ROWS * w->cols * n);
+    job.per = cq__panels_per_task(panels, CQ__ROWS * w->cols * n, acts != NULL);
     if (acts) job.per = (job.per + CQ__Q8_PANELS - 1) / CQ__Q8_PANELS * CQ__Q8_PANELS;
     cq_parallel_for(ctx, (panels + job.per - 1) / job.per, cq__matmul_task, &job);
 }
@@ -1828,99 +1911,123 @@ CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float 
     cq_parallel_for(ctx, n, cq__acts_task, &job);
 }
 
-/* The product of the solver: C += A^T B where C is square and symmetric, so that only C[j][i] with i <= j is needed
-   (cq_syrk: A = B = X; the factor: what its last columns take away from the rest). A and B are packed in blocks of 48
-   columns, [block][t][48]: a whole number of tiles of every tier, side by side in memory whatever the matrix looked
-   like. C is cut into squares of 192, each a task: 192 columns of B stay in the L2 cache, 32 of A in L1. */
-#define CQ__PACK 48u
-#define CQ__PACK_DEPTH 192u /* rows of X that are packed at a time: 32 columns of them are half of an L1 cache */
-#define CQ__SQUARE 192u
+/* The products of the solver: C += A^T B, C (m, n), A (depth, n), B (depth, m). What the kernels read is packed, so that
+   it lies side by side in memory whatever the matrix looked like: A in panels of 16 columns, [panel][t][16], which are
+   loaded as vectors; B in strips of 12, [strip][t][12], of which each number is broadcast (12: the columns of a tile of
+   AVX-512, two tiles of AVX2, three of others). C is cut into squares of 192, each a task: a strip of B stays in the L1
+   cache while the panels of A, which stay in L2, pass by. What that costs is the way of C from memory and back, so it
+   is made as seldom as a strip in L1 allows: once for 384 t.
+   cq_syrk and the factor: m = n and C is symmetric, so that only C[j][i] with i <= j is needed. */
+#define CQ__PACK_STRIP 12u
+#if defined(__GNUC__) || defined(__clang__)
+#define CQ__PREFETCH(p) __builtin_prefetch(p)
+#else
+#define CQ__PREFETCH(p) ((void)(p))
+#endif
+#define CQ__PACK_DEPTH 384u /* rows that are packed at a time: a strip of them is 18 KB */
+#define CQ__SQUARE 192u     /* 16 strips, 12 panels */
 typedef struct cq__square_job {
     const cq_context *ctx;
-    float *c;           /* (n, ldc) */
-    const float *a, *b; /* packed, `stride` floats a block, `depth` rows in use */
-    size_t ldc, n, stride, depth;
-    bool mirror;        /* in the end, C[i][j] = C[j][i] */
-    const float *x;     /* what is to be packed: rows (depth, ldx), each times its factor; those of factor 0 left out */
-    const float *factor; /* (rows); NULL: all 1 */
-    float *pack;
-    size_t ldx, rows;
+    float *c;                   /* (m, ldc) */
+    const float *a, *edge, *b;  /* panel p, t: a + p a_stride + t lda; the last one, if it has less than 16 columns */
+    size_t ldc, m, n, a_stride, lda, b_stride, depth; /* is `edge`, (depth, 16); strip s: b + s b_stride */
+    bool lower;                 /* only C[j][i], i <= j (others are overwritten with anything) */
+    bool mirror;                /* in the end, C[i][j] = C[j][i] */
+    const float *x;             /* what is to be packed: (rows, ldx), each row times its factor; those of factor 0 */
+    const float *factor;        /* are left out. (rows); NULL: all 1 */
+    float *panels, *strips;     /* where to; strips NULL: panels alone */
+    const float *y;             /* cq_gemm: (m, ldy), to be turned into strips, at turned */
+    float *turned;
+    size_t ldx, ldy, rows, cols;
 } cq__square_job;
 
 /* As fma_f32 for one panel of which `lanes` < 16 exist: through a tile, so that nothing beyond is touched. */
-static void cq__fma_edge(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, size_t lanes,
-                         const float *b, size_t kb, size_t jb, size_t k, size_t n) {
-    float tile[12 * CQ__ROWS];
-    for (size_t j0 = 0; j0 < n; j0 += 12) {
-        size_t m = cq__min(12, n - j0);
-        for (size_t j = 0; j < m; j++)
-            for (size_t i = 0; i < CQ__ROWS; i++) tile[j * CQ__ROWS + i] = i < lanes ? c[(j0 + j) * ldc + i] : 0.0f;
-        ctx->k->fma_f32(tile, 0, CQ__ROWS, a, 0, lda, b + j0 * jb, kb, jb, k, m, 1);
-        for (size_t j = 0; j < m; j++)
-            for (size_t i = 0; i < lanes; i++) c[(j0 + j) * ldc + i] = tile[j * CQ__ROWS + i];
-    }
+static void cq__fma_edge(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lanes, const float *b,
+                         size_t k, size_t n) {
+    float tile[CQ__PACK_STRIP * CQ__ROWS];
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < CQ__ROWS; i++) tile[j * CQ__ROWS + i] = i < lanes ? c[j * ldc + i] : 0.0f;
+    ctx->k->fma_f32(tile, 0, CQ__ROWS, a, 0, CQ__ROWS, b, CQ__PACK_STRIP, 1, k, n, 1);
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < lanes; i++) c[j * ldc + i] = tile[j * CQ__ROWS + i];
 }
 static void cq__square_task(void *arg, size_t index) {
     const cq__square_job *job = (const cq__square_job *)arg;
-    size_t n = job->n, squares = (n + CQ__SQUARE - 1) / CQ__SQUARE, below = squares * (squares - 1) / 2;
-    size_t row = index - below, col = row;
-    if (index < below) /* those below the diagonal come first, they are twice the work */
-        for (row = 1, col = index; col >= row; row++) col -= row;
-    size_t j_end = cq__min((row + 1) * CQ__SQUARE, n), i_end = cq__min((col + 1) * CQ__SQUARE, n);
-    for (size_t i = col * CQ__SQUARE; i < i_end; i += 2 * CQ__ROWS) {
-        size_t i1 = i + CQ__ROWS, panels = cq__min(2, (i_end - i) / CQ__ROWS), lanes = (i_end - i) % CQ__ROWS;
-        const float *a0 = job->a + i / CQ__PACK * job->stride + i % CQ__PACK;
-        const float *a1 = job->a + i1 / CQ__PACK * job->stride + i1 % CQ__PACK;
-        for (size_t j = row == col ? i : row * CQ__SQUARE, end; j < j_end; j = end) {
-            end = cq__min((j / CQ__PACK + 1) * CQ__PACK, j_end);
-            const float *b = job->b + j / CQ__PACK * job->stride + j % CQ__PACK;
-            float *c = job->c + j * job->ldc + i;
-            job->ctx->k->fma_f32(c, CQ__ROWS, job->ldc, a0, (size_t)(a1 - a0), CQ__PACK, b, CQ__PACK, 1, job->depth,
-                                 end - j, panels);
-            if (panels < 2 && lanes)
-                cq__fma_edge(job->ctx, c + panels * CQ__ROWS, job->ldc, panels ? a1 : a0, CQ__PACK, lanes, b, CQ__PACK,
-                             1, job->depth, end - j);
-        }
+    size_t across = (job->n + CQ__SQUARE - 1) / CQ__SQUARE, below = across * (across - 1) / 2;
+    size_t row = index / across, col = index % across;
+    if (job->lower) {
+        row = col = index - below;
+        if (index < below) /* those below the diagonal come first, they are twice the work */
+            for (row = 1, col = index; col >= row; row++) col -= row;
+    }
+    const size_t i0 = col * CQ__SQUARE, i_end = cq__min(i0 + CQ__SQUARE, job->n);
+    const size_t j0 = row * CQ__SQUARE, j_end = cq__min(j0 + CQ__SQUARE, job->m);
+    for (size_t j = j0; j < j_end; j += CQ__PACK_STRIP) {
+        const size_t n = cq__min(CQ__PACK_STRIP, j_end - j), diagonal = (j + n + 31) / 32 * 32; /* whole pairs of panels */
+        const size_t end = job->lower ? cq__min(diagonal, i_end) : i_end, panels = (end - i0) / CQ__ROWS;
+        const float *b = job->b + j / CQ__PACK_STRIP * job->b_stride;
+        float *c = job->c + j * job->ldc + i0;
+        if (job->mirror && row != col) /* where this square will be written turned: far apart, so it is asked for now */
+            for (size_t i = i0 + (j - j0); i < cq__min(i0 + (j - j0) + CQ__PACK_STRIP, i_end); i++)
+                for (size_t u = j0; u < j_end; u += CQ__ROWS) CQ__PREFETCH(job->c + i * job->ldc + u);
+        job->ctx->k->fma_f32(c, CQ__ROWS, job->ldc, job->a + i0 / CQ__ROWS * job->a_stride, job->a_stride, job->lda, b,
+                             CQ__PACK_STRIP, 1, job->depth, n, panels);
+        if (end % CQ__ROWS)
+            cq__fma_edge(job->ctx, c + panels * CQ__ROWS, job->ldc, job->edge, end % CQ__ROWS, b, job->depth, n);
     }
     if (!job->mirror) return;
-    for (size_t i0 = col * CQ__SQUARE; i0 < i_end; i0 += CQ__ROWS) /* through a small square: whole cache lines */
-        for (size_t j0 = row == col ? i0 : row * CQ__SQUARE; j0 < j_end; j0 += CQ__ROWS) {
+    for (size_t i1 = i0; i1 < i_end; i1 += CQ__ROWS) /* through a small square: whole cache lines */
+        for (size_t j1 = row == col ? i1 : j0; j1 < j_end; j1 += CQ__ROWS) {
             float turn[CQ__ROWS * CQ__ROWS];
-            size_t ni = cq__min(CQ__ROWS, i_end - i0), nj = cq__min(CQ__ROWS, j_end - j0);
+            size_t ni = cq__min(CQ__ROWS, i_end - i1), nj = cq__min(CQ__ROWS, j_end - j1);
             for (size_t j = 0; j < nj; j++)
-                for (size_t i = 0; i < ni; i++) turn[i * CQ__ROWS + j] = job->c[(j0 + j) * job->ldc + i0 + i];
+                for (size_t i = 0; i < ni; i++) turn[i * CQ__ROWS + j] = job->c[(j1 + j) * job->ldc + i1 + i];
             for (size_t i = 0; i < ni; i++)
-                for (size_t j = i0 == j0 ? i : 0; j < nj; j++)
-                    job->c[(i0 + i) * job->ldc + j0 + j] = turn[i * CQ__ROWS + j];
+                for (size_t j = i1 == j1 ? i : 0; j < nj; j++)
+                    job->c[(i1 + i) * job->ldc + j1 + j] = turn[i * CQ__ROWS + j];
         }
 }
 static void cq__square_run(cq__square_job *job) {
-    size_t squares = (job->n + CQ__SQUARE - 1) / CQ__SQUARE;
-    cq_parallel_for(job->ctx, squares * (squares + 1) / 2, cq__square_task, job);
+    size_t across = (job->n + CQ__SQUARE - 1) / CQ__SQUARE, down = (job->m + CQ__SQUARE - 1) / CQ__SQUARE;
+    cq_parallel_for(job->ctx, job->lower ? across * (across + 1) / 2 : across * down, cq__square_task, job);
 }
-/* 16 rows a task, each from end to end: rows of x are far apart, and memory is quickest along one */
+/* 16 rows a task, 48 columns of them at a time: three panels, four strips */
+#define CQ__PACK_ROWS 16u
+#define CQ__PACK_COLS 48u
 static void cq__pack_task(void *arg, size_t index) {
     const cq__square_job *job = (const cq__square_job *)arg;
-    const size_t first = index * 16, end = cq__min(first + 16, job->rows), n = job->n;
-    float *to = job->pack;
-    for (size_t t = 0; t < first; t++) to += !job->factor || job->factor[t] != 0.0f ? CQ__PACK : 0;
-    for (size_t t = first; t < end; t++) {
-        const float *x = job->x + t * job->ldx;
-        float *out = to, s = job->factor ? job->factor[t] : 1.0f;
-        if (s == 0.0f) continue;
-        for (size_t c0 = 0; c0 < n; c0 += CQ__PACK, out += job->stride) {
-            const size_t cols = cq__min(CQ__PACK, n - c0);
-            if (!job->factor && cols == CQ__PACK)
-                cq__copy(out, x + c0, CQ__PACK * sizeof(float)); /* of a size that compilers know */
+    const size_t first = index * CQ__PACK_ROWS, last = cq__min(first + CQ__PACK_ROWS, job->rows), n = job->cols;
+    size_t begin = 0;
+    for (size_t t = 0; t < first; t++) begin += !job->factor || job->factor[t] != 0.0f;
+    for (size_t c0 = 0; c0 < n; c0 += CQ__PACK_COLS) {
+        const size_t cols = cq__min(CQ__PACK_COLS, n - c0);
+        float *panels = job->panels + c0 / CQ__ROWS * job->a_stride + begin * CQ__ROWS;
+        float *strips = job->strips ? job->strips + c0 / CQ__PACK_STRIP * job->b_stride + begin * CQ__PACK_STRIP : NULL;
+        for (size_t t = first; t < last; t++) {
+            const float *x = job->x + t * job->ldx + c0, s = job->factor ? job->factor[t] : 1.0f;
+            float v[CQ__PACK_COLS];
+            if (s == 0.0f) continue;
+            if (cols == CQ__PACK_COLS)
+                for (size_t i = 0; i < CQ__PACK_COLS; i++) v[i] = x[i] * s;
             else
-                for (size_t i = 0; i < CQ__PACK; i++) out[i] = i < cols ? x[c0 + i] * s : 0.0f;
+                for (size_t i = 0; i < CQ__PACK_COLS; i++) v[i] = i < cols ? x[i] * s : 0.0f;
+            for (size_t i = 0; i < cols; i += CQ__ROWS)
+                for (size_t j = 0; j < CQ__ROWS; j++) panels[i / CQ__ROWS * job->a_stride + j] = v[i + j];
+            panels += CQ__ROWS;
+            if (!strips) continue;
+            for (size_t i = 0; i < cols; i += CQ__PACK_STRIP)
+                for (size_t j = 0; j < CQ__PACK_STRIP; j++) strips[i / CQ__PACK_STRIP * job->b_stride + j] = v[i + j];
+            strips += CQ__PACK_STRIP;
         }
-        to += CQ__PACK;
     }
 }
+static size_t cq__panels_size(size_t cols) { return (cols + CQ__ROWS - 1) / CQ__ROWS * CQ__ROWS; } /* a row, in floats */
+static size_t cq__strips_size(size_t cols) { return (cols + CQ__PACK_STRIP - 1) / CQ__PACK_STRIP * CQ__PACK_STRIP; }
 CQUANT_DEF size_t cq_syrk_scratch(size_t cols) {
-    size_t blocks = cols / CQ__PACK + 1, n; /* one block at least, and the factors */
-    return cq__mul(blocks, CQ__PACK_DEPTH * CQ__PACK, &n) && cq__add(n, CQ__PACK_DEPTH, &n) ? n : SIZE_MAX;
+    size_t row, n; /* the factors, panels, strips */
+    if (cols > SIZE_MAX / 4) return SIZE_MAX;
+    row = cq__panels_size(cols) + cq__strips_size(cols) + 1;
+    return cq__mul(row, CQ__PACK_DEPTH, &n) ? n : SIZE_MAX;
 }
 /* C += X^T X from scratch; the caller sets x, ldx and depth, the rows that are packed already. */
 static void cq__square_begin(cq__square_job *job, const cq_context *ctx, float *c, size_t ldc, size_t cols,
@@ -1928,9 +2035,14 @@ static void cq__square_begin(cq__square_job *job, const cq_context *ctx, float *
     job->ctx = ctx;
     job->c = c;
     job->ldc = ldc;
-    job->n = cols;
-    job->a = job->b = scratch + CQ__PACK_DEPTH;
-    job->stride = CQ__PACK_DEPTH * CQ__PACK;
+    job->m = job->n = job->cols = cols;
+    job->lda = CQ__ROWS;
+    job->a_stride = CQ__PACK_DEPTH * CQ__ROWS;
+    job->b_stride = CQ__PACK_DEPTH * CQ__PACK_STRIP;
+    job->a = scratch + CQ__PACK_DEPTH;
+    job->edge = job->a + cols / CQ__ROWS * job->a_stride;
+    job->b = job->a + cq__panels_size(cols) * CQ__PACK_DEPTH;
+    job->lower = true;
     job->mirror = false;
     job->depth = 0;
 }
@@ -1938,7 +2050,8 @@ static void cq__square_begin(cq__square_job *job, const cq_context *ctx, float *
    has seen: those of weight 0 are not packed. */
 static size_t cq__square_pack(cq__square_job *job, const float *x, size_t ldx, size_t n, const float *weight,
                               float *scratch) {
-    job->pack = scratch + CQ__PACK_DEPTH + job->depth * CQ__PACK;
+    job->panels = scratch + CQ__PACK_DEPTH + job->depth * CQ__ROWS;
+    job->strips = scratch + (cq__panels_size(job->n) + 1) * CQ__PACK_DEPTH + job->depth * CQ__PACK_STRIP;
     job->factor = weight ? scratch : NULL;
     job->x = x;
     job->ldx = ldx;
@@ -1946,7 +2059,7 @@ static size_t cq__square_pack(cq__square_job *job, const float *x, size_t ldx, s
         if (weight) scratch[job->rows] = cq_sqrtf(weight[job->rows]);
         job->depth += !weight || scratch[job->rows] != 0.0f;
     }
-    cq_parallel_for(job->ctx, (job->rows + 15) / 16, cq__pack_task, job);
+    cq_parallel_for(job->ctx, (job->rows + CQ__PACK_ROWS - 1) / CQ__PACK_ROWS, cq__pack_task, job);
     return job->rows;
 }
 CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, size_t ldx, size_t n,
@@ -1961,42 +2074,81 @@ CQUANT_DEF void cq_syrk(const cq_context *ctx, float *c, size_t ldc, const float
     }
 }
 
-typedef struct cq__gemm_job {
-    const cq_context *ctx;
-    float *c;
-    const float *a, *b;
-    size_t ldc, lda, ldb, m, k, n;
-} cq__gemm_job;
-static void cq__gemm_task(void *arg, size_t pair) { /* 32 columns of C: two panels of B */
-    const cq__gemm_job *job = (const cq__gemm_job *)arg;
-    size_t i0 = pair * 2 * CQ__ROWS, cols = cq__min(2 * CQ__ROWS, job->n - i0), full = cols / CQ__ROWS;
-    for (size_t t = 0; t < job->k; t += CQ__PACK_DEPTH) {
-        size_t depth = cq__min(CQ__PACK_DEPTH, job->k - t);
-        const float *b = job->b + t * job->ldb + i0;
-        job->ctx->k->fma_f32(job->c + i0, CQ__ROWS, job->ldc, b, CQ__ROWS, job->ldb, job->a + t, 1, job->lda, depth,
-                             job->m, full);
-        for (size_t j = 0; j < job->m; j++) /* a narrow last panel: B has nothing to the right of it */
-            for (size_t i = full * CQ__ROWS; i < cols; i++)
-                for (size_t u = 0; u < depth; u++) {
-                    float *out = job->c + j * job->ldc + i0 + i;
-                    *out = cq__fmaf(b[u * job->ldb + i], job->a[j * job->lda + t + u], *out);
-                }
+/* cq_gemm: B takes the place of A above, and A, turned, that of B. With few rows in A, packing B would cost as much as
+   the product: only what has less than 16 columns is packed then. */
+#define CQ__GEMM_FEW 64u
+static size_t cq__gemm_cols(size_t m, size_t n) { /* of B, that are packed */
+    return m >= CQ__GEMM_FEW ? cq__panels_size(n) : n % CQ__ROWS ? CQ__ROWS : 0;
+}
+CQUANT_DEF size_t cq_gemm_scratch(size_t m, size_t k, size_t n) {
+    size_t row;
+    if (m > SIZE_MAX / 4 || n > SIZE_MAX / 4) return SIZE_MAX;
+    row = cq__strips_size(m) + cq__gemm_cols(m, n);
+    return cq__mul(row, cq__min(k, CQ__PACK_DEPTH), &n) ? n : SIZE_MAX;
+}
+static void cq__gemm_pack(void *arg, size_t index) { /* a strip of A, or 16 rows of B */
+    const cq__square_job *job = (const cq__square_job *)arg;
+    const size_t strips = cq__strips_size(job->m) / CQ__PACK_STRIP, rows = cq__min(CQ__PACK_STRIP, job->m - index * CQ__PACK_STRIP);
+    if (index >= strips) {
+        cq__pack_task(arg, index - strips);
+        return;
     }
+    const float *y = job->y + index * CQ__PACK_STRIP * job->ldy, *y4 = y + 4 * job->ldy, *y8 = y4 + 4 * job->ldy;
+    float *out = job->turned + index * job->b_stride;
+    if (rows < CQ__PACK_STRIP) {
+        for (size_t t = 0; t < job->depth; t++)
+            for (size_t j = 0; j < CQ__PACK_STRIP; j++) out[t * CQ__PACK_STRIP + j] = j < rows ? y[j * job->ldy + t] : 0.0f;
+        return;
+    }
+    for (size_t t = 0; t < job->depth; t++, out += CQ__PACK_STRIP)
+        for (size_t j = 0; j < 4; j++) {
+            out[j] = y[j * job->ldy + t];
+            out[4 + j] = y4[j * job->ldy + t];
+            out[8 + j] = y8[j * job->ldy + t];
+        }
 }
 CQUANT_DEF void cq_gemm(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, const float *b,
-                        size_t ldb, size_t m, size_t k, size_t n) {
-    cq__gemm_job job;
+                        size_t ldb, size_t m, size_t k, size_t n, float *scratch) {
+    const size_t depth = cq__min(k, CQ__PACK_DEPTH);
+    cq__square_job job;
     job.ctx = ctx;
     job.c = c;
     job.ldc = ldc;
-    job.a = a;
-    job.lda = lda;
-    job.b = b;
-    job.ldb = ldb;
     job.m = m;
-    job.k = k;
     job.n = n;
-    cq_parallel_for(ctx, (n + 2 * CQ__ROWS - 1) / (2 * CQ__ROWS), cq__gemm_task, &job);
+    job.lower = job.mirror = false;
+    job.turned = scratch;
+    job.b = scratch;
+    job.b_stride = depth * CQ__PACK_STRIP;
+    job.panels = scratch + depth * cq__strips_size(m);
+    job.strips = NULL;
+    job.factor = NULL;
+    job.ldx = ldb;
+    job.ldy = lda;
+    for (size_t t = 0; t < k && m > 0; t += job.depth) {
+        const size_t whole = n / CQ__ROWS * CQ__ROWS;
+        job.depth = job.rows = cq__min(k - t, depth);
+        job.y = a + t;
+        job.x = b + t * ldb;
+        if (m >= CQ__GEMM_FEW) {
+            job.a = job.panels;
+            job.lda = CQ__ROWS;
+            job.a_stride = depth * CQ__ROWS;
+            job.edge = job.panels + whole * depth;
+            job.cols = n;
+        } else {
+            job.a = job.x;
+            job.lda = ldb;
+            job.a_stride = CQ__ROWS;
+            job.edge = job.panels;
+            job.x += whole;
+            job.cols = n - whole;
+        }
+        cq_parallel_for(ctx, cq__strips_size(m) / CQ__PACK_STRIP + (job.cols ? (job.rows + CQ__PACK_ROWS - 1) / CQ__PACK_ROWS
+                                                                        : 0),
+                        cq__gemm_pack, &job);
+        cq__square_run(&job);
+    }
 }
 
 CQUANT_DEF float cq_dot(const cq_context *ctx, const float *a, const float *b, size_t n) {
@@ -2024,14 +2176,1029 @@ CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
 }
 
 /* ###################################################################################################################
+   [V4]  the float kernels, once for every machine with registers of 128 bits
+   Written with the vector types of gcc and clang: a cq__f4 is four floats; +, -, *, / work lane by lane, as plain C
+   would; a comparison gives lanes of 0 or -1; a cast keeps the bits; << and >> shift each lane. Element i in memory is
+   element i of the vector whatever the byte order. What EXACTNESS calls eight lanes are two vectors:
+
+       lane   0 1 2 3 | 4 5 6 7      s = lo + hi = (0+4, 1+5, 2+6, 3+7)      (s0 + s2) + (s1 + s3) is cq__tree8
+              lo        hi
+
+   and everything else (rows of a panel, elements of a vector) has no order between lanes: the same bits as plain C.
+   What bounds them: a multiplication and an addition for four products (no fused ones, see EXACTNESS) in tile_f32, dot,
+   dots, mix; memory in the others but exp, about 40 operations for four numbers.
+
+   The machines: x86 with SSE2, aarch64 (either byte order), wasm with simd128, ppc64 with VSX, s390x from z14 (z13 has
+   no vectors of floats). Not 32-bit ARM: its NEON takes denormal numbers for 0, and so does Helium unless told
+   otherwise; that would be other bits. Not RISC-V: RVV has vectors of a length of its own.
+   ################################################################################################################## */
+#if !defined(CQUANT_NO_SIMD) && (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9)) &&                        \
+    (defined(__SSE2__) || (defined(__aarch64__) && defined(__ARM_NEON)) || defined(__wasm_simd128__) ||                \
+     (defined(__powerpc64__) && defined(__VSX__)) || (defined(__s390x__) && defined(__VX__) && __ARCH__ >= 12))
+#define CQ__V4 1
+#else
+#define CQ__V4 0
+#endif
+#if CQ__V4
+#if defined(__clang__) && defined(__ALTIVEC__) /* comparisons: whatever their type, it is cast */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdeprecated-altivec-src-compat"
+#endif
+typedef float cq__f4 __attribute__((vector_size(16)));
+typedef int32_t cq__i4 __attribute__((vector_size(16)));
+typedef uint32_t cq__u4 __attribute__((vector_size(16)));
+typedef int16_t cq__s8 __attribute__((vector_size(16)));
+typedef uint16_t cq__h8 __attribute__((vector_size(16)));
+typedef int8_t cq__c16 __attribute__((vector_size(16)));
+typedef unsigned char cq__b16 __attribute__((vector_size(16)));
+/* in memory: at any address that the element may have */
+typedef float cq__f4_at __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t cq__i4_at __attribute__((vector_size(16), aligned(4), may_alias));
+typedef unsigned char cq__b16_at __attribute__((vector_size(16), aligned(1), may_alias));
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define CQ__BIG_ENDIAN 1
+#else
+#define CQ__BIG_ENDIAN 0
+#endif
+#if defined(__clang__) || __GNUC__ >= 12 /* the elements of a, then those of b, by number */
+#define CQ__PICK(type, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define CQ__PICK(type, a, b, ...) __builtin_shuffle(a, b, __extension__(type){__VA_ARGS__})
+#endif
+
+CQ__INLINE cq__f4 cq__load4(const float *p) { return *(const cq__f4_at *)(const void *)p; }
+CQ__INLINE void cq__store4(float *p, cq__f4 v) { *(cq__f4_at *)(void *)p = v; }
+CQ__INLINE cq__b16 cq__load16(const void *p) { return *(const cq__b16_at *)p; }
+CQ__INLINE cq__f4 cq__all4(float x) {
+    cq__f4 v = {x, x, x, x};
+    return v;
+}
+CQ__INLINE cq__u4 cq__all4u(uint32_t x) {
+    cq__u4 v = {x, x, x, x};
+    return v;
+}
+CQ__INLINE cq__f4 cq__choose4(cq__i4 mask, cq__f4 a, cq__f4 b) {
+    return (cq__f4)((mask & (cq__i4)a) | (~mask & (cq__i4)b));
+}
+/* a > b ? a : b and a < b ? a : b as C means them: b where one is NaN */
+CQ__INLINE cq__f4 cq__max4(cq__f4 a, cq__f4 b) {
+#if CQ__X86
+    return (cq__f4)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return cq__choose4((cq__i4)(a > b), a, b);
+#endif
+}
+CQ__INLINE cq__f4 cq__min4(cq__f4 a, cq__f4 b) {
+#if CQ__X86
+    return (cq__f4)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return cq__choose4((cq__i4)(a < b), a, b);
+#endif
+}
+CQ__INLINE float cq__tree8_v4(cq__f4 lo, cq__f4 hi) {
+    cq__f4 s = lo + hi;
+    return (s[0] + s[2]) + (s[1] + s[3]);
+}
+/* rows a, b, c, d of a square become its columns */
+CQ__INLINE void cq__transpose4(cq__f4 *a, cq__f4 *b, cq__f4 *c, cq__f4 *d) {
+    cq__f4 ab0 = CQ__PICK(cq__i4, *a, *b, 0, 4, 1, 5), ab2 = CQ__PICK(cq__i4, *a, *b, 2, 6, 3, 7);
+    cq__f4 cd0 = CQ__PICK(cq__i4, *c, *d, 0, 4, 1, 5), cd2 = CQ__PICK(cq__i4, *c, *d, 2, 6, 3, 7);
+    *a = CQ__PICK(cq__i4, ab0, cd0, 0, 1, 4, 5);
+    *b = CQ__PICK(cq__i4, ab0, cd0, 2, 3, 6, 7);
+    *c = CQ__PICK(cq__i4, ab2, cd2, 0, 1, 4, 5);
+    *d = CQ__PICK(cq__i4, ab2, cd2, 2, 3, 6, 7);
+}
+
+/* == cq__tile_f32_c: 16 rows x 2 columns in eight accumulators, a block of 32 at a time */
+CQ__UNUSED static void cq__tile2_v4(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,
+                                    size_t jb, size_t k) {
+    float *d = c + ldc;
+    for (size_t t0 = 0; t0 < k; t0 += CQ__BLOCK) {
+        cq__f4 p0 = cq__all4(0.0f), p1 = p0, p2 = p0, p3 = p0, q0 = p0, q1 = p0, q2 = p0, q3 = p0;
+        size_t end = cq__min(t0 + CQ__BLOCK, k);
+        for (size_t t = t0; t < end; t++, a += lda, b += kb) {
+            cq__f4 x = cq__all4(b[0]), y = cq__all4(b[jb]), v;
+            v = cq__load4(a);
+            p0 = p0 + v * x;
+            q0 = q0 + v * y;
+            v = cq__load4(a + 4);
+            p1 = p1 + v * x;
+            q1 = q1 + v * y;
+            v = cq__load4(a + 8);
+            p2 = p2 + v * x;
+            q2 = q2 + v * y;
+            v = cq__load4(a + 12);
+            p3 = p3 + v * x;
+            q3 = q3 + v * y;
+        }
+        cq__store4(c, cq__load4(c) + p0);
+        cq__store4(c + 4, cq__load4(c + 4) + p1);
+        cq__store4(c + 8, cq__load4(c + 8) + p2);
+        cq__store4(c + 12, cq__load4(c + 12) + p3);
+        cq__store4(d, cq__load4(d) + q0);
+        cq__store4(d + 4, cq__load4(d + 4) + q1);
+        cq__store4(d + 8, cq__load4(d + 8) + q2);
+        cq__store4(d + 12, cq__load4(d + 12) + q3);
+    }
+}
+CQ__UNUSED static void cq__tile1_v4(float *c, const float *a, size_t lda, const float *b, size_t kb, size_t k) {
+    for (size_t t0 = 0; t0 < k; t0 += CQ__BLOCK) {
+        cq__f4 p0 = cq__all4(0.0f), p1 = p0, p2 = p0, p3 = p0;
+        size_t end = cq__min(t0 + CQ__BLOCK, k);
+        for (size_t t = t0; t < end; t++, a += lda, b += kb) {
+            cq__f4 x = cq__all4(*b);
+            p0 = p0 + cq__load4(a) * x;
+            p1 = p1 + cq__load4(a + 4) * x;
+            p2 = p2 + cq__load4(a + 8) * x;
+            p3 = p3 + cq__load4(a + 12) * x;
+        }
+        cq__store4(c, cq__load4(c) + p0);
+        cq__store4(c + 4, cq__load4(c + 4) + p1);
+        cq__store4(c + 8, cq__load4(c + 8) + p2);
+        cq__store4(c + 12, cq__load4(c + 12) + p3);
+    }
+}
+CQ__UNUSED static void cq__tile_f32_v4(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,
+                                       size_t jb, size_t k, size_t n) {
+    size_t j = 0;
+    for (; j + 2 <= n; j += 2) cq__tile2_v4(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+    if (j < n) cq__tile1_v4(c + j * ldc, a, lda, b + j * jb, kb, k);
+}
+
+/* == cq__round16_c, cq__decide16_c, cq__descend16_c: the level of four lanes of v; i: which of the 16 grids */
+CQ__INLINE cq__f4 cq__level4(cq__f4 v, const float *grids, size_t i, const cq__steps *steps) {
+    cq__f4 s = cq__load4(grids + i), unit;
+    s = cq__choose4((cq__i4)(s > cq__all4(0.0f)), s, cq__all4(1.0f));
+    v = cq__min4(cq__max4(v / s, cq__load4(grids + 32 + i)), cq__load4(grids + 48 + i));
+    unit = (cq__f4)((cq__u4)v & cq__all4u(steps->exponent));
+    unit = cq__max4(unit, cq__all4(steps->least)) * cq__all4(steps->large);
+    return (v + unit) - unit;
+}
+CQ__UNUSED static void cq__round16_v4(float *level, const float *v, const float *grids, const cq__steps *steps) {
+    for (size_t i = 0; i < 16; i += 4) cq__store4(level + i, cq__level4(cq__load4(v + i), grids, i, steps));
+}
+CQ__UNUSED static void cq__decide16_v4(float *x, float *e, float *w, float *loss, float d, const float *grids,
+                                       const cq__steps *steps) {
+    for (size_t i = 0; i < 16; i += 4) {
+        cq__f4 v = cq__load4(x + i), level = cq__level4(v, grids, i, steps), value = level * cq__load4(grids + i);
+        cq__f4 r = v - value, dr = r * cq__all4(d);
+        cq__store4(e + i, cq__load4(w + i) - value);
+        cq__store4(x + i, dr);
+        cq__store4(w + i, level);
+        cq__store4(loss + i, cq__load4(loss + i) + dr * r);
+    }
+}
+CQ__UNUSED static void cq__descend16_v4(float *level, float *g, float *e, float *change, float *loss, float diagonal,
+                                        float own, const float *grids, const cq__steps *steps) {
+    const cq__f4 curve = cq__all4(diagonal);
+    for (size_t i = 0; i < 16; i += 4) {
+        cq__f4 scale = cq__load4(grids + i), slope = cq__load4(g + i), old = cq__load4(level + i) * scale;
+        cq__f4 to = cq__level4(old + slope / curve, grids, i, steps), step = old - to * scale;
+        cq__store4(level + i, to);
+        cq__store4(change + i, step);
+        cq__store4(e + i, cq__load4(e + i) + step);
+        cq__store4(loss + i, cq__load4(loss + i) + step * (cq__all4(2.0f) * slope + step * curve));
+        cq__store4(g + i, slope + cq__all4(own) * step);
+    }
+}
+
+/* Wider lanes: each of the lower (upper) eight bytes, or four lanes of 16 bits, with its high half from `high` */
+CQ__INLINE cq__h8 cq__join8_lo(cq__b16 v, cq__b16 high) {
+    cq__b16 a = CQ__BIG_ENDIAN ? high : v, b = CQ__BIG_ENDIAN ? v : high;
+    return (cq__h8)CQ__PICK(cq__b16, a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+CQ__INLINE cq__h8 cq__join8_hi(cq__b16 v, cq__b16 high) {
+    cq__b16 a = CQ__BIG_ENDIAN ? high : v, b = CQ__BIG_ENDIAN ? v : high;
+    return (cq__h8)CQ__PICK(cq__b16, a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+CQ__INLINE cq__u4 cq__join16_lo(cq__h8 v, cq__h8 high) {
+    cq__h8 a = CQ__BIG_ENDIAN ? high : v, b = CQ__BIG_ENDIAN ? v : high;
+    return (cq__u4)CQ__PICK(cq__h8, a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+CQ__INLINE cq__u4 cq__join16_hi(cq__h8 v, cq__h8 high) {
+    cq__h8 a = CQ__BIG_ENDIAN ? high : v, b = CQ__BIG_ENDIAN ? v : high;
+    return (cq__u4)CQ__PICK(cq__h8, a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+CQ__INLINE cq__u4 cq__wide_lo(cq__h8 v) { return cq__join16_lo(v, (cq__h8)cq__all4u(0)); }
+CQ__INLINE cq__u4 cq__wide_hi(cq__h8 v) { return cq__join16_hi(v, (cq__h8)cq__all4u(0)); }
+CQ__INLINE cq__f4 cq__float4(cq__i4 v) { return __builtin_convertvector(v, cq__f4); }
+/* eight little-endian numbers of 16 bits */
+CQ__INLINE cq__h8 cq__halves8(const unsigned char *p) {
+    cq__h8 v = (cq__h8)cq__load16(p);
+#if CQ__BIG_ENDIAN
+    v = v << 8 | v >> 8;
+#endif
+    return v;
+}
+/* == cq_f16_to_f32. The exponent of a float is 112 more. Taking it for one more still and 2^-14 away again is right for
+   denormal numbers, and too large for all others: the smaller of the two is right. Infinity and NaN have all bits. */
+CQ__INLINE cq__f4 cq__half4(cq__u4 h) {
+    cq__u4 a = h & cq__all4u(0x7fff), v = (a << 13) + cq__all4u(112u << 23);
+    cq__u4 huge = (cq__u4)((cq__i4)a > (cq__i4)cq__all4u(0x7bff)) & cq__all4u(0x7f800000u);
+    cq__f4 below = (cq__f4)(v + cq__all4u(1u << 23)) - (cq__f4)cq__all4u(113u << 23);
+    return (cq__f4)((cq__u4)cq__min4(below, (cq__f4)v) | huge | (h ^ a) << 16);
+}
+/* eight numbers of a float format */
+CQ__INLINE void cq__load8_v4(cq__f4 *lo, cq__f4 *hi, const unsigned char *p, cq_format format) {
+    if (format == CQ_F32) {
+        cq__u4 u = (cq__u4)cq__load16(p), v = (cq__u4)cq__load16(p + 16);
+#if CQ__BIG_ENDIAN
+        const cq__u4 odd = cq__all4u(0x00ff00ff);
+        u = (u & odd) << 8 | (u >> 8 & odd);
+        v = (v & odd) << 8 | (v >> 8 & odd);
+        u = u << 16 | u >> 16;
+        v = v << 16 | v >> 16;
+#endif
+        *lo = (cq__f4)u;
+        *hi = (cq__f4)v;
+        return;
+    }
+    cq__h8 v = cq__halves8(p);
+    *lo = format == CQ_F16 ? cq__half4(cq__wide_lo(v)) : (cq__f4)(cq__wide_lo(v) << 16);
+    *hi = format == CQ_F16 ? cq__half4(cq__wide_hi(v)) : (cq__f4)(cq__wide_hi(v) << 16);
+}
+
+/* The grids of a group of a panel whose data begins at p: scale[16], zero[16]. What E8M0's 0 and 255 mean is no shift
+   of bits. */
+CQ__INLINE cq__f4 cq__e8m0x4(cq__u4 e) {
+    cq__u4 odd = (cq__u4)(e == cq__all4u(0)) | (cq__u4)(e == cq__all4u(255));
+    return (cq__f4)(e << 23 | (odd & cq__all4u(1u << 22)));
+}
+CQ__INLINE void cq__grids_v4(float *scale, int32_t *zero, const cq_tensor *t, const unsigned char *p, size_t g) {
+    const unsigned char *at = p + g * CQ__ROWS * cq__scale_bytes(t);
+    if (cq_format_is_mx(t->format)) {
+        cq__b16 v = cq__load16(at), none = (cq__b16)cq__all4u(0);
+        cq__h8 lo = cq__join8_lo(v, none), hi = cq__join8_hi(v, none);
+        cq__store4(scale, cq__e8m0x4(cq__wide_lo(lo)));
+        cq__store4(scale + 4, cq__e8m0x4(cq__wide_hi(lo)));
+        cq__store4(scale + 8, cq__e8m0x4(cq__wide_lo(hi)));
+        cq__store4(scale + 12, cq__e8m0x4(cq__wide_hi(hi)));
+    } else {
+        const cq_format format = cq__scale_bytes(t) == 2 ? CQ_F16 : CQ_F32;
+        for (size_t i = 0; i < CQ__ROWS; i += 8) {
+            cq__f4 lo, hi;
+            cq__load8_v4(&lo, &hi, at + i * cq__scale_bytes(t), format);
+            cq__store4(scale + i, lo);
+            cq__store4(scale + i + 4, hi);
+        }
+    }
+    cq__u4 z0 = cq__all4u((uint32_t)cq__middle(t->format)), z1 = z0, z2 = z0, z3 = z0;
+    if (t->asym) {
+        cq__b16 v = cq__load16(p + cq__zeros_at(t) + g * CQ__ROWS), none = (cq__b16)cq__all4u(0);
+        cq__h8 lo = cq__join8_lo(v, none), hi = cq__join8_hi(v, none);
+        z0 = cq__wide_lo(lo);
+        z1 = cq__wide_hi(lo);
+        z2 = cq__wide_lo(hi);
+        z3 = cq__wide_hi(hi);
+    }
+    *(cq__i4_at *)(void *)zero = (cq__i4)z0;
+    *(cq__i4_at *)(void *)(zero + 4) = (cq__i4)z1;
+    *(cq__i4_at *)(void *)(zero + 8) = (cq__i4)z2;
+    *(cq__i4_at *)(void *)(zero + 12) = (cq__i4)z3;
+}
+/* The end of a group in panels_q8, for 16 rows and one column: out += (dot - zero * total) * (scale * s), dot the sums
+   of codes times activations, total the sum of the activations, scale already in units of the format. */
+CQ__INLINE void cq__add_group_v4(float *out, const int32_t *dot, const int32_t *zero, const float *scale, int32_t total,
+                                 float s) {
+    const cq__i4 all = {total, total, total, total};
+    for (size_t i = 0; i < CQ__ROWS; i += 4) {
+        cq__i4 d = *(const cq__i4_at *)(const void *)(dot + i), z = *(const cq__i4_at *)(const void *)(zero + i);
+        cq__f4 v = cq__float4(d - z * all) * (cq__load4(scale + i) * cq__all4(s));
+        cq__store4(out + i, cq__load4(out + i) + v);
+    }
+}
+
+/* == cq__unpack_c. A lane of 32 bits holds four columns of one row, the first one in the low byte (big-endian: in the
+   high one), so the code of a column is a shift and a mask, whatever the format. */
+CQ__INLINE cq__f4 cq__mini4(cq__u4 code, cq_mini mini) { /* as cq_mini_to_f32 */
+    const cq__mini_facts *f = &cq__minis[mini];
+    cq__u4 a = code & cq__all4u((1u << (f->bits - 1)) - 1), sign = code >> (f->bits - 1) << 31;
+    cq__u4 v = (a << (23 - f->mantissa)) + cq__all4u((127u - f->bias) << 23);
+    cq__u4 below = (cq__u4)(cq__float4((cq__i4)a) * cq__all4(cq__exp2i(1 - f->bias - f->mantissa)));
+    cq__u4 is_below = (cq__u4)((cq__i4)a < (cq__i4)cq__all4u(1u << f->mantissa));
+    v = (is_below & below) | (~is_below & v);
+    if (mini == CQ_E4M3) v = v | ((cq__u4)(a == cq__all4u(0x7f)) & cq__all4u(0x7fc00000));
+    return (cq__f4)(v | sign);
+}
+/* codes of four rows and four columns, a byte each, from w (the panel's block) on: step s, rows from r on */
+CQ__INLINE cq__u4 cq__codes4x4(const unsigned char *w, cq_format format, size_t s, size_t r) {
+    cq__u4 v, top;
+    switch (cq_format_bits(format)) {
+    case 8:
+        v = (cq__u4)cq__load16(w + s * 64 + 4 * r);
+        return format == CQ_INT8 ? v ^ cq__all4u(0x80808080u) : v;
+    case 4: return (cq__u4)cq__load16(w + (s & 3) * 64 + 4 * r) >> (uint32_t)(s & 4) & cq__all4u(0x0f0f0f0fu);
+    case 6:
+        v = (cq__u4)cq__load16(w + (s & 3) * 64 + 4 * r) >> (uint32_t)(s & 4) & cq__all4u(0x0f0f0f0fu);
+        top = (cq__u4)cq__load16(w + 256 + (s & 1) * 64 + 4 * r) >> (uint32_t)(s & 6) & cq__all4u(0x03030303u);
+        return v | top << 4;
+    default:
+        v = (cq__u4)cq__load16(w + (s & 1) * 64 + 4 * r) >> (uint32_t)(s & 6) & cq__all4u(0x03030303u);
+        if (format == CQ_INT2) return v;
+        top = (cq__u4)cq__load16(w + 128 + 4 * r) >> (uint32_t)s & cq__all4u(0x01010101u);
+        return v | top << 2;
+    }
+}
+/* column k of them, as numbers */
+CQ__INLINE cq__f4 cq__values4(cq__u4 v, uint32_t k, cq_format format, cq__i4 zero, cq__f4 scale) {
+    const unsigned mini = cq__facts(format)->mini;
+    const cq__u4 code = v >> (CQ__BIG_ENDIAN ? 24 - 8 * k : 8 * k) & cq__all4u(255);
+    return (mini < CQ_MINI_COUNT ? cq__mini4(code, (cq_mini)mini) : cq__float4((cq__i4)code - zero)) * scale;
+}
+/* rows r to r + 3, n <= 32 columns */
+CQ__INLINE void cq__unpack_rows4(float *out, const unsigned char *w, cq_format format, size_t r, size_t n, cq__i4 zero,
+                                 cq__f4 scale) {
+    out += r;
+    for (size_t s = 0; s * 4 < n; s++, out += 4 * CQ__ROWS) {
+        const size_t left = n - s * 4;
+        const cq__u4 v = cq__codes4x4(w, format, s, r);
+        cq__store4(out, cq__values4(v, 0, format, zero, scale));
+        if (left > 1) cq__store4(out + 16, cq__values4(v, 1, format, zero, scale));
+        if (left > 2) cq__store4(out + 32, cq__values4(v, 2, format, zero, scale));
+        if (left > 3) cq__store4(out + 48, cq__values4(v, 3, format, zero, scale));
+    }
+}
+CQ__UNUSED static void cq__unpack_codes_v4(float *out, const cq_tensor *t, const unsigned char *p, size_t block,
+                                           size_t n) {
+    const unsigned char *w = p + cq__panel_head(t) + block * cq__block_bytes(t->format);
+    CQ__ALIGNED float scale[CQ__ROWS];
+    CQ__ALIGNED int32_t zero[CQ__ROWS];
+    cq__grids_v4(scale, zero, t, p, block * CQ__BLOCK / t->group_size);
+    for (size_t r = 0; r < CQ__ROWS; r += 4) {
+        const cq__f4 u = cq__load4(scale + r);
+        const cq__i4 z = *(const cq__i4_at *)(const void *)(zero + r);
+        if (t->format == CQ_INT4) cq__unpack_rows4(out, w, CQ_INT4, r, n, z, u); /* compilers then know the shifts */
+        else if (t->format == CQ_INT8) cq__unpack_rows4(out, w, CQ_INT8, r, n, z, u);
+        else if (t->format == CQ_MXFP4) cq__unpack_rows4(out, w, CQ_MXFP4, r, n, z, u);
+        else cq__unpack_rows4(out, w, t->format, r, n, z, u);
+    }
+}
+CQ__UNUSED static void cq__unpack_v4(float *out, const cq_tensor *t, size_t panel, size_t block) {
+    size_t k0 = block * CQ__BLOCK, n = cq__min(CQ__BLOCK, t->cols - k0), size = cq_format_bits(t->format) / 8;
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t);
+    if (cq_format_is_coded(t->format) && t->group_size % CQ__BLOCK == 0) {
+        cq__unpack_codes_v4(out, t, p, block, n);
+    } else if (t->layout == CQ_PANELS && !cq_format_is_coded(t->format)) {
+        p += k0 * CQ__ROWS * size;
+        for (size_t i = 0; i < n * CQ__ROWS; i += 8) {
+            cq__f4 lo, hi;
+            cq__load8_v4(&lo, &hi, p + i * size, t->format);
+            cq__store4(out + i, lo);
+            cq__store4(out + i + 4, hi);
+        }
+    } else if (t->layout == CQ_ROWS && n % 8 == 0 && t->rows - panel * CQ__ROWS >= CQ__ROWS) {
+        const size_t row = t->cols * size;
+        for (size_t r = 0; r < CQ__ROWS; r += 4) /* four rows x eight columns: two squares */
+            for (size_t k = 0; k < n; k += 8) {
+                cq__f4 a0, a1, a2, a3, b0, b1, b2, b3;
+                float *o = out + k * CQ__ROWS + r;
+                p = t->data + ((panel * CQ__ROWS + r) * t->cols + k0 + k) * size;
+                cq__load8_v4(&a0, &b0, p, t->format);
+                cq__load8_v4(&a1, &b1, p + row, t->format);
+                cq__load8_v4(&a2, &b2, p + 2 * row, t->format);
+                cq__load8_v4(&a3, &b3, p + 3 * row, t->format);
+                cq__transpose4(&a0, &a1, &a2, &a3);
+                cq__transpose4(&b0, &b1, &b2, &b3);
+                cq__store4(o, a0);
+                cq__store4(o + 16, a1);
+                cq__store4(o + 32, a2);
+                cq__store4(o + 48, a3);
+                cq__store4(o + 64, b0);
+                cq__store4(o + 80, b1);
+                cq__store4(o + 96, b2);
+                cq__store4(o + 112, b3);
+            }
+    } else {
+        cq__unpack_c(out, t, panel, block);
+    }
+}
+
+/* the low bytes of sixteen lanes that are small numbers */
+CQ__INLINE cq__b16 cq__narrow16(cq__i4 a, cq__i4 b, cq__i4 c, cq__i4 d) {
+#if CQ__X86
+    return (cq__b16)_mm_packs_epi16(_mm_packs_epi32((__m128i)a, (__m128i)b), _mm_packs_epi32((__m128i)c, (__m128i)d));
+#elif CQ__BIG_ENDIAN
+    cq__h8 ab = CQ__PICK(cq__h8, (cq__h8)a, (cq__h8)b, 1, 3, 5, 7, 9, 11, 13, 15);
+    cq__h8 cd = CQ__PICK(cq__h8, (cq__h8)c, (cq__h8)d, 1, 3, 5, 7, 9, 11, 13, 15);
+    return CQ__PICK(cq__b16, (cq__b16)ab, (cq__b16)cd, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+#else
+    cq__h8 ab = CQ__PICK(cq__h8, (cq__h8)a, (cq__h8)b, 0, 2, 4, 6, 8, 10, 12, 14);
+    cq__h8 cd = CQ__PICK(cq__h8, (cq__h8)c, (cq__h8)d, 0, 2, 4, 6, 8, 10, 12, 14);
+    return CQ__PICK(cq__b16, (cq__b16)ab, (cq__b16)cd, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+#endif
+}
+/* == cq__quantize_c: four codes, rounded as cq__round_even does, which leaves them in the low bits */
+CQ__INLINE cq__i4 cq__codes4(const float *x, cq__f4 inverse) {
+    cq__f4 v = cq__load4(x) * inverse;
+    v = cq__min4(cq__max4(v, cq__all4(-127.0f)), cq__all4(127.0f));
+    return (cq__i4)(v + cq__all4(CQ__ROUND)) - (cq__i4)cq__all4(CQ__ROUND);
+}
+CQ__UNUSED static float cq__quantize_v4(int8_t *q, int32_t *sum, size_t ld_sum, const float *x, size_t n,
+                                        size_t stride) {
+    const cq__u4 magnitude = cq__all4u(0x7fffffffu);
+    cq__f4 most0 = cq__all4(0.0f), most1 = most0;
+    float m = 0.0f;
+    size_t i = 0, b = 0;
+    for (; i + 8 <= n; i += 8) {
+        most0 = cq__max4((cq__f4)((cq__u4)cq__load4(x + i) & magnitude), most0);
+        most1 = cq__max4((cq__f4)((cq__u4)cq__load4(x + i + 4) & magnitude), most1);
+    }
+    most0 = cq__max4(most0, most1);
+    for (size_t l = 0; l < 4; l++) m = most0[l] > m ? most0[l] : m;
+    for (; i < n; i++) {
+        float a = cq__float(cq__bits(x[i]) & 0x7fffffffu);
+        m = a > m ? a : m;
+    }
+    float inverse = m > 0.0f ? 127.0f / m : 0.0f;
+    if (!(inverse < CQ__INFINITY)) inverse = 0.0f;
+    const cq__f4 inv = cq__all4(inverse);
+    for (; b + CQ__BLOCK <= n; b += CQ__BLOCK) {
+        cq__i4 total = {0, 0, 0, 0};
+        for (size_t h = b; h < b + CQ__BLOCK; h += 16) {
+            cq__i4 v0 = cq__codes4(x + h, inv), v1 = cq__codes4(x + h + 4, inv);
+            cq__i4 v2 = cq__codes4(x + h + 8, inv), v3 = cq__codes4(x + h + 12, inv);
+            *(cq__b16_at *)(void *)(q + h) = cq__narrow16(v0, v1, v2, v3);
+            total = total + ((v0 + v1) + (v2 + v3));
+        }
+        sum[b / CQ__BLOCK * ld_sum] = (total[0] + total[1]) + (total[2] + total[3]);
+    }
+    for (; b < stride; b += CQ__BLOCK) { /* the padded tail */
+        int32_t s = 0;
+        for (i = b; i < b + CQ__BLOCK; i++) {
+            float v = i < n ? x[i] * inverse : 0.0f;
+            v = v > -127.0f ? v : -127.0f;
+            v = v < 127.0f ? v : 127.0f;
+            q[i] = (int8_t)(int32_t)cq__round_even(v);
+            s += q[i];
+        }
+        sum[b / CQ__BLOCK * ld_sum] = s;
+    }
+    return inverse > 0.0f ? m / 127.0f : 0.0f;
+}
+
+/* == cq__dot_c and the like: a tail goes to the lanes that come next */
+CQ__UNUSED static float cq__dot_v4(const float *a, const float *b, size_t n) {
+    cq__f4 lo = cq__all4(0.0f), hi = lo;
+    float l[8];
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        lo = lo + cq__load4(a + i) * cq__load4(b + i);
+        hi = hi + cq__load4(a + i + 4) * cq__load4(b + i + 4);
+    }
+    if (i == n) return cq__tree8_v4(lo, hi);
+    cq__store4(l, lo);
+    cq__store4(l + 4, hi);
+    for (; i < n; i++) l[i & 7] = l[i & 7] + a[i] * b[i];
+    return cq__tree8(l);
+}
+/* four keys at a time; the tree is taken on the transposed lanes of all four */
+CQ__UNUSED static void cq__dots_v4(float *out, const float *q, const float *k, size_t ldk, size_t n, size_t count) {
+    size_t i = 0;
+    if (n % 8 == 0)
+        for (; i + 4 <= count; i += 4, k += 4 * ldk) {
+            const float *k1 = k + ldk, *k2 = k1 + ldk, *k3 = k2 + ldk;
+            cq__f4 a0 = cq__all4(0.0f), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+            for (size_t d = 0; d < n; d += 8) {
+                cq__f4 x = cq__load4(q + d), y = cq__load4(q + d + 4);
+                a0 = a0 + x * cq__load4(k + d);
+                b0 = b0 + y * cq__load4(k + d + 4);
+                a1 = a1 + x * cq__load4(k1 + d);
+                b1 = b1 + y * cq__load4(k1 + d + 4);
+                a2 = a2 + x * cq__load4(k2 + d);
+                b2 = b2 + y * cq__load4(k2 + d + 4);
+                a3 = a3 + x * cq__load4(k3 + d);
+                b3 = b3 + y * cq__load4(k3 + d + 4);
+            }
+            a0 = a0 + b0;
+            a1 = a1 + b1;
+            a2 = a2 + b2;
+            a3 = a3 + b3;
+            cq__transpose4(&a0, &a1, &a2, &a3);
+            cq__store4(out + i, (a0 + a2) + (a1 + a3));
+        }
+    for (; i < count; i++, k += ldk) out[i] = cq__dot_v4(q, k, n);
+}
+CQ__UNUSED static void cq__mix_v4(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count) {
+    size_t d = 0;
+    for (; d + 16 <= n; d += 16) {
+        cq__f4 a0 = cq__load4(out + d), a1 = cq__load4(out + d + 4), a2 = cq__load4(out + d + 8);
+        cq__f4 a3 = cq__load4(out + d + 12);
+        const float *row = v + d;
+        for (size_t i = 0; i < count; i++, row += ldv) {
+            cq__f4 x = cq__all4(p[i]);
+            a0 = a0 + x * cq__load4(row);
+            a1 = a1 + x * cq__load4(row + 4);
+            a2 = a2 + x * cq__load4(row + 8);
+            a3 = a3 + x * cq__load4(row + 12);
+        }
+        cq__store4(out + d, a0);
+        cq__store4(out + d + 4, a1);
+        cq__store4(out + d + 8, a2);
+        cq__store4(out + d + 12, a3);
+    }
+    if (d < n) cq__mix_c(out + d, p, v + d, ldv, n - d, count);
+}
+CQ__UNUSED static void cq__from_f16_v4(float *out, const unsigned char *x, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        cq__h8 v = cq__halves8(x + 2 * i);
+        cq__store4(out + i, cq__half4(cq__wide_lo(v)));
+        cq__store4(out + i + 4, cq__half4(cq__wide_hi(v)));
+    }
+    cq__from_f16_c(out + i, x + 2 * i, n - i);
+}
+CQ__UNUSED static void cq__from_int8_v4(float *out, const int8_t *q, const float *scale, size_t n, size_t count) {
+    const cq__u4 none = cq__all4u(0);
+    for (size_t i = 0; i < count; i++, q += n, out += n) {
+        const cq__f4 s = cq__all4(scale[i]);
+        size_t d = 0;
+        for (; d + 16 <= n; d += 16) {
+            cq__b16 v = cq__load16(q + d), minus = (cq__b16)((cq__c16)v < (cq__c16)none); /* the high bytes */
+            cq__h8 lo = cq__join8_lo(v, minus), hi = cq__join8_hi(v, minus);
+            cq__h8 minus_lo = (cq__h8)((cq__s8)lo < (cq__s8)none), minus_hi = (cq__h8)((cq__s8)hi < (cq__s8)none);
+            cq__store4(out + d, cq__float4((cq__i4)cq__join16_lo(lo, minus_lo)) * s);
+            cq__store4(out + d + 4, cq__float4((cq__i4)cq__join16_hi(lo, minus_lo)) * s);
+            cq__store4(out + d + 8, cq__float4((cq__i4)cq__join16_lo(hi, minus_hi)) * s);
+            cq__store4(out + d + 12, cq__float4((cq__i4)cq__join16_hi(hi, minus_hi)) * s);
+        }
+        cq__from_int8_c(out + d, q + d, scale + i, n - d, 1);
+    }
+}
+CQ__UNUSED static void cq__turn_v4(float *x, float *y, const float *c, const float *s, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        cq__f4 a = cq__load4(x + i), b = cq__load4(y + i), u = cq__load4(c + i), v = cq__load4(s + i);
+        cq__store4(x + i, a * u - b * v);
+        cq__store4(y + i, b * u + a * v);
+    }
+    cq__turn_c(x + i, y + i, c + i, s + i, n - i);
+}
+CQ__UNUSED static float cq__sum_v4(const float *a, size_t n) {
+    cq__f4 lo = cq__all4(0.0f), hi = lo;
+    float l[8];
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        lo = lo + cq__load4(a + i);
+        hi = hi + cq__load4(a + i + 4);
+    }
+    cq__store4(l, lo);
+    cq__store4(l + 4, hi);
+    for (; i < n; i++) l[i & 7] = l[i & 7] + a[i];
+    return cq__tree8(l);
+}
+CQ__UNUSED static float cq__max_v4(const float *a, size_t n) {
+    float m = -CQ__INFINITY;
+    cq__f4 lo = cq__all4(m), hi = lo;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        lo = cq__max4(cq__load4(a + i), lo);
+        hi = cq__max4(cq__load4(a + i + 4), hi);
+    }
+    lo = cq__max4(lo, hi);
+    for (size_t j = 0; j < 4; j++) m = lo[j] > m ? lo[j] : m;
+    for (; i < n; i++) m = a[i] > m ? a[i] : m;
+    return m + 0.0f;
+}
+CQ__UNUSED static void cq__axpy_v4(float *y, float a, const float *x, size_t n) {
+    const cq__f4 s = cq__all4(a);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) cq__store4(y + i, cq__load4(y + i) + s * cq__load4(x + i));
+    cq__axpy_c(y + i, a, x + i, n - i);
+}
+CQ__UNUSED static void cq__scale_v4(float *y, const float *x, const unsigned char *w, float s, size_t n) {
+    const cq__f4 v = cq__all4(s);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        cq__f4 lo = cq__load4(x + i) * v, hi = cq__load4(x + i + 4) * v, u0, u1;
+        if (w) {
+            cq__load8_v4(&u0, &u1, w + 4 * i, CQ_F32);
+            lo = lo * u0;
+            hi = hi * u1;
+        }
+        cq__store4(y + i, lo);
+        cq__store4(y + i + 4, hi);
+    }
+    cq__scale_c(y + i, x + i, w ? w + 4 * i : NULL, s, n - i);
+}
+
+/* == cq_expf on four lanes: the same operations in the same order. Where cq_expf says infinity or 0, the product below
+   is that already, for every float up to the bounds to which x is clamped; so only NaN is chosen. */
+CQ__INLINE cq__f4 cq__exp4(cq__f4 x0) {
+    const cq__f4 round = cq__all4(CQ__ROUND);
+    cq__f4 x = cq__min4(cq__max4(x0, cq__all4(-104.0f)), cq__all4(89.0f));
+    cq__f4 t = x * cq__all4(CQ__LOG2E) + round, n = t - round;
+    cq__f4 r = (x - n * cq__all4(CQ__LN2_HI)) - n * cq__all4(CQ__LN2_LO);
+    cq__f4 p = cq__all4(0.00139517174f) * r + cq__all4(0.00836959854f);
+    p = p * r + cq__all4(0.0416661873f);
+    p = p * r + cq__all4(0.166665122f);
+    p = p * r + cq__all4(0.5f);
+    cq__f4 y = cq__all4(1.0f) + ((r * r) * p + r);
+    cq__i4 k = (cq__i4)t - (cq__i4)round, h = k >> 1;
+    y = y * (cq__f4)((h + 127) << 23);
+    y = y * (cq__f4)((k - h + 127) << 23);
+    return cq__choose4((cq__i4)(x0 != x0), x0, y);
+}
+CQ__UNUSED static void cq__exp_minus_v4(float *x, float m, size_t n) {
+    const cq__f4 v = cq__all4(m);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) cq__store4(x + i, cq__exp4(cq__load4(x + i) - v));
+    cq__exp_minus_c(x + i, m, n - i);
+}
+CQ__UNUSED static void cq__silu_mul_v4(float *g, const float *u, size_t n) {
+    const cq__f4 one = cq__all4(1.0f);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        cq__f4 v = cq__load4(g + i);
+        cq__store4(g + i, (v / (one + cq__exp4(-v))) * cq__load4(u + i));
+    }
+    cq__silu_mul_c(g + i, u + i, n - i);
+}
+
+/* The tier of machines that have nothing of their own for the products of integers. */
+#if CQ__X86 || defined(__powerpc64__) || defined(__s390x__)
+#define CQ__V4_TIER 1
+static const cq__kernels cq__kernels_v4 = {
+    "v128",          cq__tile_f32_v4, cq__fma_f32_c,   cq__round16_v4,   cq__cost16_c, cq__decide16_v4,
+    cq__descend16_v4, cq__unpack_v4,  cq__panels_q8_c, cq__quantize_v4,  cq__dot_v4,   cq__dots_v4,
+    cq__mix_v4,      cq__from_f16_v4, cq__from_int8_v4, cq__dots_q8_c,   cq__turn_v4,  cq__sum_v4,
+    cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4};
+#endif
+#if defined(__clang__) && defined(__ALTIVEC__)
+#pragma clang diagnostic pop
+#endif
+#endif /* CQ__V4 */
+
+/* ###################################################################################################################
+   [SSE4.1]  x86-64 without AVX2: floats from [V4], products of integers here
+   A step of a panel (16 rows x 4 columns, 64 bytes) is four registers of four rows:
+
+       byte  0 1 2 3 | 4 5 6 7 | 8 9 a b | c d e f        activations of one column, four bytes, four times:
+             row 0     row 1     row 2     row 3             x0 x1 x2 x3 | x0 x1 x2 x3 | ...
+
+   pmaddubsw multiplies unsigned codes with signed activations, |x| <= 127, and adds neighbours in int16: two sums for
+   each row. As long as they fit, steps are added up in int16 ("a chain"); pmaddwd with ones then makes one int32 a row
+   of them:
+
+       codes to 15   int4, int3, int2                    2 * 15 * 127 =  3810, 8 steps: 30480 < 2^15
+       codes to 24   mxfp4: 12 + its number in halves    2 * 24 * 127 =  6096, 4 steps: 24384   (5 would do)
+       codes to 120  mxfp6_e2m3: 60 + 8 times it         2 * 120 * 127 = 30480, 1 step
+       mxfp6_e3m2    16 times it is 16 h + l, both with its sign; 28 + h is at most 56: 2 steps 28448;
+                     15 + l is at most 30: 4 steps 30480
+       int8          |w| <= 128 as the unsigned side, x takes the sign of w: 2 * 128 * 127 = 32512, 1 step
+
+   What was added to make a number unsigned is a zero like that of an asymmetric grid: dot - zero * (sum of x). A chain
+   has no instruction but a multiplication and an addition for 16 products, and that is the bound; its cost otherwise is
+   the unpacking, shared by four columns, and the copies that instructions of two operands need.
+   ################################################################################################################## */
+#if CQ__X86 && CQ__V4
+#define CQ__SSE41 __attribute__((target("sse4.1"))) static
+#define CQ__LOAD_SSE41(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
+#define CQ__SET1_SSE41(p) _mm_set1_epi32((int32_t)cq__u32((const unsigned char *)(p)))
+#define CQ__MAD_SSE41(h, w, x) h = _mm_add_epi16(h, _mm_maddubs_epi16(w, x))
+#define CQ__ADD_SSE41(p, v) _mm_storeu_si128((__m128i *)(void *)(p), _mm_add_epi32(CQ__LOAD_SSE41(p), v))
+/* a step of 8 rows (w0, w1) and four columns (activations at q, q1, q2, q3), and the end of their chains */
+#define CQ__STEP4_SSE41(o)                                                                                             \
+    {                                                                                                                  \
+        __m128i x;                                                                                                     \
+        x = CQ__SET1_SSE41(q + (o));                                                                                   \
+        CQ__MAD_SSE41(h00, w0, x);                                                                                     \
+        CQ__MAD_SSE41(h01, w1, x);                                                                                     \
+        x = CQ__SET1_SSE41(q1 + (o));                                                                                  \
+        CQ__MAD_SSE41(h10, w0, x);                                                                                     \
+        CQ__MAD_SSE41(h11, w1, x);                                                                                     \
+        x = CQ__SET1_SSE41(q2 + (o));                                                                                  \
+        CQ__MAD_SSE41(h20, w0, x);                                                                                     \
+        CQ__MAD_SSE41(h21, w1, x);                                                                                     \
+        x = CQ__SET1_SSE41(q3 + (o));                                                                                  \
+        CQ__MAD_SSE41(h30, w0, x);                                                                                     \
+        CQ__MAD_SSE41(h31, w1, x);                                                                                     \
+    }
+#define CQ__FLUSH4_SSE41(t, one)                                                                                       \
+    {                                                                                                                  \
+        CQ__ADD_SSE41(t, _mm_madd_epi16(h00, one));                                                                    \
+        CQ__ADD_SSE41(t + 4, _mm_madd_epi16(h01, one));                                                                \
+        CQ__ADD_SSE41(t + 16, _mm_madd_epi16(h10, one));                                                               \
+        CQ__ADD_SSE41(t + 20, _mm_madd_epi16(h11, one));                                                               \
+        CQ__ADD_SSE41(t + 32, _mm_madd_epi16(h20, one));                                                               \
+        CQ__ADD_SSE41(t + 36, _mm_madd_epi16(h21, one));                                                               \
+        CQ__ADD_SSE41(t + 48, _mm_madd_epi16(h30, one));                                                               \
+        CQ__ADD_SSE41(t + 52, _mm_madd_epi16(h31, one));                                                               \
+    }
+
+/* Blocks of 32 k. t (4, 16) += 16 rows times four columns; t (16) += 16 rows times one, count blocks. */
+CQ__SSE41 void cq__int4_block4_sse41(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq) {
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    const __m128i mask = _mm_set1_epi8(15), one = _mm_set1_epi16(1);
+    for (size_t half = 0; half < 2; half++, w += 32, t += 8) { /* 8 rows: eight accumulators, two for each column */
+        __m128i h00 = _mm_setzero_si128(), h01 = h00, h10 = h00, h11 = h00, h20 = h00, h21 = h00, h30 = h00, h31 = h00;
+        for (size_t s = 0; s < 4; s++) {
+            __m128i w0 = _mm_and_si128(CQ__LOAD_SSE41(w + s * 64), mask);
+            __m128i w1 = _mm_and_si128(CQ__LOAD_SSE41(w + s * 64 + 16), mask);
+            CQ__STEP4_SSE41(s * 4)
+            w0 = _mm_and_si128(_mm_srli_epi16(CQ__LOAD_SSE41(w + s * 64), 4), mask);
+            w1 = _mm_and_si128(_mm_srli_epi16(CQ__LOAD_SSE41(w + s * 64 + 16), 4), mask);
+            CQ__STEP4_SSE41(s * 4 + 16)
+        }
+        CQ__FLUSH4_SSE41(t, one)
+    }
+}
+CQ__SSE41 void cq__int4_blocks1_sse41(int32_t *t, const unsigned char *w, const int8_t *q, size_t count) {
+    const __m128i mask = _mm_set1_epi8(15), one = _mm_set1_epi16(1);
+    __m128i d0 = CQ__LOAD_SSE41(t), d1 = CQ__LOAD_SSE41(t + 4), d2 = CQ__LOAD_SSE41(t + 8), d3 = CQ__LOAD_SSE41(t + 12);
+    for (; count; count--, w += 256, q += CQ__BLOCK) {
+        __m128i h0 = _mm_setzero_si128(), h1 = h0, h2 = h0, h3 = h0;
+        for (size_t s = 0; s < 4; s++) {
+            __m128i x = CQ__SET1_SSE41(q + s * 4), y = CQ__SET1_SSE41(q + s * 4 + 16), v;
+            v = CQ__LOAD_SSE41(w + s * 64);
+            CQ__MAD_SSE41(h0, _mm_and_si128(v, mask), x);
+            CQ__MAD_SSE41(h0, _mm_and_si128(_mm_srli_epi16(v, 4), mask), y);
+            v = CQ__LOAD_SSE41(w + s * 64 + 16);
+            CQ__MAD_SSE41(h1, _mm_and_si128(v, mask), x);
+            CQ__MAD_SSE41(h1, _mm_and_si128(_mm_srli_epi16(v, 4), mask), y);
+            v = CQ__LOAD_SSE41(w + s * 64 + 32);
+            CQ__MAD_SSE41(h2, _mm_and_si128(v, mask), x);
+            CQ__MAD_SSE41(h2, _mm_and_si128(_mm_srli_epi16(v, 4), mask), y);
+            v = CQ__LOAD_SSE41(w + s * 64 + 48);
+            CQ__MAD_SSE41(h3, _mm_and_si128(v, mask), x);
+            CQ__MAD_SSE41(h3, _mm_and_si128(_mm_srli_epi16(v, 4), mask), y);
+        }
+        d0 = _mm_add_epi32(d0, _mm_madd_epi16(h0, one));
+        d1 = _mm_add_epi32(d1, _mm_madd_epi16(h1, one));
+        d2 = _mm_add_epi32(d2, _mm_madd_epi16(h2, one));
+        d3 = _mm_add_epi32(d3, _mm_madd_epi16(h3, one));
+    }
+    _mm_storeu_si128((__m128i *)(void *)t, d0);
+    _mm_storeu_si128((__m128i *)(void *)(t + 4), d1);
+    _mm_storeu_si128((__m128i *)(void *)(t + 8), d2);
+    _mm_storeu_si128((__m128i *)(void *)(t + 12), d3);
+}
+/* codes already unpacked to unsigned bytes, [8 steps][64]; so many steps in a chain, whose sum counts so many times */
+CQ__SSE41 void cq__byte_block4_sse41(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t chain,
+                                     int16_t times) {
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    const __m128i each = _mm_set1_epi16(times);
+    for (size_t half = 0; half < 2; half++, w += 32, t += 8)
+        for (size_t s = 0; s < 8;) {
+            __m128i h00 = _mm_setzero_si128(), h01 = h00, h10 = h00, h11 = h00, h20 = h00, h21 = h00, h30 = h00,
+                    h31 = h00;
+            for (size_t end = s + chain; s < end; s++) {
+                __m128i w0 = CQ__LOAD_SSE41(w + s * 64), w1 = CQ__LOAD_SSE41(w + s * 64 + 16);
+                CQ__STEP4_SSE41(s * 4)
+            }
+            CQ__FLUSH4_SSE41(t, each)
+        }
+}
+CQ__SSE41 void cq__byte_block1_sse41(int32_t *t, const unsigned char *w, const int8_t *q, size_t chain,
+                                     int16_t times) {
+    const __m128i each = _mm_set1_epi16(times);
+    for (size_t s = 0; s < 8;) {
+        __m128i h0 = _mm_setzero_si128(), h1 = h0, h2 = h0, h3 = h0;
+        for (size_t end = s + chain; s < end; s++) {
+            __m128i x = CQ__SET1_SSE41(q + s * 4);
+            CQ__MAD_SSE41(h0, CQ__LOAD_SSE41(w + s * 64), x);
+            CQ__MAD_SSE41(h1, CQ__LOAD_SSE41(w + s * 64 + 16), x);
+            CQ__MAD_SSE41(h2, CQ__LOAD_SSE41(w + s * 64 + 32), x);
+            CQ__MAD_SSE41(h3, CQ__LOAD_SSE41(w + s * 64 + 48), x);
+        }
+        CQ__ADD_SSE41(t, _mm_madd_epi16(h0, each));
+        CQ__ADD_SSE41(t + 4, _mm_madd_epi16(h1, each));
+        CQ__ADD_SSE41(t + 8, _mm_madd_epi16(h2, each));
+        CQ__ADD_SSE41(t + 12, _mm_madd_epi16(h3, each));
+    }
+}
+/* int8: d += u x, where u = |w| and x takes the sign of w */
+#define CQ__MAD8_SSE41(d, w, u, x)                                                                                     \
+    d = _mm_add_epi32(d, _mm_madd_epi16(_mm_maddubs_epi16(u, _mm_sign_epi8(x, w)), one))
+#define CQ__ROWS8_SSE41(d0, d1, p)                                                                                     \
+    x = CQ__SET1_SSE41(p);                                                                                             \
+    CQ__MAD8_SSE41(d0, w0, u0, x);                                                                                     \
+    CQ__MAD8_SSE41(d1, w1, u1, x);
+CQ__SSE41 void cq__int8_block4_sse41(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq) {
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    const __m128i one = _mm_set1_epi16(1);
+    for (size_t half = 0; half < 2; half++, w += 32, t += 8) {
+        __m128i d00 = _mm_setzero_si128(), d01 = d00, d10 = d00, d11 = d00, d20 = d00, d21 = d00, d30 = d00, d31 = d00;
+        for (size_t s = 0; s < 8; s++) {
+            __m128i w0 = CQ__LOAD_SSE41(w + s * 64), w1 = CQ__LOAD_SSE41(w + s * 64 + 16), x;
+            __m128i u0 = _mm_abs_epi8(w0), u1 = _mm_abs_epi8(w1);
+            CQ__ROWS8_SSE41(d00, d01, q + s * 4)
+            CQ__ROWS8_SSE41(d10, d11, q1 + s * 4)
+            CQ__ROWS8_SSE41(d20, d21, q2 + s * 4)
+            CQ__ROWS8_SSE41(d30, d31, q3 + s * 4)
+        }
+        CQ__ADD_SSE41(t, d00);
+        CQ__ADD_SSE41(t + 4, d01);
+        CQ__ADD_SSE41(t + 16, d10);
+        CQ__ADD_SSE41(t + 20, d11);
+        CQ__ADD_SSE41(t + 32, d20);
+        CQ__ADD_SSE41(t + 36, d21);
+        CQ__ADD_SSE41(t + 48, d30);
+        CQ__ADD_SSE41(t + 52, d31);
+    }
+}
+CQ__SSE41 void cq__int8_blocks1_sse41(int32_t *t, const unsigned char *w, const int8_t *q, size_t count) {
+    const __m128i one = _mm_set1_epi16(1);
+    __m128i d0 = CQ__LOAD_SSE41(t), d1 = CQ__LOAD_SSE41(t + 4), d2 = CQ__LOAD_SSE41(t + 8), d3 = CQ__LOAD_SSE41(t + 12);
+    for (count *= 8; count; count--, w += 64, q += 4) { /* steps */
+        __m128i x = CQ__SET1_SSE41(q), v;
+        v = CQ__LOAD_SSE41(w);
+        CQ__MAD8_SSE41(d0, v, _mm_abs_epi8(v), x);
+        v = CQ__LOAD_SSE41(w + 16);
+        CQ__MAD8_SSE41(d1, v, _mm_abs_epi8(v), x);
+        v = CQ__LOAD_SSE41(w + 32);
+        CQ__MAD8_SSE41(d2, v, _mm_abs_epi8(v), x);
+        v = CQ__LOAD_SSE41(w + 48);
+        CQ__MAD8_SSE41(d3, v, _mm_abs_epi8(v), x);
+    }
+    _mm_storeu_si128((__m128i *)(void *)t, d0);
+    _mm_storeu_si128((__m128i *)(void *)(t + 4), d1);
+    _mm_storeu_si128((__m128i *)(void *)(t + 8), d2);
+    _mm_storeu_si128((__m128i *)(void *)(t + 12), d3);
+}
+
+/* Codes of a block to one unsigned byte each, [8 steps][64]. Shifts move across bytes; the masks remove what came from
+   next door. */
+#define CQ__PUT_SSE41(s, x) _mm_storeu_si128((__m128i *)(void *)(out + (s) * 64 + part), x)
+#define CQ__SPREAD_SSE41(s, v, h)                                                                                      \
+    CQ__PUT_SSE41(s, _mm_or_si128(_mm_and_si128(_mm_srli_epi16(v, (s) & 6), two), _mm_and_si128(h, bit)));
+CQ__SSE41 void cq__spread_sse41(unsigned char *out, const unsigned char *w, bool three) {
+    const __m128i two = _mm_set1_epi8(3), bit = _mm_set1_epi8(4);
+    for (size_t part = 0; part < 64; part += 16) {
+        __m128i even = CQ__LOAD_SSE41(w + part), odd = CQ__LOAD_SSE41(w + 64 + part);
+        __m128i top = three ? CQ__LOAD_SSE41(w + 128 + part) : _mm_setzero_si128(); /* bit s belongs to step s */
+        CQ__SPREAD_SSE41(0, even, _mm_slli_epi16(top, 2))
+        CQ__SPREAD_SSE41(1, odd, _mm_slli_epi16(top, 1))
+        CQ__SPREAD_SSE41(2, even, top)
+        CQ__SPREAD_SSE41(3, odd, _mm_srli_epi16(top, 1))
+        CQ__SPREAD_SSE41(4, even, _mm_srli_epi16(top, 2))
+        CQ__SPREAD_SSE41(5, odd, _mm_srli_epi16(top, 3))
+        CQ__SPREAD_SSE41(6, even, _mm_srli_epi16(top, 4))
+        CQ__SPREAD_SSE41(7, odd, _mm_srli_epi16(top, 5))
+    }
+}
+/* Small floats by tables of bytes. mxfp4: one table. Six bits: the low four are looked up in two tables of magnitudes,
+   bit 4 says in which, bit 5 is the sign, and `zero` makes it unsigned. */
+CQ__SSE41 void cq__four_sse41(unsigned char *out, const unsigned char *w, const unsigned char *table) {
+    const __m128i values = CQ__LOAD_SSE41(table), nibble = _mm_set1_epi8(15);
+    for (size_t part = 0; part < 64; part += 16)
+        for (size_t s = 0; s < 4; s++) {
+            __m128i v = CQ__LOAD_SSE41(w + s * 64 + part);
+            CQ__PUT_SSE41(s, _mm_shuffle_epi8(values, _mm_and_si128(v, nibble)));
+            CQ__PUT_SSE41(s + 4, _mm_shuffle_epi8(values, _mm_and_si128(_mm_srli_epi16(v, 4), nibble)));
+        }
+}
+#define CQ__SIX_SSE41(s, v, h)                                                                                         \
+    {                                                                                                                  \
+        __m128i code = _mm_and_si128(v, nibble), top = h, sign = _mm_cmpeq_epi8(_mm_and_si128(top, two), two), x;      \
+        top = _mm_cmpeq_epi8(_mm_and_si128(top, one), one);                                                            \
+        x = _mm_blendv_epi8(_mm_shuffle_epi8(low, code), _mm_shuffle_epi8(high, code), top);                           \
+        CQ__PUT_SSE41(s, _mm_add_epi8(_mm_sub_epi8(_mm_xor_si128(x, sign), sign), more));                              \
+    }
+CQ__SSE41 void cq__six_sse41(unsigned char *out, const unsigned char *w, const unsigned char *tables, char zero) {
+    const __m128i low = CQ__LOAD_SSE41(tables), high = CQ__LOAD_SSE41(tables + 16), more = _mm_set1_epi8(zero);
+    const __m128i nibble = _mm_set1_epi8(15), one = _mm_set1_epi8(1), two = _mm_set1_epi8(2);
+    for (size_t part = 0; part < 64; part += 16)
+        for (size_t odd = 0; odd < 2; odd++) { /* steps odd, 2 + odd, 4 + odd, 6 + odd */
+            __m128i v = CQ__LOAD_SSE41(w + odd * 64 + part), u = CQ__LOAD_SSE41(w + (2 + odd) * 64 + part);
+            __m128i h = CQ__LOAD_SSE41(w + 256 + odd * 64 + part);
+            CQ__SIX_SSE41(odd, v, h)
+            CQ__SIX_SSE41(2 + odd, u, _mm_srli_epi16(h, 2))
+            CQ__SIX_SSE41(4 + odd, _mm_srli_epi16(v, 4), _mm_srli_epi16(h, 4))
+            CQ__SIX_SSE41(6 + odd, _mm_srli_epi16(u, 4), _mm_srli_epi16(h, 6))
+        }
+}
+static const unsigned char cq__e2m1_sse41[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+static const unsigned char cq__e2m3_sse41[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                                16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60};
+static const unsigned char cq__e3m2_high_sse41[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  0,  0,  1,  1,  1,  1,
+                                                     2, 2, 3, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28};
+static const unsigned char cq__e3m2_low_sse41[32] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 0, 4, 8, 12,
+                                                    0, 8, 0, 8, 0, 0, 0, 0, 0, 0,  0,  0,  0, 0, 0, 0};
+
+CQ__SSE41 void cq__bytes_sse41(int32_t *acc, const unsigned char *bytes, const int8_t *q, size_t ldq, size_t n,
+                               size_t chain, int16_t times) {
+    size_t j = 0;
+    for (; j + 4 <= n; j += 4) cq__byte_block4_sse41(acc + j * CQ__ROWS, bytes, q + j * ldq, ldq, chain, times);
+    for (; j < n; j++) cq__byte_block1_sse41(acc + j * CQ__ROWS, bytes, q + j * ldq, chain, times);
+}
+/* acc (n, 16) += codes times activations of `count` blocks */
+CQ__SSE41 void cq__blocks_sse41(int32_t *acc, const unsigned char *w, cq_format format, const int8_t *q, size_t ldq,
+                                size_t n, size_t count) {
+    const size_t bytes_of = cq__block_bytes(format);
+    CQ__ALIGNED unsigned char bytes[CQ__BLOCK * CQ__ROWS];
+    if (format == CQ_INT4 || format == CQ_INT8) {
+        size_t j = 0;
+        for (; j + 4 <= n; j += 4)
+            for (size_t b = 0; b < count; b++) {
+                if (format == CQ_INT4)
+                    cq__int4_block4_sse41(acc + j * CQ__ROWS, w + b * bytes_of, q + j * ldq + b * CQ__BLOCK, ldq);
+                else cq__int8_block4_sse41(acc + j * CQ__ROWS, w + b * bytes_of, q + j * ldq + b * CQ__BLOCK, ldq);
+            }
+        for (; j < n; j++) {
+            if (format == CQ_INT4) cq__int4_blocks1_sse41(acc + j * CQ__ROWS, w, q + j * ldq, count);
+            else cq__int8_blocks1_sse41(acc + j * CQ__ROWS, w, q + j * ldq, count);
+        }
+        return;
+    }
+    for (; count; count--, w += bytes_of, q += CQ__BLOCK) {
+        if (format == CQ_MXFP4) {
+            cq__four_sse41(bytes, w, cq__e2m1_sse41);
+            cq__bytes_sse41(acc, bytes, q, ldq, n, 4, 1);
+        } else if (format == CQ_MXFP6_E2M3) {
+            cq__six_sse41(bytes, w, cq__e2m3_sse41, 60);
+            cq__bytes_sse41(acc, bytes, q, ldq, n, 1, 1);
+        } else if (format == CQ_MXFP6_E3M2) {
+            cq__six_sse41(bytes, w, cq__e3m2_high_sse41, 28);
+            cq__bytes_sse41(acc, bytes, q, ldq, n, 2, 16);
+            cq__six_sse41(bytes, w, cq__e3m2_low_sse41, 15);
+            cq__bytes_sse41(acc, bytes, q, ldq, n, 4, 1);
+        } else {
+            cq__spread_sse41(bytes, w, format == CQ_INT3);
+            cq__bytes_sse41(acc, bytes, q, ldq, n, 8, 1);
+        }
+    }
+}
+/* == cq__panel_q8_c, eight columns at a time: they share the scales of a group and what was unpacked */
+CQ__SSE41 void cq__panel_q8_sse41(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first,
+                                  size_t n) {
+    const size_t ldq = a->stride, ld_scale = cq__acts_groups(a);
+    const int8_t *q = a->q + first * ldq;
+    const int32_t *sum = a->sum + first;
+    const float *scale = a->scale + first * ld_scale;
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
+    const size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    /* what is added to the numbers, or (int8) taken away */
+    const int32_t offset = t->format == CQ_INT8         ? -128
+                           : t->format == CQ_MXFP4      ? 12
+                           : t->format == CQ_MXFP6_E2M3 ? 60
+                           : t->format == CQ_MXFP6_E3M2 ? 16 * 28 + 15
+                                                        : 0;
+    const float unit = cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits);
+    if (t->group_size % CQ__BLOCK) { /* a group ends within a block */
+        cq__panel_q8_c(out, t, panel, a, first, n);
+        return;
+    }
+    CQ__ALIGNED int32_t acc[8 * CQ__ROWS], zero[CQ__ROWS];
+    CQ__ALIGNED float unpacked[CQ__ROWS];
+    for (size_t j0 = 0; j0 < n; j0 += 8, q += 8 * ldq, sum += 8, scale += 8 * ld_scale, out += 8 * CQ__ROWS) {
+        size_t m = cq__min(8, n - j0);
+        for (size_t i = 0; i < m * CQ__ROWS; i += 4) cq__store4(out + i, cq__all4(0.0f));
+        for (size_t g = 0; g < groups; g++) {
+            const size_t b0 = g * per, b1 = cq__min(b0 + per, count);
+            for (size_t j = 0; j < m; j++) { /* by four: gcc makes a slow `rep stos` of one store in a loop */
+                __m128i *to = (__m128i *)(void *)(acc + j * CQ__ROWS), none = _mm_setzero_si128();
+                _mm_store_si128(to, none);
+                _mm_store_si128(to + 1, none);
+                _mm_store_si128(to + 2, none);
+                _mm_store_si128(to + 3, none);
+            }
+            cq__blocks_sse41(acc, blocks + b0 * cq__block_bytes(t->format), t->format, q + b0 * CQ__BLOCK, ldq, m,
+                             b1 - b0);
+            cq__grids_v4(unpacked, zero, t, p, g);
+            for (size_t i = 0; i < CQ__ROWS && offset; i++) { /* integers have no unit, but int8 an offset */
+                unpacked[i] = unpacked[i] * unit;
+                zero[i] += offset;
+            }
+            for (size_t j = 0; j < m; j++) {
+                int32_t total = 0;
+                for (size_t b = b0; b < b1; b++) total += sum[b * a->ld_sum + j];
+                cq__add_group_v4(out + j * CQ__ROWS, acc + j * CQ__ROWS, zero, unpacked, total,
+                                 a->group_size ? scale[j * ld_scale + g] : 1.0f);
+            }
+        }
+        for (size_t j = 0; j < m && !a->group_size; j++)
+            for (size_t i = j * CQ__ROWS; i < (j + 1) * CQ__ROWS; i += 4)
+                cq__store4(out + i, cq__load4(out + i) * cq__all4(scale[j]));
+    }
+}
+
+CQ__SSE41 void cq__panels_q8_sse41(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                                   size_t first, size_t n) {
+    for (size_t p = 0; p < panels; p++) cq__panel_q8_sse41(out + p * n * CQ__ROWS, t, panel + p, a, first, n);
+}
+
+static const cq__kernels cq__kernels_sse41 = {
+    "sse41",         cq__tile_f32_v4, cq__fma_f32_c,   cq__round16_v4,  cq__cost16_c,  cq__decide16_v4,
+    cq__descend16_v4, cq__unpack_v4,  cq__panels_q8_sse41, cq__quantize_v4, cq__dot_v4, cq__dots_v4,
+    cq__mix_v4,      cq__from_f16_v4, cq__from_int8_v4, cq__dots_q8_c,  cq__turn_v4,   cq__sum_v4,
+    cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4};
+#endif /* CQ__X86 && CQ__V4 */
+
+/* ###################################################################################################################
    [X86]  the same results, faster. Per-function targets: no -m flag is needed; "fma" is in those of fma_f32 alone.
    ################################################################################################################## */
 #if CQ__X86
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized" /* gcc 12: of variables in its own header */
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #ifdef _MSC_VER
 #define CQ__AVX2 static
 #define CQ__AVX2_FMA static
-#define CQ__AVX2_INLINE static inline
-#define CQ__AVX512_INLINE static inline
+#define CQ__AVX2_INLINE static __forceinline
+#define CQ__AVX512_INLINE static __forceinline
 #define CQ__AVXVNNI static
 #define CQ__AVX512 static
 #define CQ__AVX512VNNI static
@@ -2048,6 +3215,9 @@ CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
 #define CQ__AMX                                                                                                        \
     __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8"))) static
 #endif
+/* Before the last statement of a function, if that is a call: gcc 12 makes a jump of it and forgets vzeroupper, without
+   which SSE code that follows is slow (115 ns a call were measured). */
+#define CQ__CLEAN() _mm256_zeroupper()
 
 /* == cq__tile_f32_c: 16 rows x 4 columns in eight accumulators, a block of 32 at a time */
 CQ__AVX2 void cq__tile4_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
@@ -2146,11 +3316,13 @@ CQ__AVX2_FMA void cq__fma1_avx2(float *c, const float *a, size_t lda, const floa
 }
 CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
                                    const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
+    const float *first = c;
     for (size_t p = 0; p < panels; p++, c += cp, a += ap) {
         size_t j = 0;
         for (; j + 6 <= n; j += 6) {
-            for (size_t i = 6; i < 12 && k >= 64; i++) /* the next tile of c, while this one is computed */
-                _mm_prefetch((const char *)(c + (j + i) * ldc), _MM_HINT_T0);
+            const float *next = j + 12 <= n ? c + (j + 6) * ldc : p + 1 < panels ? c + cp : first + n * ldc;
+            for (size_t i = 0; i < 6 && k >= 64; i++) /* the next tile of c, or of the next call */
+                _mm_prefetch((const char *)(next + i * ldc), _MM_HINT_T0);
             cq__fma6_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
         }
         for (; j + 2 <= n; j += 2) cq__fma2_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
@@ -2199,18 +3371,21 @@ CQ__AVX512 void cq__fma1_avx512(float *c, size_t cp, const float *a, size_t ap, 
 }
 CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
                                    const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
+    const float *first = c;
     for (; panels >= 2; panels -= 2, c += 2 * cp, a += 2 * ap) {
         size_t j = 0;
         for (; j + 12 <= n; j += 12) {
-            for (size_t i = 12; i < 24 && k >= 64; i++) { /* the next tile of c, while this one is computed */
-                _mm_prefetch((const char *)(c + (j + i) * ldc), _MM_HINT_T0);
-                _mm_prefetch((const char *)(c + cp + (j + i) * ldc), _MM_HINT_T0);
+            const float *next = j + 24 <= n ? c + (j + 12) * ldc : panels >= 4 ? c + 2 * cp : first + n * ldc;
+            for (size_t i = 0; i < 12 && k >= 64; i++) { /* the next tile of c, or of the next call */
+                _mm_prefetch((const char *)(next + i * ldc), _MM_HINT_T0);
+                _mm_prefetch((const char *)(next + cp + i * ldc), _MM_HINT_T0);
             }
             cq__fma12_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
         }
         for (; j + 4 <= n; j += 4) cq__fma4_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
         for (; j < n; j++) cq__fma1_avx512(c + j * ldc, cp, a, ap, lda, b + j * jb, kb, k);
     }
+    CQ__CLEAN();
     cq__fma_f32_avx2(c, cp, ldc, a, ap, lda, b, kb, jb, k, n, panels);
 }
 
@@ -2447,7 +3622,7 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
     CQ__ALIGNED int32_t acc[2 * CQ__SUMS];
     CQ__ALIGNED float scales[2 * CQ__ROWS * CQ__Q8_BLOCKS];
     CQ__ALIGNED int32_t less[CQ__Q8_COLUMNS * CQ__Q8_BLOCKS];
-    const size_t many = begins && ends && per < CQ__Q8_BLOCKS ? CQ__Q8_BLOCKS / per : 1; /* groups at a time */
+    const size_t many = begins && ends && per && per < CQ__Q8_BLOCKS ? CQ__Q8_BLOCKS / per : 1; /* groups at a time */
     for (size_t p = 0, slots; p < panels; p += slots, out += slots * ld) {
         const unsigned char *data = t->data + (panel + p) * panel_bytes;
         slots = cq__min(codes.two ? 1 : 2, panels - p);
@@ -2481,11 +3656,12 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
                     for (size_t s = 0; s < slots; s++) {
                         const unsigned char *w = data + s * panel_bytes + head + b * block_bytes;
                         tier->spread(bytes + s * CQ__PLANE, w, t->format, blocks, codes.two);
-                        for (size_t i = 0; i < blocks * block_bytes && first + j0 == 0; i += 64) /* it may be far away */
+                        for (size_t i = 0; i < blocks * block_bytes && first + j0 == 0; i += 64) /* from far away */
                             _mm_prefetch((const char *)(w + 2 * CQ__Q8_BLOCKS * block_bytes + i), _MM_HINT_T0);
                     }
                     if (slots == 2 && tier->dot2) {
-                        tier->dot2(acc, bytes, x, ldq, m, blocks, cq__min(per, blocks), codes.chain, from, end, ld, scales);
+                        tier->dot2(acc, bytes, x, ldq, m, blocks, cq__min(per, blocks), codes.chain, from, end, ld,
+                                   scales);
                         continue;
                     }
                     for (size_t s = 0; s < slots + codes.two; s++)
@@ -2584,8 +3760,8 @@ CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_for
     }
 }
 
-/* One step of four columns. gcc would gather the products before it adds any, and run out of registers: that each sum is
-   looked at (by nobody) keeps them apart. */
+/* One step of four columns. gcc would gather the products before it adds any, and run out of registers: that each sum
+   is looked at (by nobody) keeps them apart. */
 #if defined(__GNUC__) || defined(__clang__)
 #define CQ__KEEP(v) __asm__("" : "+x"(v))
 #else
@@ -2662,7 +3838,7 @@ CQ__AVX2 void cq__dot4_avx2(int32_t *acc, const unsigned char *w, const int8_t *
 CQ__AVX2 void cq__dot1_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t per,
                             size_t chain, const int32_t *less, float *out, const float *scale) {
     const __m256i one = _mm256_set1_epi16(1);
-    for (size_t k = 0, end; k < blocks * CQ__BLOCK; less += less ? CQ__Q8_COLUMNS : 0, scale += 2 * CQ__ROWS) {
+    for (size_t k = 0, end; k < blocks * CQ__BLOCK; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
         __m256i s0 = cq__start8_avx2(acc, less), s1 = cq__start8_avx2(acc + 8, less);
         for (end = cq__min(k + per * CQ__BLOCK, blocks * CQ__BLOCK); k < end;) {
             __m256i h0 = _mm256_setzero_si256(), h1 = h0;
@@ -2771,22 +3947,24 @@ static void cq__panels_q8_avx2(float *out, const cq_tensor *t, size_t panel, siz
     else cq__panels_q8_x86(&cq__q8_avx2, out, t, panel, panels, a, first, n);
 }
 
-/* AVX-VNNI: 16 rows x 6 columns in twelve of sixteen registers, two vectors of codes, one of activations; vpdpbusd takes
-   five cycles and two start in each, so ten sums at least must be on their way. */
+#if CQ__X86_AVXVNNI
+/* AVX-VNNI: 16 rows x 6 columns in twelve of sixteen registers, two vectors of codes, one of activations; vpdpbusd
+   takes five cycles and two start in each, so ten sums at least must be on their way. */
 #define CQ__DOT(s, w, x) s = _mm256_dpbusd_avx_epi32(s, w, x)
 #define CQ__START(i, row) cq__start8_avx2(acc + 16 * (i) + (row), less ? less + (i) : NULL)
 #define CQ__STOP(i, s0, s1)                                                                                            \
     cq__stop8_avx2(acc + 16 * (i), s0, out ? out + 16 * (i) : NULL, _mm256_loadu_ps(scale));                           \
     cq__stop8_avx2(acc + 16 * (i) + 8, s1, out ? out + 16 * (i) + 8 : NULL, _mm256_loadu_ps(scale + 8))
-CQ__AVXVNNI void cq__dot6_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks, size_t per,
-                                  const int32_t *less, float *out, const float *scale) {
+CQ__AVXVNNI void cq__dot6_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                                  size_t per, const int32_t *less, float *out, const float *scale) {
     const int8_t *q3 = q + 3 * ldq;
     for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
         __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
         __m256i s20 = CQ__START(2, 0), s21 = CQ__START(2, 8), s30 = CQ__START(3, 0), s31 = CQ__START(3, 8);
         __m256i s40 = CQ__START(4, 0), s41 = CQ__START(4, 8), s50 = CQ__START(5, 0), s51 = CQ__START(5, 8);
+        const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); /* of a group */
         CQ__NO_UNROLL
-        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 64, q += 4, q3 += 4) {
+        for (; w < stop; w += 64, q += 4, q3 += 4) {
             const __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32);
             __m256i x = CQ__SET1(q);
             CQ__DOT(s00, w0, x), CQ__DOT(s01, w1, x);
@@ -2809,8 +3987,8 @@ CQ__AVXVNNI void cq__dot6_avxvnni(int32_t *acc, const unsigned char *w, const in
         CQ__STOP(5, s50, s51);
     }
 }
-CQ__AVXVNNI void cq__dot2_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks, size_t per,
-                                  const int32_t *less, float *out, const float *scale) {
+CQ__AVXVNNI void cq__dot2_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                                  size_t per, const int32_t *less, float *out, const float *scale) {
     for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
         __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
         __m256i t00 = _mm256_setzero_si256(), t01 = t00, t10 = t00, t11 = t00;
@@ -2852,6 +4030,7 @@ static void cq__panels_q8_avxvnni(float *out, const cq_tensor *t, size_t panel, 
     else if (cq__is_stream(t, n)) cq__column_avx2(out, t, panel, panels, a, first);
     else cq__panels_q8_x86(&cq__q8_avxvnni, out, t, panel, panels, a, first, n);
 }
+#endif /* CQ__X86_AVXVNNI */
 
 /* AVX-512: a step is one vector. Without VNNI eight chains at a time, which share the codes. */
 #define CQ__LOAD512(p) _mm512_loadu_si512((const void *)(p))
@@ -2944,8 +4123,9 @@ CQ__AVX512VNNI void cq__dot8_avx512vnni(int32_t *acc, const unsigned char *w, co
         __m512i s4 = CQ__START512(4), s5 = CQ__START512(5), s6 = CQ__START512(6), s7 = CQ__START512(7);
         __m512i t0 = CQ__STARTS512(0), t1 = CQ__STARTS512(1), t2 = CQ__STARTS512(2), t3 = CQ__STARTS512(3);
         __m512i t4 = CQ__STARTS512(4), t5 = CQ__STARTS512(5), t6 = CQ__STARTS512(6), t7 = CQ__STARTS512(7);
+        const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); /* of a group */
         CQ__NO_UNROLL
-        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 64, q += 4, q3 += 4, q6 += 4) {
+        for (; w < stop; w += 64, q += 4, q3 += 4, q6 += 4) {
             const __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + CQ__PLANE);
             __m512i x;
             CQ__PAIR512(s0, t0, q);
@@ -2974,7 +4154,8 @@ CQ__AVX512VNNI void cq__dot4_avx512vnni(int32_t *acc, const unsigned char *w, co
     for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
         __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
         __m512i t0 = _mm512_setzero_si512(), t1 = t0, t2 = t0, t3 = t0;
-        for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 128, q += 8, q1 += 8, q2 += 8, q3 += 8) {
+        const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); /* of a group */
+        for (; w < stop; w += 128, q += 8, q1 += 8, q2 += 8, q3 += 8) {
             const __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + 64);
             CQ__DOT512(s0, v, CQ__ALL(q)), CQ__DOT512(s1, v, CQ__ALL(q1));
             CQ__DOT512(s2, v, CQ__ALL(q2)), CQ__DOT512(s3, v, CQ__ALL(q3));
@@ -2999,7 +4180,8 @@ CQ__AVX512VNNI void cq__dot1_avx512vnni(int32_t *acc, const unsigned char *w, co
     }
 }
 static void cq__dot_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
-                               size_t blocks, size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
+                               size_t blocks, size_t per, size_t chain, const int32_t *less, float *out,
+                               const float *scale) {
     (void)chain;
     for (; n >= 4; n -= 4, acc += 64, q += 4 * ldq, less += less ? 4 : 0, out += out ? 64 : 0)
         cq__dot4_avx512vnni(acc, w, q, ldq, blocks, per, less, out, scale);
@@ -3069,11 +4251,13 @@ static void cq__panels_q8_avx512vnni(float *out, const cq_tensor *t, size_t pane
     else cq__panels_q8_x86(&cq__q8_avx512vnni, out, t, panel, panels, a, first, n);
 }
 
+#if CQ__X86_TILES
 /* AMX: C (16, 16) int32 += A (16, 64) int8 times B (64, 16), eight registers of 16 rows of 64 bytes. A: 16 rows of
    activations as they lie. B wants four values of k side by side for each column: two spread blocks, [16 steps][64], are
    that as they lie, and C is the (16 columns, 16 rows) of acc. One tdpbsud is 16384 products in 16 cycles, eight times
    VNNI; what is left is to spread codes and to finish groups. Two panels x 32 columns are four sums, tiles 0 to 3; A is
-   4 and 5, B 6 and 7. A group of an odd number of blocks takes them one by one, in tiles of half the depth. */
+   4 and 5, B 6 and 7. Groups of an odd number of blocks have tiles of half the depth. What does not fit into the tiles,
+   a last group that is shorter and the last columns, is left to VNNI. */
 typedef struct cq__amx_shape { /* what ldtilecfg reads */
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
@@ -3094,8 +4278,8 @@ CQ__AMX void cq__amx_begin(size_t depth /* 64 or 32 */) {
 }
 CQ__AMX void cq__amx_end(void) { _tile_release(); }
 CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                          size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale) {
-    const size_t depth = per % 2 ? 32 : 64, whole = blocks - blocks % per; /* a last, shorter group is left to VNNI */
+                          size_t per, const int32_t *less, float *out, size_t ld, const float *scale, size_t depth) {
+    const size_t whole = per * CQ__BLOCK % depth ? 0 : blocks - blocks % per;
     const size_t columns = n / 16 * 16;
     for (size_t j0 = 0; j0 < columns; j0 += 32) {
         const bool both = j0 + 32 <= columns;
@@ -3142,26 +4326,39 @@ CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q,
                 }
         }
     }
-    for (size_t k = 0, g = 0; k < blocks; k += per, g++) /* what is left: of the last group, of the columns */
-        for (size_t s = 0; s < 2; s++) {
+    for (size_t k = 0, g = 0; k < blocks; k += per, g++) /* what is left */
+        for (size_t p = 0; p < 2; p++) {
             const size_t j = k < whole ? columns : 0;
-            cq__dot_avx512vnni(acc + s * CQ__SUMS + j * CQ__ROWS, w + s * CQ__PLANE + k * 512, q + j * ldq + k * CQ__BLOCK,
-                               ldq, n - j, cq__min(per, blocks - k), per, chain, less ? less + g * CQ__Q8_COLUMNS + j : NULL,
-                               out ? out + s * ld + j * CQ__ROWS : NULL, scale + (2 * g + s) * CQ__ROWS);
+            cq__dot_avx512vnni(acc + p * CQ__SUMS + j * CQ__ROWS, w + p * CQ__PLANE + k * 512,
+                               q + j * ldq + k * CQ__BLOCK, ldq, n - j, cq__min(per, blocks - k), per, 8,
+                               less ? less + g * CQ__Q8_COLUMNS + j : NULL, out ? out + p * ld + j * CQ__ROWS : NULL,
+                               scale + (2 * g + p) * CQ__ROWS);
         }
 }
-static const cq__q8_tier cq__q8_amx = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_amx};
+static void cq__dot2_amx64(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
+                           size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale) {
+    (void)chain;
+    cq__dot2_amx(acc, w, q, ldq, n, blocks, per, less, out, ld, scale, 64);
+}
+static void cq__dot2_amx32(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
+                           size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale) {
+    (void)chain;
+    cq__dot2_amx(acc, w, q, ldq, n, blocks, per, less, out, ld, scale, 32);
+}
+static const cq__q8_tier cq__q8_amx64 = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_amx64};
+static const cq__q8_tier cq__q8_amx32 = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_amx32};
 static void cq__panels_q8_amx(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                               size_t first, size_t n) {
-    const size_t per = t->group_size / CQ__BLOCK;
+    const bool half = t->group_size / CQ__BLOCK % 2 != 0;
     if (n < 16 || t->group_size % CQ__BLOCK) {
         cq__panels_q8_avx512vnni(out, t, panel, panels, a, first, n);
         return;
     }
-    cq__amx_begin(cq__min(per, CQ__Q8_BLOCKS) % 2 ? 32 : 64);
-    cq__panels_q8_x86(&cq__q8_amx, out, t, panel, panels, a, first, n);
+    cq__amx_begin(half ? 32 : 64);
+    cq__panels_q8_x86(half ? &cq__q8_amx32 : &cq__q8_amx64, out, t, panel, panels, a, first, n);
     cq__amx_end();
 }
+#endif /* CQ__X86_TILES */
 
 /* == cq__unpack_c */
 CQ__AVX2 __m256 cq__load8_avx2(const unsigned char *p, cq_format format) {
@@ -3306,19 +4503,19 @@ CQ__AVX2 float cq__quantize_avx2(int8_t *q, int32_t *sum, size_t ld_sum, const f
             sum[b / CQ__BLOCK * ld_sum] = s;
             continue;
         }
-        __m256i v[4], total = _mm256_setzero_si256();
+        __m256i v[4];
         for (size_t l = 0; l < 4; l++) {
             __m256 y = _mm256_mul_ps(_mm256_loadu_ps(x + b + 8 * l), inv);
             y = _mm256_min_ps(_mm256_max_ps(y, bottom), top); /* NaN: the second operand, as in the plain code */
             v[l] = _mm256_cvtps_epi32(y);                     /* to nearest, ties to even */
-            total = _mm256_add_epi32(total, v[l]);
         }
         __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
         _mm256_storeu_si256((__m256i *)(void *)(q + b), _mm256_permutevar8x32_epi32(packed, order));
-        int32_t part[8], s = 0;
-        _mm256_storeu_si256((__m256i *)(void *)part, total);
-        for (size_t l = 0; l < 8; l++) s += part[l];
-        sum[b / CQ__BLOCK * ld_sum] = s;
+        /* unsigned, for vpsadbw, which adds up eight */
+        packed = _mm256_sad_epu8(_mm256_xor_si256(packed, _mm256_set1_epi8((char)-128)), _mm256_setzero_si256());
+        __m128i total = _mm_add_epi64(_mm256_castsi256_si128(packed), _mm256_extracti128_si256(packed, 1));
+        total = _mm_add_epi64(total, _mm_unpackhi_epi64(total, total));
+        sum[b / CQ__BLOCK * ld_sum] = _mm_cvtsi128_si32(total) - 128 * (int32_t)CQ__BLOCK;
     }
     return inverse > 0.0f ? m / 127.0f : 0.0f;
 }
@@ -3357,6 +4554,56 @@ CQ__AVX2 void cq__dots_avx2(float *out, const float *q, const float *k, size_t l
         }
     for (; i < count; i++, k += ldk) out[i] = cq__dot_avx2(q, k, n);
 }
+/* == cq__dots_q8_c: four keys at a time. vpmaddubsw wants one side unsigned: |q|, and the key takes the sign of q; a
+   pair is at most 2 * 127 * 127 = 32258 < 2^15, and is widened at once. Of n no multiple of 16 the end is plain C's. */
+CQ__AVX2 __m256i cq__pairs_q8_avx2(__m256i sum, __m256i size, __m256i q, const int8_t *k) {
+    __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(CQ__LOAD(k), q));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+CQ__AVX2 __m256i cq__half_q8_avx2(__m256i sum, __m256i q, const int8_t *k) { /* 16 codes, q as int16 */
+    __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)k));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(q, wide));
+}
+CQ__AVX2 void cq__dots_q8_avx2(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk,
+                               const float *scale, size_t n, size_t count) {
+    const __m128 s = _mm_set1_ps(scale_q);
+    const size_t whole = n / 32 * 32;
+    size_t i = 0;
+    if (n % 16 == 0)
+        for (; i + 4 <= count; i += 4, k += 4 * ldk) {
+            __m256i a0 = _mm256_setzero_si256(), a1 = a0, a2 = a0, a3 = a0;
+            for (size_t d = 0; d < whole; d += 32) {
+                const __m256i x = CQ__LOAD(q + d), size = _mm256_abs_epi8(x);
+                a0 = cq__pairs_q8_avx2(a0, size, x, k + d);
+                a1 = cq__pairs_q8_avx2(a1, size, x, k + ldk + d);
+                a2 = cq__pairs_q8_avx2(a2, size, x, k + 2 * ldk + d);
+                a3 = cq__pairs_q8_avx2(a3, size, x, k + 3 * ldk + d);
+            }
+            if (whole < n) {
+                const __m256i x = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(q + whole)));
+                a0 = cq__half_q8_avx2(a0, x, k + whole);
+                a1 = cq__half_q8_avx2(a1, x, k + ldk + whole);
+                a2 = cq__half_q8_avx2(a2, x, k + 2 * ldk + whole);
+                a3 = cq__half_q8_avx2(a3, x, k + 3 * ldk + whole);
+            }
+            a0 = _mm256_hadd_epi32(_mm256_hadd_epi32(a0, a1), _mm256_hadd_epi32(a2, a3));
+            __m128i dot = _mm_add_epi32(_mm256_castsi256_si128(a0), _mm256_extracti128_si256(a0, 1));
+            _mm_storeu_ps(out + i, _mm_mul_ps(_mm_cvtepi32_ps(dot), _mm_mul_ps(s, _mm_loadu_ps(scale + i))));
+        }
+    CQ__CLEAN();
+    cq__dots_q8_c(out + i, q, scale_q, k, ldk, scale + i, n, count - i);
+}
+CQ__AVX2 void cq__turn_avx2(float *x, float *y, const float *c, const float *s, size_t n) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 a = _mm256_loadu_ps(x + i), b = _mm256_loadu_ps(y + i);
+        __m256 v = _mm256_loadu_ps(c + i), w = _mm256_loadu_ps(s + i);
+        _mm256_storeu_ps(x + i, _mm256_sub_ps(_mm256_mul_ps(a, v), _mm256_mul_ps(b, w)));
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_mul_ps(b, v), _mm256_mul_ps(a, w)));
+    }
+    CQ__CLEAN();
+    cq__turn_c(x + i, y + i, c + i, s + i, n - i);
+}
 CQ__AVX2 void cq__mix_avx2(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count) {
     size_t d = 0;
     for (; d + 32 <= n; d += 32) {
@@ -3381,6 +4628,7 @@ CQ__AVX2 void cq__from_f16_avx2(float *out, const unsigned char *x, size_t n) {
     size_t i = 0;
     for (; i + 8 <= n; i += 8)
         _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(x + 2 * i))));
+    CQ__CLEAN();
     cq__from_f16_c(out + i, x + 2 * i, n - i);
 }
 CQ__AVX2 void cq__from_int8_avx2(float *out, const int8_t *q, const float *scale, size_t n, size_t count) {
@@ -3411,7 +4659,7 @@ CQ__AVX2 float cq__max_avx2(const float *a, size_t n) {
     _mm256_storeu_ps(l, most);
     for (size_t j = 0; j < 8; j++) m = l[j] > m ? l[j] : m;
     for (; i < n; i++) m = a[i] > m ? a[i] : m;
-    return m;
+    return m + 0.0f;
 }
 CQ__AVX2 void cq__axpy_avx2(float *y, float a, const float *x, size_t n) {
     __m256 s = _mm256_set1_ps(a);
@@ -3428,6 +4676,7 @@ CQ__AVX2 void cq__scale_avx2(float *y, const float *x, const unsigned char *w, f
         if (w) r = _mm256_mul_ps(r, _mm256_loadu_ps((const float *)(const void *)(w + 4 * i)));
         _mm256_storeu_ps(y + i, r);
     }
+    CQ__CLEAN();
     cq__scale_c(y + i, x + i, w ? w + 4 * i : NULL, s, n - i);
 }
 
@@ -3466,25 +4715,350 @@ CQ__AVX2 void cq__silu_mul_avx2(float *g, const float *u, size_t n) {
         v = _mm256_mul_ps(_mm256_div_ps(v, _mm256_add_ps(one, e)), _mm256_loadu_ps(u + i));
         _mm256_storeu_ps(g + i, v);
     }
+    CQ__CLEAN();
     cq__silu_mul_c(g + i, u + i, n - i);
 }
 
-#define CQ__AVX2_TIER(name, fma, cost, q8)                                                                                 \
-    {                                                                                                                  \
-        name, cq__tile_f32_avx2, fma, cq__round16_avx2, cost, cq__decide16_avx2, cq__descend16_avx2,                   \
-            cq__unpack_avx2, q8, cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2,                         \
-            cq__from_f16_avx2, cq__from_int8_avx2, cq__dots_q8_c, cq__turn_c,                                          \
-            cq__sum_avx2, cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2           \
+/* ---- AVX-512: the sixteen rows of a panel are one register ----
+   Half as many instructions as AVX2, and 32 registers. Products and sums go through two ports instead of three, so that
+   what is bound by arithmetic gains up to half, and what is bound by memory nothing: those stay AVX2's. So do dot, sum
+   and max, which are chains of eight lanes by definition. Tails are loaded and stored under masks, which touch nothing
+   beyond. */
+/* the first n of sixteen lanes */
+CQ__INLINE __mmask16 cq__first16(size_t n) { return (__mmask16)(n < 16 ? (1u << n) - 1 : 0xffffu); }
+
+/* == cq__tile_f32_c: twelve columns, a register each; a broadcast from memory is a part of the multiplication */
+#define CQ__TILE_STEP(p, x) p = _mm512_add_ps(p, _mm512_mul_ps(v, _mm512_set1_ps(x)))
+#define CQ__TILE_STORE(to, p) _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), p))
+CQ__AVX512 void cq__tile12_avx512(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,
+                                  size_t jb, size_t k) {
+    const float *b3 = b + 3 * jb, *b6 = b3 + 3 * jb, *b9 = b6 + 3 * jb;
+    float *c3 = c + 3 * ldc, *c6 = c3 + 3 * ldc, *c9 = c6 + 3 * ldc;
+    for (size_t t0 = 0; t0 < k; t0 += CQ__BLOCK) {
+        __m512 p0 = _mm512_setzero_ps(), p1 = p0, p2 = p0, p3 = p0, p4 = p0, p5 = p0, p6 = p0, p7 = p0, p8 = p0,
+               p9 = p0, p10 = p0, p11 = p0;
+        size_t end = cq__min(t0 + CQ__BLOCK, k);
+        for (size_t t = t0; t < end; t++, a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb) {
+            __m512 v = _mm512_loadu_ps(a);
+            CQ__TILE_STEP(p0, b[0]);
+            CQ__TILE_STEP(p1, b[jb]);
+            CQ__TILE_STEP(p2, b[2 * jb]);
+            CQ__TILE_STEP(p3, b3[0]);
+            CQ__TILE_STEP(p4, b3[jb]);
+            CQ__TILE_STEP(p5, b3[2 * jb]);
+            CQ__TILE_STEP(p6, b6[0]);
+            CQ__TILE_STEP(p7, b6[jb]);
+            CQ__TILE_STEP(p8, b6[2 * jb]);
+            CQ__TILE_STEP(p9, b9[0]);
+            CQ__TILE_STEP(p10, b9[jb]);
+            CQ__TILE_STEP(p11, b9[2 * jb]);
+        }
+        CQ__TILE_STORE(c, p0);
+        CQ__TILE_STORE(c + ldc, p1);
+        CQ__TILE_STORE(c + 2 * ldc, p2);
+        CQ__TILE_STORE(c3, p3);
+        CQ__TILE_STORE(c3 + ldc, p4);
+        CQ__TILE_STORE(c3 + 2 * ldc, p5);
+        CQ__TILE_STORE(c6, p6);
+        CQ__TILE_STORE(c6 + ldc, p7);
+        CQ__TILE_STORE(c6 + 2 * ldc, p8);
+        CQ__TILE_STORE(c9, p9);
+        CQ__TILE_STORE(c9 + ldc, p10);
+        CQ__TILE_STORE(c9 + 2 * ldc, p11);
     }
-static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__fma_f32_avx2, cq__cost16_avx2, cq__panels_q8_avx2);
-static const cq__kernels cq__kernels_avxvnni =
-    CQ__AVX2_TIER("avxvnni", cq__fma_f32_avx2, cq__cost16_avx2, cq__panels_q8_avxvnni);
-static const cq__kernels cq__kernels_avx512 =
-    CQ__AVX2_TIER("avx512", cq__fma_f32_avx512, cq__cost16_avx512, cq__panels_q8_avx512);
-static const cq__kernels cq__kernels_amx =
-    CQ__AVX2_TIER("amx", cq__fma_f32_avx512, cq__cost16_avx512, cq__panels_q8_amx);
+}
+CQ__AVX512 void cq__tile4_avx512(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,
+                                 size_t jb, size_t k) {
+    float *c2 = c + 2 * ldc;
+    for (size_t t0 = 0; t0 < k; t0 += CQ__BLOCK) {
+        __m512 p0 = _mm512_setzero_ps(), p1 = p0, p2 = p0, p3 = p0;
+        size_t end = cq__min(t0 + CQ__BLOCK, k);
+        for (size_t t = t0; t < end; t++, a += lda, b += kb) {
+            __m512 v = _mm512_loadu_ps(a);
+            CQ__TILE_STEP(p0, b[0]);
+            CQ__TILE_STEP(p1, b[jb]);
+            CQ__TILE_STEP(p2, b[2 * jb]);
+            CQ__TILE_STEP(p3, b[3 * jb]);
+        }
+        CQ__TILE_STORE(c, p0);
+        CQ__TILE_STORE(c + ldc, p1);
+        CQ__TILE_STORE(c2, p2);
+        CQ__TILE_STORE(c2 + ldc, p3);
+    }
+}
+CQ__AVX512 void cq__tile_f32_avx512(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,
+                                    size_t jb, size_t k, size_t n) {
+    size_t j = 0;
+    for (; j + 12 <= n; j += 12) cq__tile12_avx512(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+    for (; j + 4 <= n; j += 4) cq__tile4_avx512(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+    CQ__CLEAN();
+    cq__tile_f32_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k, n - j); /* a lone sum waits less at 256 bits */
+}
+
+/* == cq__unpack_c. Codes of four bits and fewer are looked up: vpermps takes sixteen floats by the low four bits of
+   each lane, so that shifting a code down is all that is done to it. The number less its zero point is exact as a
+   float, and the same as the float of the difference. int8: the byte to the top of its lane, and back with its sign. */
+CQ__AVX512 void cq__unpack_avx512(float *out, const cq_tensor *t, size_t panel, size_t block) {
+    const cq__format_facts *f = cq__facts(t->format);
+    if (t->layout != CQ_PANELS || !cq_format_is_coded(t->format) || t->group_size % CQ__BLOCK ||
+        (f->bits > 4 && t->format != CQ_INT8)) {
+        cq__unpack_avx2(out, t, panel, block);
+        return;
+    }
+    size_t n = cq__min(CQ__BLOCK, t->cols - block * CQ__BLOCK), groups = cq_tensor_groups(t);
+    size_t g = block * CQ__BLOCK / t->group_size;
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t);
+    const unsigned char *w = p + cq__panel_head(t) + block * cq__block_bytes(t->format);
+    const unsigned char *at = p + f->scale * (g * CQ__ROWS), *zeros = p + (2 * groups + g) * CQ__ROWS;
+    const __m512 of_int = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512 of_e2m1 = _mm512_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f, -1.5f,
+                                          -2.0f, -3.0f, -4.0f, -6.0f);
+    const bool mini = f->mini < CQ_MINI_COUNT;
+    const __m512 table = mini ? of_e2m1 : of_int;
+    __m512 scale, zero = _mm512_set1_ps((float)cq__middle(t->format));
+    unsigned char bytes[CQ__BLOCK * CQ__ROWS];
+    if (f->scale == 4) scale = _mm512_loadu_ps((const float *)(const void *)at);
+    else
+        scale = _mm512_insertf32x8(_mm512_castps256_ps512(cq__scales8_avx2(at, t->format)),
+                                   cq__scales8_avx2(at + 8 * f->scale, t->format), 1);
+    if (t->asym) zero = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)zeros)));
+    if (t->format == CQ_INT8) zero = _mm512_sub_ps(zero, _mm512_set1_ps(128.0f)); /* of codes with a sign */
+    if (f->bits < 4) cq__spread_low_avx2(bytes, w, f->bits == 3);
+    for (size_t s = 0; 4 * s < n; s++) {
+        const unsigned char *from = f->bits == 8 ? w + s * 64 : f->bits < 4 ? bytes + s * 64 : w + (s & 3) * 64;
+        __m512i v = _mm512_loadu_si512((const void *)from);
+        __m512 x0, x1, x2, x3;
+        if (f->bits == 8) {
+            x0 = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(v, 24), 24));
+            x1 = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(v, 16), 24));
+            x2 = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(v, 8), 24));
+            x3 = _mm512_cvtepi32_ps(_mm512_srai_epi32(v, 24));
+        } else {
+            if (f->bits == 4 && s >= 4) v = _mm512_srli_epi32(v, 4);
+            x0 = _mm512_permutexvar_ps(v, table);
+            x1 = _mm512_permutexvar_ps(_mm512_srli_epi32(v, 8), table);
+            x2 = _mm512_permutexvar_ps(_mm512_srli_epi32(v, 16), table);
+            x3 = _mm512_permutexvar_ps(_mm512_srli_epi32(v, 24), table);
+        }
+        if (!mini) {
+            x0 = _mm512_sub_ps(x0, zero);
+            x1 = _mm512_sub_ps(x1, zero);
+            x2 = _mm512_sub_ps(x2, zero);
+            x3 = _mm512_sub_ps(x3, zero);
+        }
+        float *to = out + 4 * s * CQ__ROWS;
+        _mm512_storeu_ps(to, _mm512_mul_ps(x0, scale));
+        if (4 * s + 1 < n) _mm512_storeu_ps(to + CQ__ROWS, _mm512_mul_ps(x1, scale));
+        if (4 * s + 2 < n) _mm512_storeu_ps(to + 2 * CQ__ROWS, _mm512_mul_ps(x2, scale));
+        if (4 * s + 3 < n) _mm512_storeu_ps(to + 3 * CQ__ROWS, _mm512_mul_ps(x3, scale));
+    }
+}
+
+/* == cq__quantize_c */
+CQ__AVX512 float cq__quantize_avx512(int8_t *q, int32_t *sum, size_t ld_sum, const float *x, size_t n,
+                                    size_t stride) {
+    const __m512 top = _mm512_set1_ps(127.0f), bottom = _mm512_set1_ps(-127.0f);
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512 most = _mm512_setzero_ps(), most1 = most;
+    float m = 0.0f, lanes[16];
+    for (size_t i = 0; i < n; i += 32) {
+        __m512 a = _mm512_maskz_loadu_ps(cq__first16(n - i), x + i), b = _mm512_setzero_ps();
+        if (i + 16 < n) b = _mm512_maskz_loadu_ps(cq__first16(n - i - 16), x + i + 16);
+        most = _mm512_max_ps(_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a), magnitude)), most);
+        most1 = _mm512_max_ps(_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(b), magnitude)), most1);
+    }
+    _mm512_storeu_ps(lanes, _mm512_max_ps(most, most1));
+    for (size_t l = 0; l < 16; l++) m = lanes[l] > m ? lanes[l] : m;
+    float inverse = m > 0.0f ? 127.0f / m : 0.0f;
+    if (!(inverse < CQ__INFINITY)) inverse = 0.0f;
+    const __m512 inv = _mm512_set1_ps(inverse);
+    for (size_t b = 0; b < stride; b += CQ__BLOCK) {
+        __m128i total = _mm_setzero_si128();
+        for (size_t i = b; i < b + CQ__BLOCK; i += 16) {
+            __m512 v = i < n ? _mm512_maskz_loadu_ps(cq__first16(n - i), x + i) : _mm512_setzero_ps();
+            v = _mm512_min_ps(_mm512_max_ps(_mm512_mul_ps(v, inv), bottom), top); /* NaN: the second operand */
+            __m128i codes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));                /* to nearest, ties to even */
+            _mm_storeu_si128((__m128i *)(void *)(q + i), codes);
+            codes = _mm_xor_si128(codes, _mm_set1_epi8((char)-128)); /* unsigned, for vpsadbw, which adds up eight */
+            total = _mm_add_epi64(total, _mm_sad_epu8(codes, _mm_setzero_si128()));
+        }
+        total = _mm_add_epi64(total, _mm_unpackhi_epi64(total, total));
+        sum[b / CQ__BLOCK * ld_sum] = _mm_cvtsi128_si32(total) - 128 * (int32_t)CQ__BLOCK;
+    }
+    return inverse > 0.0f ? m / 127.0f : 0.0f;
+}
+
+CQ__AVX512 void cq__mix_avx512(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count) {
+    size_t d = 0;
+    for (; d + 64 <= n; d += 64) {
+        __m512 a0 = _mm512_loadu_ps(out + d), a1 = _mm512_loadu_ps(out + d + 16), a2 = _mm512_loadu_ps(out + d + 32),
+               a3 = _mm512_loadu_ps(out + d + 48);
+        const float *row = v + d;
+        for (size_t i = 0; i < count; i++, row += ldv) {
+            __m512 x = _mm512_set1_ps(p[i]);
+            a0 = _mm512_add_ps(a0, _mm512_mul_ps(x, _mm512_loadu_ps(row)));
+            a1 = _mm512_add_ps(a1, _mm512_mul_ps(x, _mm512_loadu_ps(row + 16)));
+            a2 = _mm512_add_ps(a2, _mm512_mul_ps(x, _mm512_loadu_ps(row + 32)));
+            a3 = _mm512_add_ps(a3, _mm512_mul_ps(x, _mm512_loadu_ps(row + 48)));
+        }
+        _mm512_storeu_ps(out + d, a0);
+        _mm512_storeu_ps(out + d + 16, a1);
+        _mm512_storeu_ps(out + d + 32, a2);
+        _mm512_storeu_ps(out + d + 48, a3);
+    }
+    CQ__CLEAN();
+    cq__mix_avx2(out + d, p, v + d, ldv, n - d, count);
+}
+CQ__AVX512 void cq__from_f16_avx512(float *out, const unsigned char *x, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)(x + 2 * i))));
+    CQ__CLEAN();
+    cq__from_f16_c(out + i, x + 2 * i, n - i);
+}
+CQ__AVX512 void cq__from_int8_avx512(float *out, const int8_t *q, const float *scale, size_t n, size_t count) {
+    for (size_t i = 0; i < count; i++, q += n, out += n) {
+        __m512 s = _mm512_set1_ps(scale[i]);
+        size_t d = 0;
+        for (; d + 16 <= n; d += 16) {
+            __m512i v = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(q + d)));
+            _mm512_storeu_ps(out + d, _mm512_mul_ps(_mm512_cvtepi32_ps(v), s));
+        }
+        if (d < n) cq__from_int8_avx2(out + d, q + d, scale + i, n - d, 1);
+    }
+}
+/* == cq_expf on sixteen lanes, as cq__exp8_avx2 */
+CQ__AVX512 __m512 cq__exp16_avx512(__m512 x0) {
+    const __m512 round = _mm512_set1_ps(CQ__ROUND);
+    __m512 x = _mm512_min_ps(_mm512_max_ps(x0, _mm512_set1_ps(-104.0f)), _mm512_set1_ps(89.0f));
+    __m512 t = _mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(CQ__LOG2E)), round), n = _mm512_sub_ps(t, round);
+    __m512 r = _mm512_sub_ps(_mm512_sub_ps(x, _mm512_mul_ps(n, _mm512_set1_ps(CQ__LN2_HI))),
+                             _mm512_mul_ps(n, _mm512_set1_ps(CQ__LN2_LO)));
+    __m512 p = _mm512_add_ps(_mm512_mul_ps(_mm512_set1_ps(0.00139517174f), r), _mm512_set1_ps(0.00836959854f));
+    p = _mm512_add_ps(_mm512_mul_ps(p, r), _mm512_set1_ps(0.0416661873f));
+    p = _mm512_add_ps(_mm512_mul_ps(p, r), _mm512_set1_ps(0.166665122f));
+    p = _mm512_add_ps(_mm512_mul_ps(p, r), _mm512_set1_ps(0.5f));
+    __m512 y = _mm512_add_ps(_mm512_set1_ps(1.0f), _mm512_add_ps(_mm512_mul_ps(_mm512_mul_ps(r, r), p), r));
+    __m512i k = _mm512_sub_epi32(_mm512_castps_si512(t), _mm512_castps_si512(round)), bias = _mm512_set1_epi32(127);
+    __m512i h = _mm512_sub_epi32(_mm512_srli_epi32(_mm512_add_epi32(k, _mm512_set1_epi32(256)), 1),
+                                 _mm512_set1_epi32(128));
+    y = _mm512_mul_ps(y, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(h, bias), 23)));
+    y = _mm512_mul_ps(y, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_sub_epi32(k, h), bias), 23)));
+    y = _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x0, _mm512_set1_ps(CQ__EXP_MIN), _CMP_LT_OQ), _mm512_setzero_ps());
+    y = _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x0, _mm512_set1_ps(CQ__EXP_MAX), _CMP_GE_OQ),
+                           _mm512_set1_ps(CQ__INFINITY));
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x0, x0, _CMP_UNORD_Q), x0);
+}
+CQ__AVX512 void cq__exp_minus_avx512(float *x, float m, size_t n) {
+    const __m512 v = _mm512_set1_ps(m);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 in = cq__first16(n - i);
+        __m512 y = cq__exp16_avx512(_mm512_sub_ps(_mm512_maskz_loadu_ps(in, x + i), v));
+        _mm512_mask_storeu_ps(x + i, in, y);
+    }
+}
+CQ__AVX512 void cq__silu_mul_avx512(float *g, const float *u, size_t n) {
+    const __m512 one = _mm512_set1_ps(1.0f), sign = _mm512_set1_ps(-0.0f);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 in = cq__first16(n - i);
+        __m512 v = _mm512_maskz_loadu_ps(in, g + i), e = cq__exp16_avx512(_mm512_xor_ps(v, sign));
+        v = _mm512_mul_ps(_mm512_div_ps(v, _mm512_add_ps(one, e)), _mm512_maskz_loadu_ps(in, u + i));
+        _mm512_mask_storeu_ps(g + i, in, v);
+    }
+}
+#if CQ__X86_AVXVNNI
+/* ---- VNNI: vpdpbusd adds four products of unsigned and signed bytes to an int32 at once, and exactly ----
+   == cq__dots_q8_c. AVX-VNNI: as AVX2 has it, with |q| unsigned and the key's sign turned by q's. */
+CQ__AVXVNNI void cq__dots_q8_avxvnni(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk,
+                                                const float *scale, size_t n, size_t count) {
+    const __m128 s = _mm_set1_ps(scale_q);
+    size_t i = 0;
+    if (n % 32 == 0)
+        for (; i + 4 <= count; i += 4, k += 4 * ldk) {
+            __m256i a0 = _mm256_setzero_si256(), a1 = a0, a2 = a0, a3 = a0;
+            for (size_t d = 0; d < n; d += 32) {
+                const __m256i x = CQ__LOAD(q + d), size = _mm256_abs_epi8(x);
+                a0 = _mm256_dpbusd_avx_epi32(a0, size, _mm256_sign_epi8(CQ__LOAD(k + d), x));
+                a1 = _mm256_dpbusd_avx_epi32(a1, size, _mm256_sign_epi8(CQ__LOAD(k + ldk + d), x));
+                a2 = _mm256_dpbusd_avx_epi32(a2, size, _mm256_sign_epi8(CQ__LOAD(k + 2 * ldk + d), x));
+                a3 = _mm256_dpbusd_avx_epi32(a3, size, _mm256_sign_epi8(CQ__LOAD(k + 3 * ldk + d), x));
+            }
+            a0 = _mm256_hadd_epi32(_mm256_hadd_epi32(a0, a1), _mm256_hadd_epi32(a2, a3));
+            __m128i dot = _mm_add_epi32(_mm256_castsi256_si128(a0), _mm256_extracti128_si256(a0, 1));
+            _mm_storeu_ps(out + i, _mm_mul_ps(_mm_cvtepi32_ps(dot), _mm_mul_ps(s, _mm_loadu_ps(scale + i))));
+        }
+    CQ__CLEAN();
+    cq__dots_q8_avx2(out + i, q, scale_q, k, ldk, scale + i, n, count - i);
+}
+#endif
+/* AVX-512: no such sign. The key plus 128 is unsigned, and 128 times the sum of q is taken off beforehand. Any n: lanes
+   beyond it are 0 in q. */
+CQ__AVX512VNNI void cq__dots_q8_avx512vnni(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk,
+                                             const float *scale, size_t n, size_t count) {
+    const __m512i flip = _mm512_set1_epi8((char)-128);
+    const __m128 s = _mm_set1_ps(scale_q);
+    const size_t whole = n / 64 * 64;
+    const __mmask64 in = ((__mmask64)1 << (n - whole)) - 1;
+    __m512i less = _mm512_setzero_si512();
+    size_t i = 0;
+    for (size_t d = 0; d < whole; d += 64) less = _mm512_dpbusd_epi32(less, flip, _mm512_loadu_si512(q + d));
+    less = _mm512_dpbusd_epi32(less, flip, _mm512_maskz_loadu_epi8(in, q + whole));
+    less = _mm512_sub_epi32(_mm512_setzero_si512(), less);
+    for (; i + 4 <= count; i += 4, k += 4 * ldk) {
+        __m512i a0 = less, a1 = less, a2 = less, a3 = less;
+        for (size_t d = 0; d < whole; d += 64) {
+            const __m512i x = _mm512_loadu_si512(q + d);
+            a0 = _mm512_dpbusd_epi32(a0, _mm512_xor_si512(flip, _mm512_loadu_si512(k + d)), x);
+            a1 = _mm512_dpbusd_epi32(a1, _mm512_xor_si512(flip, _mm512_loadu_si512(k + ldk + d)), x);
+            a2 = _mm512_dpbusd_epi32(a2, _mm512_xor_si512(flip, _mm512_loadu_si512(k + 2 * ldk + d)), x);
+            a3 = _mm512_dpbusd_epi32(a3, _mm512_xor_si512(flip, _mm512_loadu_si512(k + 3 * ldk + d)), x);
+        }
+        if (whole < n) {
+            const __m512i x = _mm512_maskz_loadu_epi8(in, q + whole);
+            const int8_t *t = k + whole;
+            a0 = _mm512_dpbusd_epi32(a0, _mm512_xor_si512(flip, _mm512_maskz_loadu_epi8(in, t)), x);
+            a1 = _mm512_dpbusd_epi32(a1, _mm512_xor_si512(flip, _mm512_maskz_loadu_epi8(in, t + ldk)), x);
+            a2 = _mm512_dpbusd_epi32(a2, _mm512_xor_si512(flip, _mm512_maskz_loadu_epi8(in, t + 2 * ldk)), x);
+            a3 = _mm512_dpbusd_epi32(a3, _mm512_xor_si512(flip, _mm512_maskz_loadu_epi8(in, t + 3 * ldk)), x);
+        }
+        a0 = _mm512_add_epi32(_mm512_unpacklo_epi32(a0, a1), _mm512_unpackhi_epi32(a0, a1)); /* 0 1 0 1 in each 128 */
+        a2 = _mm512_add_epi32(_mm512_unpacklo_epi32(a2, a3), _mm512_unpackhi_epi32(a2, a3));
+        a0 = _mm512_add_epi32(_mm512_unpacklo_epi64(a0, a2), _mm512_unpackhi_epi64(a0, a2)); /* 0 1 2 3 */
+        __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(a0), _mm512_extracti64x4_epi64(a0, 1));
+        __m128i dot = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+        _mm_storeu_ps(out + i, _mm_mul_ps(_mm_cvtepi32_ps(dot), _mm_mul_ps(s, _mm_loadu_ps(scale + i))));
+    }
+    CQ__CLEAN();
+    cq__dots_q8_avx2(out + i, q, scale_q, k, ldk, scale + i, n, count - i);
+}
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+#define CQ__AVX2_TIER(name, q8, dots_q8)                                                                               \
+    {                                                                                                                  \
+        name, cq__tile_f32_avx2, cq__fma_f32_avx2, cq__round16_avx2, cq__cost16_avx2, cq__decide16_avx2,               \
+            cq__descend16_avx2, cq__unpack_avx2, q8, cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2,     \
+            cq__from_f16_avx2, cq__from_int8_avx2, dots_q8, cq__turn_avx2, cq__sum_avx2, cq__max_avx2, cq__axpy_avx2,  \
+            cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2                                                      \
+    }
+static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__panels_q8_avx2, cq__dots_q8_avx2);
+#if CQ__X86_AVXVNNI
+static const cq__kernels cq__kernels_avxvnni = CQ__AVX2_TIER("avxvnni", cq__panels_q8_avxvnni, cq__dots_q8_avxvnni);
+#endif
+#define CQ__AVX512_TIER(name, q8, dots_q8)                                                                             \
+    {                                                                                                                  \
+        name, cq__tile_f32_avx512, cq__fma_f32_avx512, cq__round16_avx2, cq__cost16_avx512, cq__decide16_avx2,         \
+            cq__descend16_avx2, cq__unpack_avx512, q8, cq__quantize_avx512, cq__dot_avx2, cq__dots_avx2,               \
+            cq__mix_avx512, cq__from_f16_avx512, cq__from_int8_avx512, dots_q8, cq__turn_avx2, cq__sum_avx2,           \
+            cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx512, cq__silu_mul_avx512                     \
+    }
+static const cq__kernels cq__kernels_avx512 = CQ__AVX512_TIER("avx512", cq__panels_q8_avx512, cq__dots_q8_avx2);
 static const cq__kernels cq__kernels_avx512vnni =
-    CQ__AVX2_TIER("avx512vnni", cq__fma_f32_avx512, cq__cost16_avx512, cq__panels_q8_avx512vnni);
+    CQ__AVX512_TIER("avx512vnni", cq__panels_q8_avx512vnni, cq__dots_q8_avx512vnni);
+#if CQ__X86_TILES
+static const cq__kernels cq__kernels_amx = CQ__AVX512_TIER("amx", cq__panels_q8_amx, cq__dots_q8_avx512vnni);
+#endif
 
 /* r: eax, ebx, ecx, edx; 0 where there is no such leaf */
 static void cq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r) {
@@ -3506,7 +5080,8 @@ static void cq__cpuid(uint32_t leaf, uint32_t sub, uint32_t *r) {
 #define CQ__HAS_VNNI 4u    /* of AVX-512 */
 #define CQ__HAS_AVXVNNI 8u
 #define CQ__HAS_AMX 32u
-static uint32_t cq__cpu(void) {
+#define CQ__HAS_SSE41 16u   /* with SSSE3 */
+CQ__UNUSED static uint32_t cq__cpu(void) {
     uint32_t one[4], seven[4], more[4], xcr0 = 0, has = 0;
     cq__cpuid(1, 0, one);
     cq__cpuid(7, 0, seven);
@@ -3522,6 +5097,7 @@ static uint32_t cq__cpu(void) {
     }
     const uint32_t avx = 1u << 12 | 1u << 28 | 1u << 29; /* FMA AVX F16C */
     const uint32_t wide = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F DQ BW VL */
+    if ((one[2] & (1u << 9 | 1u << 19)) == (1u << 9 | 1u << 19)) has |= CQ__HAS_SSE41;
     if ((xcr0 & 6) != 6 || (one[2] & avx) != avx || !(seven[1] >> 5 & 1)) return has;
     has |= CQ__HAS_AVX2;
     if (seven[0] && (more[0] >> 4 & 1)) has |= CQ__HAS_AVXVNNI;
@@ -3532,23 +5108,2738 @@ static uint32_t cq__cpu(void) {
     if ((seven[3] >> 24 & 3) == 3 && (xcr0 & 0x60000) == 0x60000 && (CQUANT_TILES)) has |= CQ__HAS_AMX;
     return has;
 }
-#else
-static uint32_t cq__cpu(void) { return 0; }
 #endif /* CQ__X86 */
+
+/* ###################################################################################################################
+   [ARM]  NEON, and two extensions of it: dotprod (with Armv8.4, and before with Cortex-A55, A75 and later) and i8mm
+   (with Armv8.6, and before with Neoverse V1). The same bits, faster. Floats are [V4]'s but for what NEON has of its
+   own: fused multiply-adds and fp16.
+
+   A register holds 16 bytes: of a panel, 4 rows x 4 columns, so that a step of 16 rows is four registers.
+
+       bytes of register v    [r0: k0 k1 k2 k3] [r1: k0 k1 k2 k3] [r2: k0 k1 k2 k3] [r3: k0 k1 k2 k3]    r0 = 4 v
+
+   neon     vmlal_s8: the 8 products of half a register are added to 8 lanes of int16; the activation's four bytes stand
+            in every lane of 32 bits (vdup). One product a lane and step: codes of at most 15 give 8 * 15 * 127 = 15240
+            in the eight steps of a block, and two neighbours 30480 < 2^15, so these too are added in int16 before they
+            go to int32, once a block. Bytes (int8, six-bit codes): two products, 2 * 128 * 127 = 32512 < 2^15, then
+            to int32.
+            8 rows x 4 columns are 16 such chains. Bound by the multiplications, one for 8 products.
+   dotprod  vdotq_laneq_s32: the four products of a row are added to its lane of int32, and the activation's four bytes
+            are taken from any lane of a register: 16 bytes of a column serve four steps. 16 rows x 4 columns are 16
+            accumulators of 32 registers. One instruction for 16 products.
+   i8mm     vmmlaq_s32: 2 rows x 8 k times 8 k x 2 columns, 32 products. Eight k of a row are two steps side by side:
+
+       zip1(step s, step s + 1)    [r0: k0 .. k3] [r0: k4 .. k7] [r1: k0 .. k3] [r1: k4 .. k7]      zip2: r2, r3
+       two columns                 [c0: k0 .. k7] [c1: k0 .. k7]
+       accumulator                 [r0 c0] [r0 c1] [r1 c0] [r1 c1]
+
+            16 rows x 4 columns again; one column alone gains nothing, and goes to dotprod.
+
+   Codes of integers are taken as they are, and the zero's share is taken away at the end of a group. Sums over a group
+   are below 65536 * 128 * 127 < 2^31, so their order does not matter. Columns of a tile that do not exist are copies of
+   one that does: the same sum is stored twice at the same place. One column, which is what generating text needs, has
+   all its sums in registers from one end of the panel to the other.
+
+   32-bit Arm has 16 registers, and its vectors take denormal floats for zero. So it has the products of integers only,
+   a column at a time, and floats are plain C.
+
+   Big-endian: vld1q_u8 keeps the order of bytes, and vreinterpret the register, in which lane 0 is the low end: what is
+   loaded as bytes reads the same on either machine.
+
+   Functions for dotprod and i8mm have a target of their own, and no flag is needed. gcc wants that spelt with an
+   architecture, "arch=armv8.2-a+dotprod", and then inlines no function of ours there if the flags add something else
+   (-march=armv8-a+crypto): in those functions there are intrinsics and macros only.
+   ################################################################################################################## */
+#if CQ__ARM
+#ifdef __aarch64__
+#define CQ__A64 1
+#define CQ__MUL_HIGH(w, x) vmull_high_s8(w, x)
+#define CQ__MAD_HIGH(h, w, x) vmlal_high_s8(h, w, x)
+#else
+#define CQ__A64 0
+#define CQ__MUL_HIGH(w, x) vmull_s8(vget_high_s8(w), vget_high_s8(x))
+#define CQ__MAD_HIGH(h, w, x) vmlal_s8(h, vget_high_s8(w), vget_high_s8(x))
+#endif
+#define CQ__MUL_LOW(w, x) vmull_s8(vget_low_s8(w), vget_low_s8(x))
+#define CQ__MAD_LOW(h, w, x) vmlal_s8(h, vget_low_s8(w), vget_low_s8(x))
+
+/* sums of neighbours: of the lanes of a, then those of b */
+CQ__INLINE int16x8_t cq__pairs16_neon(int16x8_t a, int16x8_t b) {
+#if CQ__A64
+    return vpaddq_s16(a, b);
+#else
+    return vcombine_s16(vpadd_s16(vget_low_s16(a), vget_high_s16(a)), vpadd_s16(vget_low_s16(b), vget_high_s16(b)));
+#endif
+}
+CQ__INLINE int32x4_t cq__pairs32_neon(int32x4_t a, int32x4_t b) {
+#if CQ__A64
+    return vpaddq_s32(a, b);
+#else
+    return vcombine_s32(vpadd_s32(vget_low_s32(a), vget_high_s32(a)), vpadd_s32(vget_low_s32(b), vget_high_s32(b)));
+#endif
+}
+
+/* What the numbers of e2m1 are in units of 1/2: tables of 16 bytes are one instruction. Registers are named by macros
+   because functions of three targets need them. */
+static const int8_t cq__e2m1_arm[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+#if CQ__A64
+typedef int8x16_t cq__table_arm;
+#define CQ__TABLE() vld1q_s8(cq__e2m1_arm)
+#define CQ__LOOK_UP(table, i) vqtbl1q_s8(table, i)
+#else
+typedef int8x8x2_t cq__table_arm;
+CQ__INLINE cq__table_arm cq__table_neon(void) {
+    cq__table_arm t;
+    t.val[0] = vld1_s8(cq__e2m1_arm);
+    t.val[1] = vld1_s8(cq__e2m1_arm + 8);
+    return t;
+}
+#define CQ__TABLE() cq__table_neon()
+#define CQ__LOOK_UP(table, i)                                                                                          \
+    vcombine_s8(vtbl2_s8(table, vreinterpret_s8_u8(vget_low_u8(i))),                                                   \
+                vtbl2_s8(table, vreinterpret_s8_u8(vget_high_u8(i))))
+#endif
+
+#if CQ__A64
+/* four scales of fp16; 16 of E8M0, whose 0 and 255 have a bit more than is shifted */
+#define CQ__HALF4(p) vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)))
+#define CQ__SHIFT22(u) vreinterpretq_f32_u32(vshlq_n_u32(u, 22))
+#define CQ__E8M0_16(p, s0, s1, s2, s3)                                                                                 \
+    {                                                                                                                  \
+        const uint8x16_t e = vld1q_u8(p), odd = vorrq_u8(vceqq_u8(e, vdupq_n_u8(0)), vceqq_u8(e, vdupq_n_u8(255)));    \
+        const uint8x16_t bit = vshrq_n_u8(odd, 7);                                                                     \
+        const uint16x8_t low = vaddw_u8(vshll_n_u8(vget_low_u8(e), 1), vget_low_u8(bit));                              \
+        const uint16x8_t high = vaddw_u8(vshll_n_u8(vget_high_u8(e), 1), vget_high_u8(bit));                           \
+        s0 = CQ__SHIFT22(vmovl_u16(vget_low_u16(low))), s1 = CQ__SHIFT22(vmovl_u16(vget_high_u16(low)));               \
+        s2 = CQ__SHIFT22(vmovl_u16(vget_low_u16(high))), s3 = CQ__SHIFT22(vmovl_u16(vget_high_u16(high)));             \
+    }
+/* 16 zeros, less offset */
+#define CQ__ZEROS_16(p, offset, z0, z1, z2, z3)                                                                        \
+    {                                                                                                                  \
+        const uint8x16_t all = vld1q_u8(p);                                                                            \
+        const uint8x8_t less = vdup_n_u8((uint8_t)(offset));                                                           \
+        const int16x8_t low = vreinterpretq_s16_u16(vsubl_u8(vget_low_u8(all), less));                                 \
+        const int16x8_t high = vreinterpretq_s16_u16(vsubl_u8(vget_high_u8(all), less));                               \
+        z0 = vmovl_s16(vget_low_s16(low)), z1 = vmovl_s16(vget_high_s16(low));                                         \
+        z2 = vmovl_s16(vget_low_s16(high)), z3 = vmovl_s16(vget_high_s16(high));                                       \
+    }
+#endif
+
+/* How the codes of a block are stored: as nibbles of int4, as nibbles of e2m1, as signed bytes, as bytes from 0 to 15,
+   as int3, as int2. Kernels are written once with `kind` a constant; w, mask and table are their variables. */
+enum { CQ__INT4, CQ__E2M1, CQ__BYTES, CQ__SMALL, CQ__INT3, CQ__INT2, CQ__KINDS };
+#define CQ__NIBBLES(bytes, high) ((high) ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, mask))
+#define CQ__VALUES(nibbles) (kind == CQ__E2M1 ? CQ__LOOK_UP(table, nibbles) : vreinterpretq_s8_u8(nibbles))
+#define CQ__RIGHT_ARM(bytes, n) ((n) > 0 ? vshrq_n_u8(bytes, (n) > 0 ? (n) : 1) : bytes)
+#define CQ__LOW2(s, v) vandq_u8(CQ__RIGHT_ARM(vld1q_u8(w + ((s) & 1) * 64 + (v) * 16), (s) & 6), vdupq_n_u8(3))
+#define CQ__TOP1(s, bytes)                                                                                             \
+    vandq_u8((s) < 2 ? vshlq_n_u8(bytes, (s) < 2 ? 2 - (s) : 0) : CQ__RIGHT_ARM(bytes, (s) - 2), vdupq_n_u8(4))
+/* register v of step s */
+#define CQ__STEP_ARM(s, v)                                                                                             \
+    (kind == CQ__BYTES || kind == CQ__SMALL ? vreinterpretq_s8_u8(vld1q_u8(w + (s) * 64 + (v) * 16))                   \
+     : kind == CQ__INT2 ? vreinterpretq_s8_u8(CQ__LOW2(s, v))                                                          \
+     : kind == CQ__INT3 ? vreinterpretq_s8_u8(vorrq_u8(CQ__LOW2(s, v), CQ__TOP1(s, vld1q_u8(w + 128 + (v) * 16))))     \
+                        : CQ__VALUES(CQ__NIBBLES(vld1q_u8(w + ((s) & 3) * 64 + (v) * 16), (s) & 4)))
+/* the four bytes of an activation for step s in every lane; x: 16 bytes, of steps 0 to 3 or 4 to 7 */
+#if CQ__A64
+#define CQ__DUP_ARM(x, s) vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(x), (s) & 3))
+#else
+#define CQ__DUP_ARM(x, s)                                                                                              \
+    vreinterpretq_s8_s32(vdupq_lane_s32((s) & 2 ? vget_high_s32(vreinterpretq_s32_s8(x))                               \
+                                                : vget_low_s32(vreinterpretq_s32_s8(x)), (s) & 1))
+#endif
+#define CQ__BITS_ARM                                                                                                   \
+    (kind == CQ__INT3 ? 3u : kind == CQ__INT2 ? 2u : kind == CQ__BYTES || kind == CQ__SMALL ? 8u : 4u)
+#define CQ__BLOCK_ARM (CQ__BLOCK * CQ__ROWS / 8 * CQ__BITS_ARM) /* bytes */
+
+/* acc (n, 16) += the sums over `blocks` blocks of w times n columns of activations, ldq apart */
+typedef void cq__tile_arm(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq, size_t n);
+typedef struct cq__panel_arm { /* for one column from end to end */
+    const unsigned char *scales, *zeros, *w; /* of the panel; zeros NULL: the middle */
+    const int8_t *q;
+    const int32_t *sum;
+    const float *scale;   /* of the activations, for each group or for all */
+    size_t ld_sum, blocks, per; /* blocks in the panel, in a group */
+    bool grouped;
+} cq__panel_arm;
+typedef void cq__column_arm(float *out, const cq__panel_arm *panel);
+typedef struct cq__tiles_arm { /* of a tier, by kind, as far as it is there */
+    cq__tile_arm *one[CQ__INT3], *four[CQ__INT3]; /* for one column, for up to four; int2 and int3 are bytes here */
+    cq__column_arm *column[CQ__KINDS];
+} cq__tiles_arm;
+
+/* neon, one column: 16 rows, two of them in each of eight chains */
+#define CQ__CHAIN8(s)                                                                                                  \
+    x = CQ__DUP_ARM(x0, s);                                                                                            \
+    v = CQ__STEP_ARM(s, 0);                                                                                            \
+    h0 = CQ__MAD_LOW(h0, v, x);                                                                                        \
+    h1 = CQ__MAD_HIGH(h1, v, x);                                                                                       \
+    v = CQ__STEP_ARM(s, 1);                                                                                            \
+    h2 = CQ__MAD_LOW(h2, v, x);                                                                                        \
+    h3 = CQ__MAD_HIGH(h3, v, x);                                                                                       \
+    v = CQ__STEP_ARM(s, 2);                                                                                            \
+    h4 = CQ__MAD_LOW(h4, v, x);                                                                                        \
+    h5 = CQ__MAD_HIGH(h5, v, x);                                                                                       \
+    v = CQ__STEP_ARM(s, 3);                                                                                            \
+    h6 = CQ__MAD_LOW(h6, v, x);                                                                                        \
+    h7 = CQ__MAD_HIGH(h7, v, x);
+#define CQ__CHAIN8_BLOCK()                                                                                             \
+    {                                                                                                                  \
+        int16x8_t h0 = vdupq_n_s16(0), h1 = h0, h2 = h0, h3 = h0, h4 = h0, h5 = h0, h6 = h0, h7 = h0;                  \
+        int8x16_t x, v, x0 = vld1q_s8(q);                                                                              \
+        CQ__CHAIN8(0)                                                                                                  \
+        CQ__CHAIN8(1)                                                                                                  \
+        CQ__CHAIN8(2)                                                                                                  \
+        CQ__CHAIN8(3)                                                                                                  \
+        x0 = vld1q_s8(q + 16);                                                                                         \
+        CQ__CHAIN8(4)                                                                                                  \
+        CQ__CHAIN8(5)                                                                                                  \
+        CQ__CHAIN8(6)                                                                                                  \
+        CQ__CHAIN8(7)                                                                                                  \
+        d0 = vpadalq_s16(d0, cq__pairs16_neon(h0, h1));                                                                \
+        d1 = vpadalq_s16(d1, cq__pairs16_neon(h2, h3));                                                                \
+        d2 = vpadalq_s16(d2, cq__pairs16_neon(h4, h5));                                                                \
+        d3 = vpadalq_s16(d3, cq__pairs16_neon(h6, h7));                                                                \
+    }
+CQ__INLINE void cq__chain1_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, unsigned kind) {
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const cq__table_arm table = CQ__TABLE();
+    int32x4_t d0 = vld1q_s32(acc), d1 = vld1q_s32(acc + 4), d2 = vld1q_s32(acc + 8), d3 = vld1q_s32(acc + 12);
+    for (; blocks; blocks--, q += CQ__BLOCK, w += CQ__BLOCK_ARM) {
+        CQ__CHAIN8_BLOCK()
+    }
+    (void)table;
+    vst1q_s32(acc, d0);
+    vst1q_s32(acc + 4, d1);
+    vst1q_s32(acc + 8, d2);
+    vst1q_s32(acc + 12, d3);
+}
+/* the same for bytes: two products a lane, then to int32 */
+#define CQ__WIDE2(s, v, a, b)                                                                                          \
+    u = CQ__STEP_ARM(s, v), y = CQ__STEP_ARM((s) + 1, v);                                                              \
+    a = vpadalq_s16(a, CQ__MAD_LOW(CQ__MUL_LOW(u, x0), y, x1));                                                        \
+    b = vpadalq_s16(b, CQ__MAD_HIGH(CQ__MUL_HIGH(u, x0), y, x1));
+#define CQ__WIDE8(s)                                                                                                   \
+    x0 = CQ__DUP_ARM(x, s), x1 = CQ__DUP_ARM(x, (s) + 1);                                                              \
+    CQ__WIDE2(s, 0, d0, d1)                                                                                            \
+    CQ__WIDE2(s, 1, d2, d3)                                                                                            \
+    CQ__WIDE2(s, 2, d4, d5)                                                                                            \
+    CQ__WIDE2(s, 3, d6, d7)
+#define CQ__ADD_ARM(p, v) vst1q_s32(p, vaddq_s32(vld1q_s32(p), v))
+static void cq__bytes1_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                            size_t n) {
+    const unsigned kind = CQ__BYTES;
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const cq__table_arm table = CQ__TABLE();
+    int32x4_t d0 = vdupq_n_s32(0), d1 = d0, d2 = d0, d3 = d0, d4 = d0, d5 = d0, d6 = d0, d7 = d0;
+    for (; blocks; blocks--, q += CQ__BLOCK, w += CQ__BLOCK_ARM) {
+        int8x16_t x0, x1, u, y, x = vld1q_s8(q);
+        CQ__WIDE8(0)
+        CQ__WIDE8(2)
+        x = vld1q_s8(q + 16);
+        CQ__WIDE8(4)
+        CQ__WIDE8(6)
+    }
+    CQ__ADD_ARM(acc, cq__pairs32_neon(d0, d1));
+    CQ__ADD_ARM(acc + 4, cq__pairs32_neon(d2, d3));
+    CQ__ADD_ARM(acc + 8, cq__pairs32_neon(d4, d5));
+    CQ__ADD_ARM(acc + 12, cq__pairs32_neon(d6, d7));
+    (void)mask, (void)table, (void)ldq, (void)n;
+}
+static void cq__int4_1_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                            size_t n) {
+    (void)ldq, (void)n;
+    cq__chain1_neon(acc, w, blocks, q, CQ__INT4);
+}
+static void cq__e2m1_1_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                            size_t n) {
+    (void)ldq, (void)n;
+    cq__chain1_neon(acc, w, blocks, q, CQ__E2M1);
+}
+static void cq__small1_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                            size_t n) {
+    (void)ldq, (void)n;
+    cq__chain1_neon(acc, w, blocks, q, CQ__SMALL);
+}
+
+#if CQ__A64
+/* The end of a group for one column, whose sums stay in registers: d are those of the group, f of the panel. */
+#define CQ__COLUMN_OPEN                                                                                                \
+    const unsigned char *scales = panel->scales, *zeros = panel->zeros, *w = panel->w;                                 \
+    const int8_t *q = panel->q;                                                                                        \
+    const int32_t *sum = panel->sum;                                                                                   \
+    const float *scale = panel->scale;                                                                                 \
+    const uint8x16_t mask = vdupq_n_u8(15);                                                                            \
+    const cq__table_arm table = CQ__TABLE();                                                                           \
+    float32x4_t f0 = vdupq_n_f32(0.0f), f1 = f0, f2 = f0, f3 = f0;
+#define CQ__COLUMN_GROUP                                                                                               \
+    {                                                                                                                  \
+        float32x4_t s0, s1, s2, s3;                                                                                    \
+        if (kind == CQ__E2M1) {                                                                                        \
+            CQ__E8M0_16(scales, s0, s1, s2, s3)                                                                        \
+            s0 = vmulq_n_f32(s0, 0.5f), s1 = vmulq_n_f32(s1, 0.5f);                                                    \
+            s2 = vmulq_n_f32(s2, 0.5f), s3 = vmulq_n_f32(s3, 0.5f);                                                    \
+            scales += 16;                                                                                              \
+        } else {                                                                                                       \
+            s0 = CQ__HALF4(scales), s1 = CQ__HALF4(scales + 8);                                                        \
+            s2 = CQ__HALF4(scales + 16), s3 = CQ__HALF4(scales + 24);                                                  \
+            scales += 32;                                                                                              \
+            int32x4_t z0 = vdupq_n_s32(kind == CQ__BYTES ? 0 : 1 << (CQ__BITS_ARM - 1)), z1 = z0, z2 = z0, z3 = z0;    \
+            if (zeros) {                                                                                               \
+                CQ__ZEROS_16(zeros, kind == CQ__BYTES ? 128 : 0, z0, z1, z2, z3)                                       \
+                zeros += 16;                                                                                           \
+            }                                                                                                          \
+            d0 = vmlsq_n_s32(d0, z0, total), d1 = vmlsq_n_s32(d1, z1, total);                                          \
+            d2 = vmlsq_n_s32(d2, z2, total), d3 = vmlsq_n_s32(d3, z3, total);                                          \
+        }                                                                                                              \
+        if (panel->grouped) {                                                                                          \
+            const float x = *scale++;                                                                                  \
+            s0 = vmulq_n_f32(s0, x), s1 = vmulq_n_f32(s1, x), s2 = vmulq_n_f32(s2, x), s3 = vmulq_n_f32(s3, x);        \
+        }                                                                                                              \
+        f0 = vaddq_f32(f0, vmulq_f32(vcvtq_f32_s32(d0), s0)), f1 = vaddq_f32(f1, vmulq_f32(vcvtq_f32_s32(d1), s1));    \
+        f2 = vaddq_f32(f2, vmulq_f32(vcvtq_f32_s32(d2), s2)), f3 = vaddq_f32(f3, vmulq_f32(vcvtq_f32_s32(d3), s3));    \
+    }
+#define CQ__COLUMN_CLOSE                                                                                               \
+    {                                                                                                                  \
+        const float x = panel->grouped ? 1.0f : *scale;                                                                \
+        vst1q_f32(out, vmulq_n_f32(f0, x)), vst1q_f32(out + 4, vmulq_n_f32(f1, x));                                    \
+        vst1q_f32(out + 8, vmulq_n_f32(f2, x)), vst1q_f32(out + 12, vmulq_n_f32(f3, x));                               \
+    }
+CQ__INLINE void cq__column_neon(float *out, const cq__panel_arm *panel, const unsigned kind) {
+    CQ__COLUMN_OPEN
+    for (size_t b = 0, end; b < panel->blocks; b = end) {
+        int32x4_t d0 = vdupq_n_s32(0), d1 = d0, d2 = d0, d3 = d0;
+        int32_t total = 0;
+        end = panel->blocks - b > panel->per ? b + panel->per : panel->blocks;
+        for (size_t i = b; i < end; i++, q += CQ__BLOCK, w += CQ__BLOCK_ARM) {
+            CQ__CHAIN8_BLOCK()
+            total += *sum;
+            sum += panel->ld_sum;
+        }
+        CQ__COLUMN_GROUP
+    }
+    CQ__COLUMN_CLOSE
+}
+static void cq__int4_column_neon(float *out, const cq__panel_arm *panel) { cq__column_neon(out, panel, CQ__INT4); }
+static void cq__int3_column_neon(float *out, const cq__panel_arm *panel) { cq__column_neon(out, panel, CQ__INT3); }
+static void cq__int2_column_neon(float *out, const cq__panel_arm *panel) { cq__column_neon(out, panel, CQ__INT2); }
+static void cq__e2m1_column_neon(float *out, const cq__panel_arm *panel) { cq__column_neon(out, panel, CQ__E2M1); }
+
+/* neon, four columns: 8 rows at a time, registers `half` and half + 1 of a step, chains h of column j and rows 2 i */
+#define CQ__CHAIN16(s)                                                                                                 \
+    u = CQ__STEP_ARM(s, 0), v = CQ__STEP_ARM(s, 1);                                                                    \
+    x = CQ__DUP_ARM(x0, s);                                                                                            \
+    h00 = CQ__MAD_LOW(h00, u, x), h01 = CQ__MAD_HIGH(h01, u, x);                                                       \
+    h02 = CQ__MAD_LOW(h02, v, x), h03 = CQ__MAD_HIGH(h03, v, x);                                                       \
+    x = CQ__DUP_ARM(x1, s);                                                                                            \
+    h10 = CQ__MAD_LOW(h10, u, x), h11 = CQ__MAD_HIGH(h11, u, x);                                                       \
+    h12 = CQ__MAD_LOW(h12, v, x), h13 = CQ__MAD_HIGH(h13, v, x);                                                       \
+    x = CQ__DUP_ARM(x2, s);                                                                                            \
+    h20 = CQ__MAD_LOW(h20, u, x), h21 = CQ__MAD_HIGH(h21, u, x);                                                       \
+    h22 = CQ__MAD_LOW(h22, v, x), h23 = CQ__MAD_HIGH(h23, v, x);                                                       \
+    x = CQ__DUP_ARM(x3, s);                                                                                            \
+    h30 = CQ__MAD_LOW(h30, u, x), h31 = CQ__MAD_HIGH(h31, u, x);                                                       \
+    h32 = CQ__MAD_LOW(h32, v, x), h33 = CQ__MAD_HIGH(h33, v, x);
+/* n chains of a column, 1 <= n <= 4; the columns beyond are copies of the last */
+#define CQ__COLUMNS4(n)                                                                                                \
+    const size_t j1 = (n) > 1 ? 1 : 0, j2 = (n) > 2 ? 2 : j1, j3 = (n) > 3 ? 3 : j2;                                   \
+    int32_t *c1 = acc + j1 * CQ__ROWS, *c2 = acc + j2 * CQ__ROWS, *c3 = acc + j3 * CQ__ROWS;                           \
+    const int8_t *q1 = q + j1 * ldq, *q2 = q + j2 * ldq, *q3 = q + j3 * ldq;
+CQ__INLINE void cq__chain4_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                                size_t n, unsigned kind) {
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const cq__table_arm table = CQ__TABLE();
+    CQ__COLUMNS4(n)
+    for (; blocks; blocks--, w += CQ__BLOCK_ARM - 64) {
+        for (size_t half = 0; half < 16; half += 8, w += 32) {
+            int16x8_t h00 = vdupq_n_s16(0), h01 = h00, h02 = h00, h03 = h00, h10 = h00, h11 = h00, h12 = h00, h13 = h00;
+            int16x8_t h20 = h00, h21 = h00, h22 = h00, h23 = h00, h30 = h00, h31 = h00, h32 = h00, h33 = h00;
+            int8x16_t x, u, v, x0 = vld1q_s8(q), x1 = vld1q_s8(q1), x2 = vld1q_s8(q2), x3 = vld1q_s8(q3);
+            CQ__CHAIN16(0)
+            CQ__CHAIN16(1)
+            CQ__CHAIN16(2)
+            CQ__CHAIN16(3)
+            x0 = vld1q_s8(q + 16), x1 = vld1q_s8(q1 + 16), x2 = vld1q_s8(q2 + 16), x3 = vld1q_s8(q3 + 16);
+            CQ__CHAIN16(4)
+            CQ__CHAIN16(5)
+            CQ__CHAIN16(6)
+            CQ__CHAIN16(7)
+            /* all are read before any is written: copies of a column add once */
+            int32x4_t a = vpadalq_s16(vld1q_s32(acc + half), cq__pairs16_neon(h00, h01));
+            int32x4_t b = vpadalq_s16(vld1q_s32(acc + half + 4), cq__pairs16_neon(h02, h03));
+            int32x4_t c = vpadalq_s16(vld1q_s32(c1 + half), cq__pairs16_neon(h10, h11));
+            int32x4_t d = vpadalq_s16(vld1q_s32(c1 + half + 4), cq__pairs16_neon(h12, h13));
+            int32x4_t e = vpadalq_s16(vld1q_s32(c2 + half), cq__pairs16_neon(h20, h21));
+            int32x4_t f = vpadalq_s16(vld1q_s32(c2 + half + 4), cq__pairs16_neon(h22, h23));
+            int32x4_t g = vpadalq_s16(vld1q_s32(c3 + half), cq__pairs16_neon(h30, h31));
+            int32x4_t i = vpadalq_s16(vld1q_s32(c3 + half + 4), cq__pairs16_neon(h32, h33));
+            vst1q_s32(acc + half, a);
+            vst1q_s32(acc + half + 4, b);
+            vst1q_s32(c1 + half, c);
+            vst1q_s32(c1 + half + 4, d);
+            vst1q_s32(c2 + half, e);
+            vst1q_s32(c2 + half + 4, f);
+            vst1q_s32(c3 + half, g);
+            vst1q_s32(c3 + half + 4, i);
+        }
+        q += CQ__BLOCK, q1 += CQ__BLOCK, q2 += CQ__BLOCK, q3 += CQ__BLOCK;
+    }
+    (void)table;
+}
+#define CQ__WIDE4(x, s, a, b, c, d)                                                                                    \
+    x0 = CQ__DUP_ARM(x, s), x1 = CQ__DUP_ARM(x, (s) + 1);                                                              \
+    a = vpadalq_s16(a, CQ__MAD_LOW(CQ__MUL_LOW(u0, x0), u1, x1));                                                      \
+    b = vpadalq_s16(b, CQ__MAD_HIGH(CQ__MUL_HIGH(u0, x0), u1, x1));                                                    \
+    c = vpadalq_s16(c, CQ__MAD_LOW(CQ__MUL_LOW(v0, x0), v1, x1));                                                      \
+    d = vpadalq_s16(d, CQ__MAD_HIGH(CQ__MUL_HIGH(v0, x0), v1, x1));
+#define CQ__WIDE16(s)                                                                                                  \
+    u0 = CQ__STEP_ARM(s, 0), u1 = CQ__STEP_ARM((s) + 1, 0);                                                            \
+    v0 = CQ__STEP_ARM(s, 1), v1 = CQ__STEP_ARM((s) + 1, 1);                                                            \
+    CQ__WIDE4(y0, s, a00, a01, a02, a03)                                                                               \
+    CQ__WIDE4(y1, s, a10, a11, a12, a13)                                                                               \
+    CQ__WIDE4(y2, s, a20, a21, a22, a23)                                                                               \
+    CQ__WIDE4(y3, s, a30, a31, a32, a33)
+static void cq__bytes4_neon(int32_t *acc, const unsigned char *bytes, size_t blocks, const int8_t *columns, size_t ldq,
+                            size_t n) {
+    const unsigned kind = CQ__BYTES;
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const cq__table_arm table = CQ__TABLE();
+    for (size_t half = 0; half < 16; half += 8, acc += 8) {
+        const int8_t *q = columns;
+        const unsigned char *w = bytes + 4 * half;
+        CQ__COLUMNS4(n)
+        int32x4_t a00 = vdupq_n_s32(0), a01 = a00, a02 = a00, a03 = a00, a10 = a00, a11 = a00, a12 = a00, a13 = a00;
+        int32x4_t a20 = a00, a21 = a00, a22 = a00, a23 = a00, a30 = a00, a31 = a00, a32 = a00, a33 = a00;
+        for (size_t b = 0; b < blocks; b++, w += CQ__BLOCK_ARM) {
+            int8x16_t x0, x1, u0, u1, v0, v1;
+            int8x16_t y0 = vld1q_s8(q), y1 = vld1q_s8(q1), y2 = vld1q_s8(q2), y3 = vld1q_s8(q3);
+            CQ__WIDE16(0)
+            CQ__WIDE16(2)
+            y0 = vld1q_s8(q + 16), y1 = vld1q_s8(q1 + 16), y2 = vld1q_s8(q2 + 16), y3 = vld1q_s8(q3 + 16);
+            CQ__WIDE16(4)
+            CQ__WIDE16(6)
+            q += CQ__BLOCK, q1 += CQ__BLOCK, q2 += CQ__BLOCK, q3 += CQ__BLOCK;
+        }
+        a00 = vaddq_s32(vld1q_s32(acc), vpaddq_s32(a00, a01));
+        a02 = vaddq_s32(vld1q_s32(acc + 4), vpaddq_s32(a02, a03));
+        a10 = vaddq_s32(vld1q_s32(c1), vpaddq_s32(a10, a11));
+        a12 = vaddq_s32(vld1q_s32(c1 + 4), vpaddq_s32(a12, a13));
+        a20 = vaddq_s32(vld1q_s32(c2), vpaddq_s32(a20, a21));
+        a22 = vaddq_s32(vld1q_s32(c2 + 4), vpaddq_s32(a22, a23));
+        a30 = vaddq_s32(vld1q_s32(c3), vpaddq_s32(a30, a31));
+        a32 = vaddq_s32(vld1q_s32(c3 + 4), vpaddq_s32(a32, a33));
+        vst1q_s32(acc, a00);
+        vst1q_s32(acc + 4, a02);
+        vst1q_s32(c1, a10);
+        vst1q_s32(c1 + 4, a12);
+        vst1q_s32(c2, a20);
+        vst1q_s32(c2 + 4, a22);
+        vst1q_s32(c3, a30);
+        vst1q_s32(c3 + 4, a32);
+    }
+}
+static void cq__int4_4_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                            size_t n) {
+    cq__chain4_neon(acc, w, blocks, q, ldq, n, CQ__INT4);
+}
+static void cq__e2m1_4_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                            size_t n) {
+    cq__chain4_neon(acc, w, blocks, q, ldq, n, CQ__E2M1);
+}
+static void cq__small4_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                            size_t n) {
+    cq__chain4_neon(acc, w, blocks, q, ldq, n, CQ__SMALL);
+}
+static const cq__tiles_arm cq__tiles_neon = {
+    {cq__int4_1_neon, cq__e2m1_1_neon, cq__bytes1_neon, cq__small1_neon},
+    {cq__int4_4_neon, cq__e2m1_4_neon, cq__bytes4_neon, cq__small4_neon},
+    {cq__int4_column_neon, cq__e2m1_column_neon, NULL, NULL, cq__int3_column_neon, cq__int2_column_neon}};
+#else
+static const cq__tiles_arm cq__tiles_neon = {
+    {cq__int4_1_neon, cq__e2m1_1_neon, cq__bytes1_neon, cq__small1_neon},
+    {NULL, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL, NULL}};
+#endif
+
+#if CQ__DOTPROD_TIERS
+#ifdef __clang__
+#define CQ__DOTPROD __attribute__((target("+dotprod"))) static
+#define CQ__I8MM __attribute__((target("+dotprod+i8mm"))) static
+#else
+#define CQ__DOTPROD __attribute__((target("arch=armv8.2-a+dotprod"))) static
+#define CQ__I8MM __attribute__((target("arch=armv8.2-a+dotprod+i8mm"))) static
+#endif
+#define CQ__ALWAYS inline __attribute__((always_inline, unused))
+
+/* dotprod, one column: two sums for each four rows, so that eight chains are under way */
+#ifdef __AARCH64EB__ /* clang 19 takes another lane there */
+#define CQ__DOT(a, w, x, lane)                                                                                         \
+    vdotq_s32(a, w, vreinterpretq_s8_s32(vdupq_laneq_s32(vreinterpretq_s32_s8(x), lane)))
+#else
+#define CQ__DOT(a, w, x, lane) vdotq_laneq_s32(a, w, x, lane)
+#endif
+#define CQ__DOT4(s, x, a, b, c, d)                                                                                     \
+    a = CQ__DOT(a, CQ__STEP_ARM(s, 0), x, (s) & 3);                                                            \
+    b = CQ__DOT(b, CQ__STEP_ARM(s, 1), x, (s) & 3);                                                            \
+    c = CQ__DOT(c, CQ__STEP_ARM(s, 2), x, (s) & 3);                                                            \
+    d = CQ__DOT(d, CQ__STEP_ARM(s, 3), x, (s) & 3);
+#define CQ__DOT4_BLOCK()                                                                                               \
+    {                                                                                                                  \
+        const int8x16_t x0 = vld1q_s8(q), x1 = vld1q_s8(q + 16);                                                       \
+        CQ__DOT4(0, x0, d0, d1, d2, d3)                                                                                \
+        CQ__DOT4(4, x1, e0, e1, e2, e3)                                                                                \
+        CQ__DOT4(1, x0, d0, d1, d2, d3)                                                                                \
+        CQ__DOT4(5, x1, e0, e1, e2, e3)                                                                                \
+        CQ__DOT4(2, x0, d0, d1, d2, d3)                                                                                \
+        CQ__DOT4(6, x1, e0, e1, e2, e3)                                                                                \
+        CQ__DOT4(3, x0, d0, d1, d2, d3)                                                                                \
+        CQ__DOT4(7, x1, e0, e1, e2, e3)                                                                                \
+    }
+CQ__DOTPROD CQ__ALWAYS void cq__dot1_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q,
+                                             const unsigned kind) {
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const int8x16_t table = CQ__TABLE();
+    int32x4_t d0 = vld1q_s32(acc), d1 = vld1q_s32(acc + 4), d2 = vld1q_s32(acc + 8), d3 = vld1q_s32(acc + 12);
+    int32x4_t e0 = vdupq_n_s32(0), e1 = e0, e2 = e0, e3 = e0;
+    for (; blocks; blocks--, q += CQ__BLOCK, w += CQ__BLOCK_ARM) CQ__DOT4_BLOCK()
+    vst1q_s32(acc, vaddq_s32(d0, e0));
+    vst1q_s32(acc + 4, vaddq_s32(d1, e1));
+    vst1q_s32(acc + 8, vaddq_s32(d2, e2));
+    vst1q_s32(acc + 12, vaddq_s32(d3, e3));
+}
+CQ__DOTPROD CQ__ALWAYS void cq__column_dotprod(float *out, const cq__panel_arm *panel, const unsigned kind) {
+    CQ__COLUMN_OPEN
+    for (size_t b = 0, end; b < panel->blocks; b = end) {
+        int32x4_t d0 = vdupq_n_s32(0), d1 = d0, d2 = d0, d3 = d0, e0 = d0, e1 = d0, e2 = d0, e3 = d0;
+        int32_t total = 0;
+        end = panel->blocks - b > panel->per ? b + panel->per : panel->blocks;
+        for (size_t i = b; i < end; i++, q += CQ__BLOCK, w += CQ__BLOCK_ARM) {
+            CQ__DOT4_BLOCK()
+            total += *sum;
+            sum += panel->ld_sum;
+        }
+        d0 = vaddq_s32(d0, e0), d1 = vaddq_s32(d1, e1), d2 = vaddq_s32(d2, e2), d3 = vaddq_s32(d3, e3);
+        CQ__COLUMN_GROUP
+    }
+    CQ__COLUMN_CLOSE
+}
+CQ__DOTPROD void cq__int4_column_dotprod(float *out, const cq__panel_arm *panel) {
+    cq__column_dotprod(out, panel, CQ__INT4);
+}
+CQ__DOTPROD void cq__e2m1_column_dotprod(float *out, const cq__panel_arm *panel) {
+    cq__column_dotprod(out, panel, CQ__E2M1);
+}
+CQ__DOTPROD void cq__int3_column_dotprod(float *out, const cq__panel_arm *panel) {
+    cq__column_dotprod(out, panel, CQ__INT3);
+}
+CQ__DOTPROD void cq__int2_column_dotprod(float *out, const cq__panel_arm *panel) {
+    cq__column_dotprod(out, panel, CQ__INT2);
+}
+CQ__DOTPROD void cq__bytes_column_dotprod(float *out, const cq__panel_arm *panel) {
+    cq__column_dotprod(out, panel, CQ__BYTES);
+}
+/* up to four columns: a of column j and rows 4 i */
+#define CQ__DOT16(s, x0, x1, x2, x3)                                                                                   \
+    {                                                                                                                  \
+        const int8x16_t w0 = CQ__STEP_ARM(s, 0), w1 = CQ__STEP_ARM(s, 1);                                              \
+        const int8x16_t w2 = CQ__STEP_ARM(s, 2), w3 = CQ__STEP_ARM(s, 3);                                              \
+        a00 = CQ__DOT(a00, w0, x0, (s) & 3);                                                                   \
+        a01 = CQ__DOT(a01, w1, x0, (s) & 3);                                                                   \
+        a02 = CQ__DOT(a02, w2, x0, (s) & 3);                                                                   \
+        a03 = CQ__DOT(a03, w3, x0, (s) & 3);                                                                   \
+        a10 = CQ__DOT(a10, w0, x1, (s) & 3);                                                                   \
+        a11 = CQ__DOT(a11, w1, x1, (s) & 3);                                                                   \
+        a12 = CQ__DOT(a12, w2, x1, (s) & 3);                                                                   \
+        a13 = CQ__DOT(a13, w3, x1, (s) & 3);                                                                   \
+        a20 = CQ__DOT(a20, w0, x2, (s) & 3);                                                                   \
+        a21 = CQ__DOT(a21, w1, x2, (s) & 3);                                                                   \
+        a22 = CQ__DOT(a22, w2, x2, (s) & 3);                                                                   \
+        a23 = CQ__DOT(a23, w3, x2, (s) & 3);                                                                   \
+        a30 = CQ__DOT(a30, w0, x3, (s) & 3);                                                                   \
+        a31 = CQ__DOT(a31, w1, x3, (s) & 3);                                                                   \
+        a32 = CQ__DOT(a32, w2, x3, (s) & 3);                                                                   \
+        a33 = CQ__DOT(a33, w3, x3, (s) & 3);                                                                   \
+    }
+CQ__DOTPROD CQ__ALWAYS void cq__dot4_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q,
+                                             size_t ldq, size_t n, const unsigned kind) {
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const int8x16_t table = CQ__TABLE();
+    CQ__COLUMNS4(n)
+    int32x4_t a00 = vld1q_s32(acc), a01 = vld1q_s32(acc + 4), a02 = vld1q_s32(acc + 8), a03 = vld1q_s32(acc + 12);
+    int32x4_t a10 = vld1q_s32(c1), a11 = vld1q_s32(c1 + 4), a12 = vld1q_s32(c1 + 8), a13 = vld1q_s32(c1 + 12);
+    int32x4_t a20 = vld1q_s32(c2), a21 = vld1q_s32(c2 + 4), a22 = vld1q_s32(c2 + 8), a23 = vld1q_s32(c2 + 12);
+    int32x4_t a30 = vld1q_s32(c3), a31 = vld1q_s32(c3 + 4), a32 = vld1q_s32(c3 + 8), a33 = vld1q_s32(c3 + 12);
+    for (; blocks; blocks--, w += CQ__BLOCK_ARM) {
+        int8x16_t x0 = vld1q_s8(q), x1 = vld1q_s8(q1), x2 = vld1q_s8(q2), x3 = vld1q_s8(q3);
+        CQ__DOT16(0, x0, x1, x2, x3)
+        CQ__DOT16(1, x0, x1, x2, x3)
+        CQ__DOT16(2, x0, x1, x2, x3)
+        CQ__DOT16(3, x0, x1, x2, x3)
+        x0 = vld1q_s8(q + 16), x1 = vld1q_s8(q1 + 16), x2 = vld1q_s8(q2 + 16), x3 = vld1q_s8(q3 + 16);
+        CQ__DOT16(4, x0, x1, x2, x3)
+        CQ__DOT16(5, x0, x1, x2, x3)
+        CQ__DOT16(6, x0, x1, x2, x3)
+        CQ__DOT16(7, x0, x1, x2, x3)
+        q += CQ__BLOCK, q1 += CQ__BLOCK, q2 += CQ__BLOCK, q3 += CQ__BLOCK;
+    }
+    vst1q_s32(acc, a00), vst1q_s32(acc + 4, a01), vst1q_s32(acc + 8, a02), vst1q_s32(acc + 12, a03);
+    vst1q_s32(c1, a10), vst1q_s32(c1 + 4, a11), vst1q_s32(c1 + 8, a12), vst1q_s32(c1 + 12, a13);
+    vst1q_s32(c2, a20), vst1q_s32(c2 + 4, a21), vst1q_s32(c2 + 8, a22), vst1q_s32(c2 + 12, a23);
+    vst1q_s32(c3, a30), vst1q_s32(c3 + 4, a31), vst1q_s32(c3 + 8, a32), vst1q_s32(c3 + 12, a33);
+}
+CQ__DOTPROD void cq__int4_1_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                                 size_t n) {
+    (void)ldq, (void)n;
+    cq__dot1_dotprod(acc, w, blocks, q, CQ__INT4);
+}
+CQ__DOTPROD void cq__e2m1_1_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                                 size_t n) {
+    (void)ldq, (void)n;
+    cq__dot1_dotprod(acc, w, blocks, q, CQ__E2M1);
+}
+CQ__DOTPROD void cq__bytes1_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                                 size_t n) {
+    (void)ldq, (void)n;
+    cq__dot1_dotprod(acc, w, blocks, q, CQ__BYTES);
+}
+CQ__DOTPROD void cq__int4_4_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                                 size_t n) {
+    cq__dot4_dotprod(acc, w, blocks, q, ldq, n, CQ__INT4);
+}
+CQ__DOTPROD void cq__e2m1_4_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                                 size_t n) {
+    cq__dot4_dotprod(acc, w, blocks, q, ldq, n, CQ__E2M1);
+}
+CQ__DOTPROD void cq__bytes4_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                                 size_t n) {
+    cq__dot4_dotprod(acc, w, blocks, q, ldq, n, CQ__BYTES);
+}
+static const cq__tiles_arm cq__tiles_dotprod = {
+    {cq__int4_1_dotprod, cq__e2m1_1_dotprod, cq__bytes1_dotprod, cq__bytes1_dotprod},
+    {cq__int4_4_dotprod, cq__e2m1_4_dotprod, cq__bytes4_dotprod, cq__bytes4_dotprod},
+    {cq__int4_column_dotprod, cq__e2m1_column_dotprod, cq__bytes_column_dotprod, NULL, cq__int3_column_dotprod,
+     cq__int2_column_dotprod}};
+
+/* i8mm, up to four columns: a of two columns j and two rows i. Of nibbles, the bytes of two steps are zipped before
+   they are taken apart: low ones are the pair of steps p, high ones p + 2. */
+#define CQ__ZIP_ARM(zip, at)                                                                                           \
+    vreinterpretq_u8_s32(zip(vreinterpretq_s32_u8(vld1q_u8(at)), vreinterpretq_s32_u8(vld1q_u8((at) + 64))))
+#define CQ__PAIR_ARM(zip, p, v)                                                                                        \
+    (kind == CQ__BYTES ? vreinterpretq_s8_u8(CQ__ZIP_ARM(zip, w + (p) * 128 + (v) * 16))                               \
+                       : CQ__VALUES(CQ__NIBBLES(CQ__ZIP_ARM(zip, w + ((p) & 1) * 128 + (v) * 16), (p) & 2)))
+#define CQ__MM4(p, v, x, y, a, b, c, d)                                                                                \
+    {                                                                                                                  \
+        const int8x16_t w0 = CQ__PAIR_ARM(vzip1q_s32, p, v), w1 = CQ__PAIR_ARM(vzip2q_s32, p, v);                      \
+        a = vmmlaq_s32(a, w0, x);                                                                                      \
+        b = vmmlaq_s32(b, w1, x);                                                                                      \
+        c = vmmlaq_s32(c, w0, y);                                                                                      \
+        d = vmmlaq_s32(d, w1, y);                                                                                      \
+    }
+/* the pairs p and p + 2; x and y: what columns 0 and 1, 2 and 3 have for p, u and z: for p + 2 */
+#define CQ__MM32(p, x, y, u, z)                                                                                        \
+    CQ__MM4(p, 0, x, y, a00, a01, a10, a11)                                                                            \
+    CQ__MM4(p + 2, 0, u, z, a00, a01, a10, a11)                                                                        \
+    CQ__MM4(p, 1, x, y, a02, a03, a12, a13)                                                                            \
+    CQ__MM4(p + 2, 1, u, z, a02, a03, a12, a13)                                                                        \
+    CQ__MM4(p, 2, x, y, a04, a05, a14, a15)                                                                            \
+    CQ__MM4(p + 2, 2, u, z, a04, a05, a14, a15)                                                                        \
+    CQ__MM4(p, 3, x, y, a06, a07, a16, a17)                                                                            \
+    CQ__MM4(p + 2, 3, u, z, a06, a07, a16, a17)
+#define CQ__MM_COLUMNS(zip, p, q) vreinterpretq_s8_s64(zip(vreinterpretq_s64_s8(p), vreinterpretq_s64_s8(q)))
+#define CQ__MM_LOAD(c, d, a, b) a = vzip1q_s32(vld1q_s32(c), vld1q_s32(d)), b = vzip2q_s32(vld1q_s32(c), vld1q_s32(d))
+#define CQ__MM_STORE(c, d, a, b) vst1q_s32(c, vuzp1q_s32(a, b)), vst1q_s32(d, vuzp2q_s32(a, b));
+CQ__I8MM CQ__ALWAYS void cq__mm4_i8mm(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                                      size_t n, const unsigned kind) {
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const int8x16_t table = CQ__TABLE();
+    CQ__COLUMNS4(n)
+    int32x4_t CQ__MM_LOAD(acc, c1, a00, a01), CQ__MM_LOAD(acc + 4, c1 + 4, a02, a03);
+    int32x4_t CQ__MM_LOAD(acc + 8, c1 + 8, a04, a05), CQ__MM_LOAD(acc + 12, c1 + 12, a06, a07);
+    int32x4_t CQ__MM_LOAD(c2, c3, a10, a11), CQ__MM_LOAD(c2 + 4, c3 + 4, a12, a13);
+    int32x4_t CQ__MM_LOAD(c2 + 8, c3 + 8, a14, a15), CQ__MM_LOAD(c2 + 12, c3 + 12, a16, a17);
+    for (; blocks; blocks--, w += CQ__BLOCK_ARM) {
+        int8x16_t v0 = vld1q_s8(q), v1 = vld1q_s8(q1), v2 = vld1q_s8(q2), v3 = vld1q_s8(q3);
+        const int8x16_t x0 = CQ__MM_COLUMNS(vzip1q_s64, v0, v1), y0 = CQ__MM_COLUMNS(vzip1q_s64, v2, v3);
+        const int8x16_t x1 = CQ__MM_COLUMNS(vzip2q_s64, v0, v1), y1 = CQ__MM_COLUMNS(vzip2q_s64, v2, v3);
+        v0 = vld1q_s8(q + 16), v1 = vld1q_s8(q1 + 16), v2 = vld1q_s8(q2 + 16), v3 = vld1q_s8(q3 + 16);
+        const int8x16_t x2 = CQ__MM_COLUMNS(vzip1q_s64, v0, v1), y2 = CQ__MM_COLUMNS(vzip1q_s64, v2, v3);
+        const int8x16_t x3 = CQ__MM_COLUMNS(vzip2q_s64, v0, v1), y3 = CQ__MM_COLUMNS(vzip2q_s64, v2, v3);
+        CQ__MM32(0, x0, y0, x2, y2)
+        CQ__MM32(1, x1, y1, x3, y3)
+        q += CQ__BLOCK, q1 += CQ__BLOCK, q2 += CQ__BLOCK, q3 += CQ__BLOCK;
+    }
+    CQ__MM_STORE(acc, c1, a00, a01)
+    CQ__MM_STORE(acc + 4, c1 + 4, a02, a03)
+    CQ__MM_STORE(acc + 8, c1 + 8, a04, a05)
+    CQ__MM_STORE(acc + 12, c1 + 12, a06, a07)
+    CQ__MM_STORE(c2, c3, a10, a11)
+    CQ__MM_STORE(c2 + 4, c3 + 4, a12, a13)
+    CQ__MM_STORE(c2 + 8, c3 + 8, a14, a15)
+    CQ__MM_STORE(c2 + 12, c3 + 12, a16, a17)
+}
+CQ__I8MM void cq__int4_4_i8mm(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                           size_t n) {
+    cq__mm4_i8mm(acc, w, blocks, q, ldq, n, CQ__INT4);
+}
+CQ__I8MM void cq__e2m1_4_i8mm(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                           size_t n) {
+    cq__mm4_i8mm(acc, w, blocks, q, ldq, n, CQ__E2M1);
+}
+CQ__I8MM void cq__bytes4_i8mm(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
+                           size_t n) {
+    cq__mm4_i8mm(acc, w, blocks, q, ldq, n, CQ__BYTES);
+}
+static const cq__tiles_arm cq__tiles_i8mm = {
+    {cq__int4_1_dotprod, cq__e2m1_1_dotprod, cq__bytes1_dotprod, cq__bytes1_dotprod},
+    {cq__int4_4_i8mm, cq__e2m1_4_i8mm, cq__bytes4_i8mm, cq__bytes4_i8mm},
+    {cq__int4_column_dotprod, cq__e2m1_column_dotprod, cq__bytes_column_dotprod, NULL, cq__int3_column_dotprod,
+     cq__int2_column_dotprod}};
+#endif /* CQ__DOTPROD_TIERS */
+
+/* Codes of 2 and 3 bits of a block to bytes, [8 steps][64] */
+#define CQ__SPREAD_ARM(s, low, top)                                                                                    \
+    vst1q_u8(out + (s) * 64 + v, vorrq_u8(vandq_u8(low, vdupq_n_u8(3)), vandq_u8(top, vdupq_n_u8(4))));
+static void cq__spread_arm(unsigned char *out, const unsigned char *w, bool three) {
+    for (size_t v = 0; v < 64; v += 16) {
+        const uint8x16_t a = vld1q_u8(w + v), b = vld1q_u8(w + 64 + v);
+        const uint8x16_t t = three ? vld1q_u8(w + 128 + v) : vdupq_n_u8(0); /* bit s of it is bit 2 of the code */
+        CQ__SPREAD_ARM(0, a, vshlq_n_u8(t, 2))
+        CQ__SPREAD_ARM(1, b, vshlq_n_u8(t, 1))
+        CQ__SPREAD_ARM(2, vshrq_n_u8(a, 2), t)
+        CQ__SPREAD_ARM(3, vshrq_n_u8(b, 2), vshrq_n_u8(t, 1))
+        CQ__SPREAD_ARM(4, vshrq_n_u8(a, 4), vshrq_n_u8(t, 2))
+        CQ__SPREAD_ARM(5, vshrq_n_u8(b, 4), vshrq_n_u8(t, 3))
+        CQ__SPREAD_ARM(6, vshrq_n_u8(a, 6), vshrq_n_u8(t, 4))
+        CQ__SPREAD_ARM(7, vshrq_n_u8(b, 6), vshrq_n_u8(t, 5))
+    }
+}
+/* The 32 magnitudes of the six-bit formats: e2m3 in units of 1/8; e3m2 in units of 1/16 goes up to 448, more than a
+   byte holds: what is below 32 in one plane, an eighth of what is above in a second. */
+static const int8_t cq__minis_arm[3][32] = {
+    {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+     16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60},
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56}};
+#if CQ__A64
+typedef int8x16x2_t cq__table32_arm;
+CQ__INLINE cq__table32_arm cq__table32_neon(const int8_t *p, bool minus) {
+    cq__table32_arm t;
+    t.val[0] = vld1q_s8(p), t.val[1] = vld1q_s8(p + 16);
+    if (minus) t.val[0] = vnegq_s8(t.val[0]), t.val[1] = vnegq_s8(t.val[1]);
+    return t;
+}
+#define CQ__LOOK_UP32(plus, minus, c, d) vqtbx2q_s8(vqtbl2q_s8(plus, c), minus, d)
+#else
+typedef int8x8x4_t cq__table32_arm;
+CQ__INLINE cq__table32_arm cq__table32_neon(const int8_t *p, bool minus) {
+    cq__table32_arm t;
+    for (size_t i = 0; i < 4; i++) {
+        t.val[i] = vld1_s8(p + 8 * i);
+        if (minus) t.val[i] = vneg_s8(t.val[i]);
+    }
+    return t;
+}
+CQ__INLINE int8x8_t cq__look_up32_neon(cq__table32_arm plus, cq__table32_arm minus, uint8x8_t c, uint8x8_t d) {
+    return vtbx4_s8(vtbl4_s8(plus, vreinterpret_s8_u8(c)), minus, vreinterpret_s8_u8(d));
+}
+#define CQ__LOOK_UP32(plus, minus, c, d)                                                                               \
+    vcombine_s8(cq__look_up32_neon(plus, minus, vget_low_u8(c), vget_low_u8(d)),                                       \
+                cq__look_up32_neon(plus, minus, vget_high_u8(c), vget_high_u8(d)))
+#endif
+/* Codes of six bits to bytes. A table answers 0 to what is beyond its 32 entries, or leaves what was (tbx): c below 32
+   is in the first, c above, less 32, in the second. */
+#define CQ__MINI_ARM(s, low, high)                                                                                     \
+    c = vorrq_u8(vandq_u8(low, vdupq_n_u8(15)), vandq_u8(high, vdupq_n_u8(0x30)));                                     \
+    d = veorq_u8(c, vdupq_n_u8(32));                                                                                   \
+    vst1q_u8(out + (s) * 64 + v, vreinterpretq_u8_s8(CQ__LOOK_UP32(plus, minus, c, d)));
+static void cq__mini_bytes_arm(unsigned char *out, const unsigned char *w, const int8_t *magnitudes) {
+    const cq__table32_arm plus = cq__table32_neon(magnitudes, false), minus = cq__table32_neon(magnitudes, true);
+    for (size_t v = 0; v < 64; v += 16) {
+        const uint8x16_t a = vld1q_u8(w + v), b = vld1q_u8(w + 64 + v), e = vld1q_u8(w + 128 + v);
+        const uint8x16_t f = vld1q_u8(w + 192 + v), g = vld1q_u8(w + 256 + v), h = vld1q_u8(w + 320 + v);
+        uint8x16_t c, d;
+        CQ__MINI_ARM(0, a, vshlq_n_u8(g, 4))
+        CQ__MINI_ARM(1, b, vshlq_n_u8(h, 4))
+        CQ__MINI_ARM(2, e, vshlq_n_u8(g, 2))
+        CQ__MINI_ARM(3, f, vshlq_n_u8(h, 2))
+        CQ__MINI_ARM(4, vshrq_n_u8(a, 4), g)
+        CQ__MINI_ARM(5, vshrq_n_u8(b, 4), h)
+        CQ__MINI_ARM(6, vshrq_n_u8(e, 4), vshrq_n_u8(g, 2))
+        CQ__MINI_ARM(7, vshrq_n_u8(f, 4), vshrq_n_u8(h, 2))
+    }
+}
+
+/* The end of group g, of blocks [b0, b1): out (n, 16) += (acc - zero * total) * (scale * x), total the sum of a
+   column's activations over the group, x their scale where groups have one of their own. p: the panel; j0: the first
+   column. */
+static void cq__group_arm(float *out, const int32_t *acc, const cq_tensor *t, const unsigned char *p, size_t g,
+                          size_t b0, size_t b1, const cq_acts *a, size_t j0, size_t n) {
+    const size_t ld_scale = cq__acts_groups(a);
+    const int32_t *sum = a->sum + j0;
+    const float *scale = a->scale + j0 * ld_scale + (a->group_size ? g : 0);
+    const float unit = cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits); /* 1 of integers */
+    const int32_t offset = t->format == CQ_INT8 ? 128 : 0; /* a byte of int8 is its code less this */
+    const unsigned char *s = p + cq__scale_bytes(t) * CQ__ROWS * g, *z = p + cq__zeros_at(t) + CQ__ROWS * g;
+#if CQ__A64
+    float32x4_t s0, s1, s2, s3;
+    int32x4_t z0 = vdupq_n_s32(cq__middle(t->format) - offset), z1 = z0, z2 = z0, z3 = z0;
+    if (cq_format_is_mx(t->format)) {
+        CQ__E8M0_16(s, s0, s1, s2, s3)
+        s0 = vmulq_n_f32(s0, unit), s1 = vmulq_n_f32(s1, unit), s2 = vmulq_n_f32(s2, unit), s3 = vmulq_n_f32(s3, unit);
+    } else {
+        s0 = CQ__HALF4(s), s1 = CQ__HALF4(s + 8), s2 = CQ__HALF4(s + 16), s3 = CQ__HALF4(s + 24);
+    }
+    if (t->asym) CQ__ZEROS_16(z, offset, z0, z1, z2, z3)
+#else
+    float v[CQ__ROWS];
+    int32_t zero[CQ__ROWS];
+    for (size_t r = 0; r < CQ__ROWS; r++) {
+        v[r] = cq__load_scale(s + cq__scale_bytes(t) * r, t->format) * unit;
+        zero[r] = (t->asym ? (int32_t)z[r] : cq__middle(t->format)) - offset;
+    }
+#endif
+    for (size_t j = 0; j < n; j++, out += CQ__ROWS, acc += CQ__ROWS, sum++, scale += ld_scale) {
+        const float x = a->group_size ? *scale : 1.0f;
+        int32_t total = 0;
+        for (size_t b = b0; b < b1; b++) total += sum[b * a->ld_sum];
+#if CQ__A64
+        const int32x4_t d0 = vmlsq_n_s32(vld1q_s32(acc), z0, total), d1 = vmlsq_n_s32(vld1q_s32(acc + 4), z1, total);
+        const int32x4_t d2 = vmlsq_n_s32(vld1q_s32(acc + 8), z2, total);
+        const int32x4_t d3 = vmlsq_n_s32(vld1q_s32(acc + 12), z3, total);
+        vst1q_f32(out, vaddq_f32(vld1q_f32(out), vmulq_f32(vcvtq_f32_s32(d0), vmulq_n_f32(s0, x))));
+        vst1q_f32(out + 4, vaddq_f32(vld1q_f32(out + 4), vmulq_f32(vcvtq_f32_s32(d1), vmulq_n_f32(s1, x))));
+        vst1q_f32(out + 8, vaddq_f32(vld1q_f32(out + 8), vmulq_f32(vcvtq_f32_s32(d2), vmulq_n_f32(s2, x))));
+        vst1q_f32(out + 12, vaddq_f32(vld1q_f32(out + 12), vmulq_f32(vcvtq_f32_s32(d3), vmulq_n_f32(s3, x))));
+#else
+        for (size_t r = 0; r < CQ__ROWS; r++) out[r] = out[r] + (float)(acc[r] - zero[r] * total) * (v[r] * x);
+#endif
+    }
+}
+/* acc (n, 16) += a number of blocks, in tiles of the tier */
+static void cq__blocks_arm(const cq__tiles_arm *tiles, unsigned kind, int32_t *acc, const unsigned char *w,
+                           size_t blocks, const int8_t *q, size_t ldq, size_t n) {
+    for (size_t m; n; n -= m, acc += m * CQ__ROWS, q += m * ldq) {
+        const bool four = n > 1 && tiles->four[kind];
+        m = four ? cq__min(4, n) : 1;
+        (four ? tiles->four[kind] : tiles->one[kind])(acc, w, blocks, q, ldq, m);
+    }
+}
+/* == cq__panel_q8_c, with the tiles of a tier; eight columns at a time share what has to be unpacked */
+static void cq__panel_q8_arm(const cq__tiles_arm *tiles, float *out, const cq_tensor *t, size_t panel,
+                             const cq_acts *a, size_t first, size_t n) {
+    const size_t ldq = a->stride, groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
+    const size_t block_bytes = cq__block_bytes(t->format);
+    CQ__ALIGNED int32_t acc[8 * CQ__ROWS];
+    CQ__ALIGNED unsigned char bytes[CQ__BLOCK * CQ__ROWS];
+    if (t->group_size % CQ__BLOCK) { /* groups end within blocks */
+        cq__panel_q8_c(out, t, panel, a, first, n);
+        return;
+    }
+    cq__column_arm *column = t->format == CQ_INT4   ? tiles->column[CQ__INT4]
+                             : t->format == CQ_MXFP4 ? tiles->column[CQ__E2M1]
+                             : t->format == CQ_INT8  ? tiles->column[CQ__BYTES]
+                             : t->format == CQ_INT3  ? tiles->column[CQ__INT3]
+                             : t->format == CQ_INT2  ? tiles->column[CQ__INT2]
+                                                     : NULL;
+    if (n == 1 && column) {
+        cq__panel_arm one;
+        one.scales = p;
+        one.zeros = t->asym ? p + cq__zeros_at(t) : NULL;
+        one.w = blocks;
+        one.q = a->q + first * ldq;
+        one.sum = a->sum + first;
+        one.ld_sum = a->ld_sum;
+        one.scale = a->scale + first * cq__acts_groups(a);
+        one.blocks = count;
+        one.per = per;
+        one.grouped = a->group_size != 0;
+        column(out, &one);
+        return;
+    }
+    for (size_t m; n; n -= m, first += m, out += m * CQ__ROWS) {
+        m = cq__min(8, n);
+        for (size_t i = 0; i < m * CQ__ROWS; i += 4) vst1q_f32(out + i, vdupq_n_f32(0.0f));
+        for (size_t g = 0; g < groups; g++) {
+            const size_t b0 = g * per, b1 = cq__min(b0 + per, count);
+            const unsigned char *w = blocks + b0 * block_bytes;
+            const int8_t *x = a->q + first * ldq + b0 * CQ__BLOCK;
+            for (int32_t *d = acc; d < acc + m * CQ__ROWS; d += CQ__ROWS) { /* by hand: no call of memset */
+                vst1q_s32(d, vdupq_n_s32(0)), vst1q_s32(d + 4, vdupq_n_s32(0));
+                vst1q_s32(d + 8, vdupq_n_s32(0)), vst1q_s32(d + 12, vdupq_n_s32(0));
+            }
+            switch (t->format) {
+            case CQ_INT4: cq__blocks_arm(tiles, CQ__INT4, acc, w, b1 - b0, x, ldq, m); break;
+            case CQ_MXFP4: cq__blocks_arm(tiles, CQ__E2M1, acc, w, b1 - b0, x, ldq, m); break;
+            case CQ_INT8: cq__blocks_arm(tiles, CQ__BYTES, acc, w, b1 - b0, x, ldq, m); break;
+            case CQ_MXFP6_E2M3: /* a group of small floats is one block */
+                cq__mini_bytes_arm(bytes, w, cq__minis_arm[0]);
+                cq__blocks_arm(tiles, CQ__BYTES, acc, bytes, 1, x, ldq, m);
+                break;
+            case CQ_MXFP6_E3M2:
+                cq__mini_bytes_arm(bytes, w, cq__minis_arm[2]);
+                cq__blocks_arm(tiles, CQ__BYTES, acc, bytes, 1, x, ldq, m);
+                for (size_t i = 0; i < m * CQ__ROWS; i += 4) vst1q_s32(acc + i, vshlq_n_s32(vld1q_s32(acc + i), 3));
+                cq__mini_bytes_arm(bytes, w, cq__minis_arm[1]);
+                cq__blocks_arm(tiles, CQ__BYTES, acc, bytes, 1, x, ldq, m);
+                break;
+            default: /* int2, int3 */
+                for (size_t b = b0; b < b1; b++, w += block_bytes, x += CQ__BLOCK) {
+                    cq__spread_arm(bytes, w, t->format == CQ_INT3);
+                    cq__blocks_arm(tiles, CQ__SMALL, acc, bytes, 1, x, ldq, m);
+                }
+            }
+            cq__group_arm(out, acc, t, p, g, b0, b1, a, first, m);
+        }
+        for (size_t j = 0; j < m && !a->group_size; j++) {
+            const float x = a->scale[first + j];
+            for (size_t r = 0; r < CQ__ROWS; r++) out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] * x;
+        }
+    }
+}
+static void cq__panels_q8_neon(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                               size_t first, size_t n) {
+    for (size_t p = 0; p < panels; p++, out += n * CQ__ROWS)
+        cq__panel_q8_arm(&cq__tiles_neon, out, t, panel + p, a, first, n);
+}
+#if CQ__DOTPROD_TIERS
+static void cq__panels_q8_dotprod(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                               size_t first, size_t n) {
+    for (size_t p = 0; p < panels; p++, out += n * CQ__ROWS)
+        cq__panel_q8_arm(&cq__tiles_dotprod, out, t, panel + p, a, first, n);
+}
+static void cq__panels_q8_i8mm(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                               size_t first, size_t n) {
+    for (size_t p = 0; p < panels; p++, out += n * CQ__ROWS)
+        cq__panel_q8_arm(&cq__tiles_i8mm, out, t, panel + p, a, first, n);
+}
+#endif
+
+/* == cq__dots_q8_c. |127 * 127 * 2| = 32258 < 2^15; a sum over 65536 is below 2^31. */
+static float cq__rest_q8_arm(int32_t dot, const int8_t *q, const int8_t *k, size_t n) {
+    for (size_t d = 0; d < n; d++) dot += (int32_t)q[d] * k[d];
+    return (float)dot;
+}
+static void cq__dots_q8_neon(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk,
+                             const float *scale, size_t n, size_t count) {
+    const size_t whole = n & ~(size_t)15;
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) { /* four keys at a time: one way of adding across lanes for all */
+        const int8_t *k0 = k + i * ldk, *k1 = k0 + ldk, *k2 = k1 + ldk, *k3 = k2 + ldk;
+        int32x4_t d0 = vdupq_n_s32(0), d1 = d0, d2 = d0, d3 = d0;
+        int32_t dot[4];
+        for (size_t d = 0; d < whole; d += 16) {
+            const int8x16_t x = vld1q_s8(q + d);
+            int8x16_t y = vld1q_s8(k0 + d);
+            d0 = vpadalq_s16(d0, CQ__MAD_HIGH(CQ__MUL_LOW(x, y), x, y));
+            y = vld1q_s8(k1 + d);
+            d1 = vpadalq_s16(d1, CQ__MAD_HIGH(CQ__MUL_LOW(x, y), x, y));
+            y = vld1q_s8(k2 + d);
+            d2 = vpadalq_s16(d2, CQ__MAD_HIGH(CQ__MUL_LOW(x, y), x, y));
+            y = vld1q_s8(k3 + d);
+            d3 = vpadalq_s16(d3, CQ__MAD_HIGH(CQ__MUL_LOW(x, y), x, y));
+        }
+        vst1q_s32(dot, cq__pairs32_neon(cq__pairs32_neon(d0, d1), cq__pairs32_neon(d2, d3)));
+        for (size_t j = 0; j < 4; j++)
+            out[i + j] = cq__rest_q8_arm(dot[j], q + whole, k0 + j * ldk + whole, n - whole) * (scale_q * scale[i + j]);
+    }
+    cq__dots_q8_c(out + i, q, scale_q, k + i * ldk, ldk, scale + i, n, count - i);
+}
+#if CQ__DOTPROD_TIERS
+CQ__DOTPROD void cq__dots_q8_dotprod(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk,
+                                     const float *scale, size_t n, size_t count) {
+    const size_t whole = n & ~(size_t)15;
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        const int8_t *k0 = k + i * ldk, *k1 = k0 + ldk, *k2 = k1 + ldk, *k3 = k2 + ldk;
+        int32x4_t d0 = vdupq_n_s32(0), d1 = d0, d2 = d0, d3 = d0;
+        int32_t dot[4];
+        for (size_t d = 0; d < whole; d += 16) {
+            const int8x16_t x = vld1q_s8(q + d);
+            d0 = vdotq_s32(d0, x, vld1q_s8(k0 + d));
+            d1 = vdotq_s32(d1, x, vld1q_s8(k1 + d));
+            d2 = vdotq_s32(d2, x, vld1q_s8(k2 + d));
+            d3 = vdotq_s32(d3, x, vld1q_s8(k3 + d));
+        }
+        vst1q_s32(dot, vpaddq_s32(vpaddq_s32(d0, d1), vpaddq_s32(d2, d3)));
+        for (size_t j = 0; j < 4; j++)
+            out[i + j] = cq__rest_q8_arm(dot[j], q + whole, k0 + j * ldk + whole, n - whole) * (scale_q * scale[i + j]);
+    }
+    cq__dots_q8_c(out + i, q, scale_q, k + i * ldk, ldk, scale + i, n, count - i);
+}
+#endif
+
+#if CQ__A64
+/* == cq__fma_f32_c: a tile of 16 rows x N columns stays in registers along the whole chain: with N = 6, 24 of 32, four
+   for a and one for b, which is multiplied by its lane. p of column j: rows 0, 4, 8, 12. */
+#define CQ__FMA_OPEN(j, at)                                                                                            \
+    float *c##j = c + (j) * ldc;                                                                                       \
+    const float *b##j = at;                                                                                            \
+    float32x4_t p##j = vld1q_f32(c##j), q##j = vld1q_f32(c##j + 4), r##j = vld1q_f32(c##j + 8),                        \
+                s##j = vld1q_f32(c##j + 12);
+#define CQ__FMA_NEXT(j)                                                                                                \
+    x = *b##j, b##j += kb;                                                                                             \
+    p##j = vfmaq_n_f32(p##j, a0, x), q##j = vfmaq_n_f32(q##j, a1, x);                                                  \
+    r##j = vfmaq_n_f32(r##j, a2, x), s##j = vfmaq_n_f32(s##j, a3, x);
+#define CQ__FMA_CLOSE(j)                                                                                               \
+    vst1q_f32(c##j, p##j), vst1q_f32(c##j + 4, q##j), vst1q_f32(c##j + 8, r##j), vst1q_f32(c##j + 12, s##j);
+#define CQ__FMA_A                                                                                                      \
+    const float32x4_t a0 = vld1q_f32(a), a1 = vld1q_f32(a + 4), a2 = vld1q_f32(a + 8), a3 = vld1q_f32(a + 12);         \
+    float x;
+static void cq__fma6_neon(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
+                          size_t k) {
+    CQ__FMA_OPEN(0, b)
+    CQ__FMA_OPEN(1, b + jb)
+    CQ__FMA_OPEN(2, b + 2 * jb)
+    CQ__FMA_OPEN(3, b + 3 * jb)
+    CQ__FMA_OPEN(4, b + 4 * jb)
+    CQ__FMA_OPEN(5, b + 5 * jb)
+    for (; k; k--, a += lda) {
+        CQ__FMA_A
+        CQ__FMA_NEXT(0)
+        CQ__FMA_NEXT(1)
+        CQ__FMA_NEXT(2)
+        CQ__FMA_NEXT(3)
+        CQ__FMA_NEXT(4)
+        CQ__FMA_NEXT(5)
+    }
+    CQ__FMA_CLOSE(0)
+    CQ__FMA_CLOSE(1)
+    CQ__FMA_CLOSE(2)
+    CQ__FMA_CLOSE(3)
+    CQ__FMA_CLOSE(4)
+    CQ__FMA_CLOSE(5)
+}
+static void cq__fma2_neon(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
+                          size_t k) {
+    CQ__FMA_OPEN(0, b)
+    CQ__FMA_OPEN(1, b + jb)
+    for (; k; k--, a += lda) {
+        CQ__FMA_A
+        CQ__FMA_NEXT(0)
+        CQ__FMA_NEXT(1)
+    }
+    CQ__FMA_CLOSE(0)
+    CQ__FMA_CLOSE(1)
+}
+static void cq__fma1_neon(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t k) {
+    CQ__FMA_OPEN(0, b)
+    for (; k; k--, a += lda) {
+        CQ__FMA_A
+        CQ__FMA_NEXT(0)
+    }
+    CQ__FMA_CLOSE(0)
+}
+static void cq__fma_f32_neon(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
+                             size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
+    for (size_t p = 0; p < panels; p++, c += cp, a += ap) {
+        size_t j = 0;
+        for (; j + 6 <= n; j += 6) cq__fma6_neon(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+        for (; j + 2 <= n; j += 2) cq__fma2_neon(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
+        for (; j < n; j++) cq__fma1_neon(c + j * ldc, ldc, a, lda, b + j * jb, kb, k);
+    }
+}
+
+/* eight rows a time, in two registers */
+#define CQ__COST4(i, scale, inverse, lo, hi, sum)                                                                      \
+    v = vld1q_f32(x + i);                                                                                              \
+    l = vminnmq_f32(vmaxnmq_f32(vmulq_f32(v, inverse), lo), hi);                                                       \
+    u = vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(l), exponent));                                          \
+    u = vmulq_f32(vmaxq_f32(u, least), large);                                                                         \
+    v = vfmsq_f32(v, vsubq_f32(vaddq_f32(l, u), u), scale);                                                            \
+    sum = vfmaq_f32(sum, vmulq_n_f32(v, *weight), v);
+static void cq__cost16_neon(float *cost, const float *x, const float *weight, size_t n, const float *grids,
+                            const float *inverse, const cq__steps *steps) {
+    const uint32x4_t exponent = vdupq_n_u32(steps->exponent);
+    const float32x4_t least = vdupq_n_f32(steps->least), large = vdupq_n_f32(steps->large);
+    for (size_t i = 0; i < 16; i += 8, x += 8, weight -= n) {
+        const float32x4_t scale0 = vld1q_f32(grids + i), scale1 = vld1q_f32(grids + i + 4);
+        const float32x4_t lo0 = vld1q_f32(grids + 32 + i), lo1 = vld1q_f32(grids + 36 + i);
+        const float32x4_t hi0 = vld1q_f32(grids + 48 + i), hi1 = vld1q_f32(grids + 52 + i);
+        const float32x4_t inverse0 = vld1q_f32(inverse + i), inverse1 = vld1q_f32(inverse + i + 4);
+        float32x4_t sum0 = vdupq_n_f32(0.0f), sum1 = sum0, u, v, l;
+        for (size_t k = 0; k < n; k++, x += 16, weight++) {
+            CQ__COST4(0, scale0, inverse0, lo0, hi0, sum0)
+            CQ__COST4(4, scale1, inverse1, lo1, hi1, sum1)
+        }
+        x -= 16 * n;
+        vst1q_f32(cost + i, sum0);
+        vst1q_f32(cost + i + 4, sum1);
+    }
+}
+
+/* == cq__from_f16_c */
+static void cq__from_f16_neon(float *out, const unsigned char *x, size_t n) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(out + i, CQ__HALF4(x + 2 * i));
+    cq__from_f16_c(out + i, x + 2 * i, n - i);
+}
+#endif /* CQ__A64 */
+
+#if CQ__A64
+#define CQ__TIER_ARM(name, panels_q8, dots_q8)                                                                         \
+    {                                                                                                                  \
+        name, cq__tile_f32_v4, cq__fma_f32_neon, cq__round16_v4, cq__cost16_neon, cq__decide16_v4, cq__descend16_v4,   \
+            cq__unpack_v4, panels_q8, cq__quantize_v4, cq__dot_v4, cq__dots_v4, cq__mix_v4, cq__from_f16_neon,          \
+            cq__from_int8_v4, dots_q8, cq__turn_v4, cq__sum_v4, cq__max_v4, cq__axpy_v4, cq__scale_v4,                 \
+            cq__exp_minus_v4, cq__silu_mul_v4                                                                          \
+    }
+static const cq__kernels cq__kernels_neon = CQ__TIER_ARM("neon", cq__panels_q8_neon, cq__dots_q8_neon);
+#if CQ__DOTPROD_TIERS
+static const cq__kernels cq__kernels_dotprod = CQ__TIER_ARM("dotprod", cq__panels_q8_dotprod, cq__dots_q8_dotprod);
+static const cq__kernels cq__kernels_i8mm = CQ__TIER_ARM("i8mm", cq__panels_q8_i8mm, cq__dots_q8_dotprod);
+#endif
+#else
+static const cq__kernels cq__kernels_neon = {
+    "neon",           cq__tile_f32_c,  cq__fma_f32_c, cq__round16_c,     cq__cost16_c,    cq__decide16_c,
+    cq__descend16_c,  cq__unpack_c,    cq__panels_q8_neon, cq__quantize_c, cq__dot_c,      cq__dots_c,
+    cq__mix_c,        cq__from_f16_c,  cq__from_int8_c, cq__dots_q8_neon, cq__turn_c,     cq__sum_c,
+    cq__max_c,        cq__axpy_c,      cq__scale_c,   cq__exp_minus_c,   cq__silu_mul_c};
+#endif
+
+#define CQ__HAS_DOTPROD 1u
+#define CQ__HAS_I8MM 2u
+static uint32_t cq__cpu(void) {
+    uint32_t has = 0;
+#if CQ__A64 && (defined(__linux__) && !defined(__ANDROID__) || !__STDC_HOSTED__ && !defined(__APPLE__))
+    /* The processor's own words. Linux lets programs read them since 4.11 (2017), and firmware may. Elsewhere, and
+       under the older kernels of phones, it can be an illegal instruction: there the compiler's flags must do. */
+    uint64_t isar0, isar1;
+    __asm__("mrs %0, ID_AA64ISAR0_EL1" : "=r"(isar0));
+    __asm__("mrs %0, ID_AA64ISAR1_EL1" : "=r"(isar1));
+    if (isar0 >> 44 & 15) has |= CQ__HAS_DOTPROD;
+    if (isar1 >> 52 & 15) has |= CQ__HAS_I8MM;
+#endif
+#ifdef __ARM_FEATURE_DOTPROD
+    has |= CQ__HAS_DOTPROD;
+#endif
+#ifdef __ARM_FEATURE_MATMUL_INT8
+    has |= CQ__HAS_I8MM;
+#endif
+    return has;
+}
+#endif /* CQ__ARM */
+
+#if !CQ__X86 && !CQ__ARM
+static uint32_t cq__cpu(void) { return 0; }
+#endif
+
+/* ###################################################################################################################
+   [RVV]  RISC-V vectors 1.0 with any VLEN >= 128, chosen at compile time (-march=rv64gcv and the like)
+   A vector instruction works on the first vl elements, whatever a register could hold: with vl = 16 a vector is the 16
+   rows of a panel on every machine; wider registers are then partly empty, never wrong. Types count the registers of
+   128 bits that this takes: bytes m1, int16 m2, int32 and floats m4; of 32 there are.
+
+   Lanes        a step of a panel is [16 rows][4 columns] bytes. vlseg4e8 deals them out to four registers: register i
+                is the i-th column, its lane r row r.
+   Heart        vwmacc.vx: int16 lanes += weights (bytes) x one activation, a scalar register. No activation is ever
+                spread over a vector, no sum crosses lanes.
+   No overflow  |x| <= 127, and int16 sums are widened to int32 (vwadd.wv) before they can pass 32767:
+                int4        codes <= 15: 16 products, 30480      e2m1  |w| <= 12:  16 products, 24384
+                int2, int3  codes <= 7:  32 products, 28448      int8  |w| <= 128: 2 products, 32512
+                six bits    |w| <= 448: int16 weights, multiplied straight into int32
+   Speed        is bounded by vwmacc, which writes two registers for 16 products: 8 MAC a cycle where the data path has
+                128 bits. Each wants a scalar load of its activation. Four columns share the weights they unpack.
+
+   Floats in the order of eight lanes have vl = 8; all else goes as far as a group of registers reaches. Denormals are
+   kept. vfmax and vfmin take the number where the other operand is NaN. Bytes are loaded as bytes: what is not aligned
+   to its size may trap in a load of larger elements.
+   ################################################################################################################## */
+#if CQ__RVV
+#define CQ__SIGNED_RVV(v) __riscv_vreinterpret_v_u8m1_i8m1(v)
+#define CQ__STEP_RVV(v, p)                                                                                             \
+    const vuint8m1x4_t v = __riscv_vlseg4e8_v_u8m1x4(p, CQ__ROWS);                                                     \
+    const vuint8m1_t v##0 = __riscv_vget_v_u8m1x4_u8m1(v, 0), v##1 = __riscv_vget_v_u8m1x4_u8m1(v, 1),                 \
+                     v##2 = __riscv_vget_v_u8m1x4_u8m1(v, 2), v##3 = __riscv_vget_v_u8m1x4_u8m1(v, 3)
+#define CQ__NEXT_RVV(h, x, w) h = __riscv_vwmacc_vx_i16m2(h, x, w, CQ__ROWS)
+#define CQ__WIDEN_RVV(d, h) d = __riscv_vwadd_wv_i32m4(d, h, CQ__ROWS)
+
+/* == cq__code of a column, 16 rows, from the registers of step s: v the low bits, high the others (of 3 and 6 bits) */
+CQ__INLINE vuint8m1_t cq__code_rvv(vuint8m1_t v, vuint8m1_t high, unsigned bits, size_t s) {
+    const bool even = bits == 4 || bits == 6, more = bits == 3 || bits == 6;
+    if (bits == 8) return v;
+    v = __riscv_vsrl_vx_u8m1(v, even ? s & 4 : s & 6, CQ__ROWS);
+    v = __riscv_vand_vx_u8m1(v, even ? 15 : 3, CQ__ROWS);
+    if (!more) return v;
+    high = __riscv_vsrl_vx_u8m1(high, bits == 3 ? s : s & 6, CQ__ROWS);
+    high = __riscv_vand_vx_u8m1(high, bits == 3 ? 1 : 3, CQ__ROWS);
+    return __riscv_vmacc_vx_u8m1(v, bits == 3 ? 4 : 16, high, CQ__ROWS);
+}
+/* where those registers are in a block */
+CQ__INLINE const unsigned char *cq__low_rvv(const unsigned char *w, unsigned bits, size_t s) {
+    return w + (bits == 8 ? s : bits == 4 || bits == 6 ? s & 3 : s & 1) * 64;
+}
+CQ__INLINE const unsigned char *cq__high_rvv(const unsigned char *w, unsigned bits, size_t s) {
+    return bits == 3 ? w + 128 : bits == 6 ? w + 256 + (s & 1) * 64 : w;
+}
+
+/* The sums of a group: t (columns, 16) = codes or numbers (16 rows, 32 `blocks`) times 1 or 4 columns of activations.
+   Always inline and with constants for all that is asked in a loop. First nibbles: int4, and e2m1 by a table. */
+CQ__INLINE vint8m1_t cq__nibble_rvv(vuint8m1_t v, vint8m1_t table, bool mini) {
+    return mini ? __riscv_vrgather_vv_i8m1(table, v, CQ__ROWS) : CQ__SIGNED_RVV(v);
+}
+#define CQ__NIBBLE_RVV(v) cq__nibble_rvv(__riscv_vand_vx_u8m1(v, 15, CQ__ROWS), table, mini)
+#define CQ__UPPER_RVV(v) cq__nibble_rvv(__riscv_vsrl_vx_u8m1(v, 4, CQ__ROWS), table, mini)
+#define CQ__MAC4_RVV(o, w)                                                                                             \
+    {                                                                                                                  \
+        const vint8m1_t c = w;                                                                                         \
+        CQ__NEXT_RVV(h0, q[o], c);                                                                                     \
+        CQ__NEXT_RVV(h1, q1[o], c);                                                                                    \
+        CQ__NEXT_RVV(h2, q2[o], c);                                                                                    \
+        CQ__NEXT_RVV(h3, q3[o], c);                                                                                    \
+    }
+static const int8_t cq__e2m1_rvv[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12}; /* in halves */
+CQ__INLINE void cq__nibbles4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                                 bool mini) {
+    const vint8m1_t table = __riscv_vle8_v_i8m1(cq__e2m1_rvv, CQ__ROWS);
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    vint32m4_t d0 = __riscv_vmv_v_x_i32m4(0, CQ__ROWS), d1 = d0, d2 = d0, d3 = d0;
+    for (size_t half = 0; half < 2 * blocks; half++) { /* 64 bytes twice are steps 0 4 1 5, or 2 6 3 7 */
+        vint16m2_t h0 = __riscv_vmv_v_x_i16m2(0, CQ__ROWS), h1 = h0, h2 = h0, h3 = h0;
+        for (size_t s = 0; s < 2; s++, w += 64, q += 4, q1 += 4, q2 += 4, q3 += 4) {
+            CQ__STEP_RVV(v, w);
+            CQ__MAC4_RVV(0, CQ__NIBBLE_RVV(v0))
+            CQ__MAC4_RVV(1, CQ__NIBBLE_RVV(v1))
+            CQ__MAC4_RVV(2, CQ__NIBBLE_RVV(v2))
+            CQ__MAC4_RVV(3, CQ__NIBBLE_RVV(v3))
+            CQ__MAC4_RVV(16, CQ__UPPER_RVV(v0))
+            CQ__MAC4_RVV(17, CQ__UPPER_RVV(v1))
+            CQ__MAC4_RVV(18, CQ__UPPER_RVV(v2))
+            CQ__MAC4_RVV(19, CQ__UPPER_RVV(v3))
+        }
+        CQ__WIDEN_RVV(d0, h0);
+        CQ__WIDEN_RVV(d1, h1);
+        CQ__WIDEN_RVV(d2, h2);
+        CQ__WIDEN_RVV(d3, h3);
+        if (half & 1) q += 16, q1 += 16, q2 += 16, q3 += 16;
+    }
+    __riscv_vse32_v_i32m4(t, d0, CQ__ROWS);
+    __riscv_vse32_v_i32m4(t + CQ__ROWS, d1, CQ__ROWS);
+    __riscv_vse32_v_i32m4(t + 2 * CQ__ROWS, d2, CQ__ROWS);
+    __riscv_vse32_v_i32m4(t + 3 * CQ__ROWS, d3, CQ__ROWS);
+}
+/* one column: four chains of 8, so that none waits for its last product; two of them together are one of 16 */
+CQ__INLINE vint32m4_t cq__nibbles1_rvv(const unsigned char *w, const int8_t *q, size_t blocks, bool mini) {
+    const vint8m1_t table = __riscv_vle8_v_i8m1(cq__e2m1_rvv, CQ__ROWS);
+    vint32m4_t d = __riscv_vmv_v_x_i32m4(0, CQ__ROWS);
+    for (size_t b = 0; b < blocks; b++, q += 16) {
+        vint16m2_t h0 = __riscv_vmv_v_x_i16m2(0, CQ__ROWS), h1 = h0, h2 = h0, h3 = h0;
+        for (size_t s = 0; s < 4; s++, w += 64, q += 4) {
+            CQ__STEP_RVV(v, w);
+            CQ__NEXT_RVV(h0, q[0], CQ__NIBBLE_RVV(v0));
+            CQ__NEXT_RVV(h1, q[1], CQ__NIBBLE_RVV(v1));
+            CQ__NEXT_RVV(h2, q[2], CQ__NIBBLE_RVV(v2));
+            CQ__NEXT_RVV(h3, q[3], CQ__NIBBLE_RVV(v3));
+            CQ__NEXT_RVV(h0, q[16], CQ__UPPER_RVV(v0));
+            CQ__NEXT_RVV(h1, q[17], CQ__UPPER_RVV(v1));
+            CQ__NEXT_RVV(h2, q[18], CQ__UPPER_RVV(v2));
+            CQ__NEXT_RVV(h3, q[19], CQ__UPPER_RVV(v3));
+        }
+        CQ__WIDEN_RVV(d, __riscv_vadd_vv_i16m2(h0, h1, CQ__ROWS));
+        CQ__WIDEN_RVV(d, __riscv_vadd_vv_i16m2(h2, h3, CQ__ROWS));
+    }
+    return d;
+}
+
+/* int2 and int3: the bytes of step 0 have steps 2, 4 and 6 too, those of step 1 the others; of one column, four chains
+   of 8 as above */
+CQ__INLINE void cq__codes4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                               unsigned bits) {
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    vint32m4_t d0 = __riscv_vmv_v_x_i32m4(0, CQ__ROWS), d1 = d0, d2 = d0, d3 = d0;
+    for (size_t b = 0; b < blocks; b++, w += 64 * bits, q += 24, q1 += 24, q2 += 24, q3 += 24) {
+        vint16m2_t h0 = __riscv_vmv_v_x_i16m2(0, CQ__ROWS), h1 = h0, h2 = h0, h3 = h0;
+        for (size_t odd = 0; odd < 2; odd++, q += 4, q1 += 4, q2 += 4, q3 += 4) {
+            CQ__STEP_RVV(v, cq__low_rvv(w, bits, odd));
+            for (size_t o = 0; o < 32; o += 8) {
+                const size_t s = odd + o / 4;
+                CQ__STEP_RVV(u, cq__high_rvv(w, bits, s));
+                CQ__MAC4_RVV(o, CQ__SIGNED_RVV(cq__code_rvv(v0, u0, bits, s)))
+                CQ__MAC4_RVV(o + 1, CQ__SIGNED_RVV(cq__code_rvv(v1, u1, bits, s)))
+                CQ__MAC4_RVV(o + 2, CQ__SIGNED_RVV(cq__code_rvv(v2, u2, bits, s)))
+                CQ__MAC4_RVV(o + 3, CQ__SIGNED_RVV(cq__code_rvv(v3, u3, bits, s)))
+            }
+        }
+        CQ__WIDEN_RVV(d0, h0);
+        CQ__WIDEN_RVV(d1, h1);
+        CQ__WIDEN_RVV(d2, h2);
+        CQ__WIDEN_RVV(d3, h3);
+    }
+    __riscv_vse32_v_i32m4(t, d0, CQ__ROWS);
+    __riscv_vse32_v_i32m4(t + CQ__ROWS, d1, CQ__ROWS);
+    __riscv_vse32_v_i32m4(t + 2 * CQ__ROWS, d2, CQ__ROWS);
+    __riscv_vse32_v_i32m4(t + 3 * CQ__ROWS, d3, CQ__ROWS);
+}
+CQ__INLINE void cq__codes1_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t blocks, unsigned bits) {
+    vint32m4_t d = __riscv_vmv_v_x_i32m4(0, CQ__ROWS);
+    for (size_t b = 0; b < blocks; b++, w += 64 * bits, q += 24) {
+        vint16m2_t h0 = __riscv_vmv_v_x_i16m2(0, CQ__ROWS), h1 = h0, h2 = h0, h3 = h0;
+        CQ__STEP_RVV(u, cq__high_rvv(w, bits, 0)); /* of 3 bits the same for all steps */
+        for (size_t odd = 0; odd < 2; odd++, q += 4) {
+            CQ__STEP_RVV(v, cq__low_rvv(w, bits, odd));
+            for (size_t o = 0; o < 32; o += 8) {
+                const size_t s = odd + o / 4;
+                CQ__NEXT_RVV(h0, q[o], CQ__SIGNED_RVV(cq__code_rvv(v0, u0, bits, s)));
+                CQ__NEXT_RVV(h1, q[o + 1], CQ__SIGNED_RVV(cq__code_rvv(v1, u1, bits, s)));
+                CQ__NEXT_RVV(h2, q[o + 2], CQ__SIGNED_RVV(cq__code_rvv(v2, u2, bits, s)));
+                CQ__NEXT_RVV(h3, q[o + 3], CQ__SIGNED_RVV(cq__code_rvv(v3, u3, bits, s)));
+            }
+        }
+        h0 = __riscv_vadd_vv_i16m2(h0, h1, CQ__ROWS);
+        h2 = __riscv_vadd_vv_i16m2(h2, h3, CQ__ROWS);
+        CQ__WIDEN_RVV(d, __riscv_vadd_vv_i16m2(h0, h2, CQ__ROWS));
+    }
+    __riscv_vse32_v_i32m4(t, d, CQ__ROWS);
+}
+
+/* int8 and six bits, as int16. == cq__mini_int of six bits: the low four choose from two tables, the others choose a
+   factor for each of these: which table, which sign, and what takes it beyond a byte. */
+static const int8_t cq__six_rvv[2][4][16] = {
+    {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, /* e2m3, in eighths */
+     {16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60},
+     {1, 0, -1, 0},
+     {0, 1, 0, -1}},
+    {{0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28}, /* e3m2, in sixteenths */
+     {4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56},
+     {1, 0, -1, 0},
+     {0, 8, 0, -8}}};
+#define CQ__GATHER_RVV(table, i) __riscv_vrgather_vv_i8m1(table, i, CQ__ROWS)
+#define CQ__WIDE_RVV(o)                                                                                                \
+    {                                                                                                                  \
+        vint16m2_t c;                                                                                                  \
+        if (bits == 8) c = __riscv_vsext_vf2_i16m2(CQ__SIGNED_RVV(v##o), CQ__ROWS);                                    \
+        else {                                                                                                         \
+            const vuint8m1_t low = cq__code_rvv(v##o, v##o, 4, s), high = cq__code_rvv(u##o, u##o, 2, s);              \
+            c = __riscv_vwmul_vv_i16m2(CQ__GATHER_RVV(t0, low), CQ__GATHER_RVV(f0, high), CQ__ROWS);                   \
+            c = __riscv_vwmacc_vv_i16m2(c, CQ__GATHER_RVV(t1, low), CQ__GATHER_RVV(f1, high), CQ__ROWS);               \
+        }                                                                                                              \
+        d0 = __riscv_vwmacc_vx_i32m4(d0, q[o], c, CQ__ROWS);                                                           \
+        if (columns > 1) {                                                                                             \
+            d1 = __riscv_vwmacc_vx_i32m4(d1, q1[o], c, CQ__ROWS);                                                      \
+            d2 = __riscv_vwmacc_vx_i32m4(d2, q2[o], c, CQ__ROWS);                                                      \
+            d3 = __riscv_vwmacc_vx_i32m4(d3, q3[o], c, CQ__ROWS);                                                      \
+        }                                                                                                              \
+    }
+CQ__INLINE void cq__wide_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
+                             cq_format format, unsigned columns) {
+    const unsigned bits = format == CQ_INT8 ? 8 : 6, table = format == CQ_MXFP6_E3M2;
+    const vint8m1_t t0 = __riscv_vle8_v_i8m1(cq__six_rvv[table][0], CQ__ROWS);
+    const vint8m1_t t1 = __riscv_vle8_v_i8m1(cq__six_rvv[table][1], CQ__ROWS);
+    const vint8m1_t f0 = __riscv_vle8_v_i8m1(cq__six_rvv[table][2], CQ__ROWS);
+    const vint8m1_t f1 = __riscv_vle8_v_i8m1(cq__six_rvv[table][3], CQ__ROWS);
+    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
+    vint32m4_t d0 = __riscv_vmv_v_x_i32m4(0, CQ__ROWS), d1 = d0, d2 = d0, d3 = d0;
+    for (size_t b = 0; b < blocks; b++, w += 64 * bits)
+        for (size_t s = 0; s < 8; s++, q += 4, q1 += 4, q2 += 4, q3 += 4) {
+            CQ__STEP_RVV(v, cq__low_rvv(w, bits, s));
+            CQ__STEP_RVV(u, cq__high_rvv(w, bits, s));
+            CQ__WIDE_RVV(0)
+            CQ__WIDE_RVV(1)
+            CQ__WIDE_RVV(2)
+            CQ__WIDE_RVV(3)
+        }
+    __riscv_vse32_v_i32m4(t, d0, CQ__ROWS);
+    if (columns == 1) return;
+    __riscv_vse32_v_i32m4(t + CQ__ROWS, d1, CQ__ROWS);
+    __riscv_vse32_v_i32m4(t + 2 * CQ__ROWS, d2, CQ__ROWS);
+    __riscv_vse32_v_i32m4(t + 3 * CQ__ROWS, d3, CQ__ROWS);
+}
+/* one column of int8: two products in int16, which is less work than int32 */
+static void cq__int8_1_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    vint32m4_t d0 = __riscv_vmv_v_x_i32m4(0, CQ__ROWS), d1 = d0;
+    (void)ldq;
+    for (size_t s = 0; s < 8 * blocks; s++, w += 64, q += 4) {
+        CQ__STEP_RVV(v, w);
+        vint16m2_t h0 = __riscv_vwmul_vx_i16m2(CQ__SIGNED_RVV(v0), q[0], CQ__ROWS);
+        vint16m2_t h1 = __riscv_vwmul_vx_i16m2(CQ__SIGNED_RVV(v2), q[2], CQ__ROWS);
+        CQ__NEXT_RVV(h0, q[1], CQ__SIGNED_RVV(v1));
+        CQ__NEXT_RVV(h1, q[3], CQ__SIGNED_RVV(v3));
+        CQ__WIDEN_RVV(d0, h0);
+        CQ__WIDEN_RVV(d1, h1);
+    }
+    __riscv_vse32_v_i32m4(t, __riscv_vadd_vv_i32m4(d0, d1, CQ__ROWS), CQ__ROWS);
+}
+
+/* the sums of a group of each format; those for one column have no use for ldq */
+typedef void (*cq__group_rvv)(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks);
+static void cq__int4_4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__nibbles4_rvv(t, w, q, ldq, blocks, false);
+}
+static void cq__int4_1_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    (void)ldq;
+    __riscv_vse32_v_i32m4(t, cq__nibbles1_rvv(w, q, blocks, false), CQ__ROWS);
+}
+static void cq__e2m1_4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__nibbles4_rvv(t, w, q, ldq, blocks, true);
+}
+static void cq__e2m1_1_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    (void)ldq;
+    __riscv_vse32_v_i32m4(t, cq__nibbles1_rvv(w, q, blocks, true), CQ__ROWS);
+}
+static void cq__int3_4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__codes4_rvv(t, w, q, ldq, blocks, 3);
+}
+static void cq__int3_1_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    (void)ldq;
+    cq__codes1_rvv(t, w, q, blocks, 3);
+}
+static void cq__int2_4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__codes4_rvv(t, w, q, ldq, blocks, 2);
+}
+static void cq__int2_1_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    (void)ldq;
+    cq__codes1_rvv(t, w, q, blocks, 2);
+}
+static void cq__int8_4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__wide_rvv(t, w, q, ldq, blocks, CQ_INT8, 4);
+}
+static void cq__e2m3_4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__wide_rvv(t, w, q, ldq, blocks, CQ_MXFP6_E2M3, 4);
+}
+static void cq__e2m3_1_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__wide_rvv(t, w, q, ldq, blocks, CQ_MXFP6_E2M3, 1);
+}
+static void cq__e3m2_4_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__wide_rvv(t, w, q, ldq, blocks, CQ_MXFP6_E3M2, 4);
+}
+static void cq__e3m2_1_rvv(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks) {
+    cq__wide_rvv(t, w, q, ldq, blocks, CQ_MXFP6_E3M2, 1);
+}
+static cq__group_rvv cq__group_of_rvv(cq_format format, size_t columns) {
+    switch (format) {
+    case CQ_INT4: return columns == 4 ? cq__int4_4_rvv : cq__int4_1_rvv;
+    case CQ_INT3: return columns == 4 ? cq__int3_4_rvv : cq__int3_1_rvv;
+    case CQ_INT2: return columns == 4 ? cq__int2_4_rvv : cq__int2_1_rvv;
+    case CQ_MXFP4: return columns == 4 ? cq__e2m1_4_rvv : cq__e2m1_1_rvv;
+    case CQ_MXFP6_E2M3: return columns == 4 ? cq__e2m3_4_rvv : cq__e2m3_1_rvv;
+    case CQ_MXFP6_E3M2: return columns == 4 ? cq__e3m2_4_rvv : cq__e3m2_1_rvv;
+    default: return columns == 4 ? cq__int8_4_rvv : cq__int8_1_rvv;
+    }
+}
+
+/* vl floats of bytes: F32, F16 or BF16. fp16 by bits: exponent and mantissa where those of a float are, then times
+   2^112, which is exact and rights denormals; what was infinite or NaN gets the exponent of such. */
+CQ__INLINE vfloat32m4_t cq__half_rvv(vuint16m2_t h, size_t vl) {
+#if defined(__riscv_zvfhmin)
+    return __riscv_vfwcvt_f_f_v_f32m4(__riscv_vreinterpret_v_u16m2_f16m2(h), vl);
+#else
+    const vbool8_t top = __riscv_vmseq_vx_u16m2_b8(__riscv_vand_vx_u16m2(h, 0x7c00, vl), 0x7c00, vl);
+    vint32m4_t v = __riscv_vwmul_vx_i32m4(__riscv_vreinterpret_v_u16m2_i16m2(h), 1 << 13, vl); /* with its sign */
+    v = __riscv_vand_vx_i32m4(v, (int32_t)0x8fffe000u, vl);
+    vfloat32m4_t f = __riscv_vfmul_vf_f32m4(__riscv_vreinterpret_v_i32m4_f32m4(v), cq__exp2i(112), vl);
+    v = __riscv_vreinterpret_v_f32m4_i32m4(f);
+    return __riscv_vreinterpret_v_i32m4_f32m4(__riscv_vor_vx_i32m4_mu(top, v, v, 0x7f800000, vl));
+#endif
+}
+CQ__INLINE vfloat32m4_t cq__load_rvv(const unsigned char *p, cq_format format, size_t vl) {
+    if (format == CQ_F32)
+        return __riscv_vreinterpret_v_u32m4_f32m4(
+            __riscv_vreinterpret_v_u8m4_u32m4(__riscv_vle8_v_u8m4(p, 4 * vl)));
+    vuint16m2_t h = __riscv_vreinterpret_v_u8m2_u16m2(__riscv_vle8_v_u8m2(p, 2 * vl));
+    if (format == CQ_F16) return cq__half_rvv(h, vl);
+    return __riscv_vreinterpret_v_u32m4_f32m4(__riscv_vsll_vx_u32m4(__riscv_vzext_vf2_u32m4(h, vl), 16, vl));
+}
+/* 16 scales; E8M0 is an exponent, of which 0 and 255 have the first bit of the mantissa too */
+CQ__INLINE vfloat32m4_t cq__scales_rvv(const unsigned char *p, unsigned bytes) {
+    if (bytes != 1) return cq__load_rvv(p, bytes == 2 ? CQ_F16 : CQ_F32, CQ__ROWS);
+    const vuint8m1_t e = __riscv_vle8_v_u8m1(p, CQ__ROWS);
+    const vbool8_t odd = __riscv_vmsgtu_vx_u8m1_b8(__riscv_vsub_vx_u8m1(e, 1, CQ__ROWS), 253, CQ__ROWS);
+    vuint32m4_t v = __riscv_vsll_vx_u32m4(__riscv_vzext_vf4_u32m4(e, CQ__ROWS), 23, CQ__ROWS);
+    return __riscv_vreinterpret_v_u32m4_f32m4(__riscv_vor_vx_u32m4_mu(odd, v, v, 1u << 22, CQ__ROWS));
+}
+
+/* == cq__panel_q8_c */
+#ifdef __clang__
+#define CQ__SHORT_LOOP _Pragma("clang loop vectorize(disable)") /* vectors take longer for a few numbers */
+#else
+#define CQ__SHORT_LOOP
+#endif
+/* what the zeros take from the sums of a group: 16 bytes, less `offset` */
+CQ__INLINE vint32m4_t cq__zeros_rvv(const unsigned char *p, int32_t offset) {
+    const vuint32m4_t z = __riscv_vzext_vf4_u32m4(__riscv_vle8_v_u8m1(p, CQ__ROWS), CQ__ROWS);
+    return __riscv_vsub_vx_i32m4(__riscv_vreinterpret_v_u32m4_i32m4(z), offset, CQ__ROWS);
+}
+/* One column of int4, which is what generating text does: the sums stay in registers over the whole panel. */
+static void cq__int4_panel1_rvv(float *out, const cq_tensor *t, const unsigned char *p, const int8_t *q,
+                                const int32_t *sum, size_t ld_sum, float scale) {
+    const unsigned char *w = p + cq__panel_head(t), *zeros = p + cq__zeros_at(t);
+    const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    vfloat32m4_t y = __riscv_vfmv_v_f_f32m4(0.0f, CQ__ROWS), v;
+    for (size_t b = 0, n; b < count; b += n, p += 2 * CQ__ROWS, zeros += CQ__ROWS) {
+        n = cq__min(per, count - b);
+        vint32m4_t d = cq__nibbles1_rvv(w, q, n, false);
+        int32_t total = 0;
+        CQ__SHORT_LOOP
+        for (size_t i = b; i < b + n; i++) total += sum[i * ld_sum];
+        if (t->asym) d = __riscv_vnmsac_vx_i32m4(d, total, cq__zeros_rvv(zeros, 0), CQ__ROWS);
+        else d = __riscv_vsub_vx_i32m4(d, total * 8, CQ__ROWS);
+        v = __riscv_vfmul_vv_f32m4(__riscv_vfcvt_f_x_v_f32m4(d, CQ__ROWS), cq__scales_rvv(p, 2), CQ__ROWS);
+        y = __riscv_vfadd_vv_f32m4(y, v, CQ__ROWS);
+        w += n * CQ__BLOCK * CQ__ROWS / 2;
+        q += n * CQ__BLOCK;
+    }
+    __riscv_vse32_v_f32m4(out, __riscv_vfmul_vf_f32m4(y, scale, CQ__ROWS), CQ__ROWS);
+}
+static void cq__panel_q8_rvv(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first, size_t n) {
+    const size_t ldq = a->stride, ld_sum = a->ld_sum, ld_scale = cq__acts_groups(a);
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t);
+    const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    const size_t group_bytes = per * cq__block_bytes(t->format), scale_bytes = cq__scale_bytes(t);
+    const int32_t offset = t->format == CQ_INT8 ? 128 : 0; /* of its bytes: two's complement */
+    const int32_t middle = cq__middle(t->format) - offset;
+    const float unit = cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits);
+    int32_t sums[4 * CQ__ROWS];
+    if (t->group_size % CQ__BLOCK) { /* halves of blocks */
+        cq__panel_q8_c(out, t, panel, a, first, n);
+        return;
+    }
+    for (size_t end = first + n, m; first < end; first += m, out += m * CQ__ROWS) {
+        m = end - first >= 4 ? 4 : 1;
+        const cq__group_rvv group = cq__group_of_rvv(t->format, m);
+        const unsigned char *w = p + cq__panel_head(t), *scales = p, *zeros = p + cq__zeros_at(t);
+        const int8_t *q = a->q + first * ldq;
+        const int32_t *sum = a->sum + first;
+        const float *scale = a->scale + first * ld_scale;
+        if (t->format == CQ_INT4 && m == 1 && !a->group_size) {
+            cq__int4_panel1_rvv(out, t, p, q, sum, ld_sum, scale[0]);
+            continue;
+        }
+        for (size_t j = 0; j < m; j++)
+            __riscv_vse32_v_f32m4(out + j * CQ__ROWS, __riscv_vfmv_v_f_f32m4(0.0f, CQ__ROWS), CQ__ROWS);
+        for (size_t b0 = 0; b0 < count; b0 += per, q += per * CQ__BLOCK, w += group_bytes) {
+            const size_t blocks = cq__min(per, count - b0);
+            group(sums, w, q, ldq, blocks);
+            vfloat32m4_t s = cq__scales_rvv(scales, (unsigned)scale_bytes), v;
+            vint32m4_t zero = __riscv_vmv_v_x_i32m4(middle, CQ__ROWS), d;
+            if (unit != 1.0f) s = __riscv_vfmul_vf_f32m4(s, unit, CQ__ROWS);
+            if (t->asym) zero = cq__zeros_rvv(zeros, offset);
+            for (size_t j = 0; j < m; j++) {
+                float *o = out + j * CQ__ROWS;
+                int32_t total = 0;
+                CQ__SHORT_LOOP
+                for (size_t b = b0; b < b0 + blocks; b++) total += sum[b * ld_sum + j];
+                d = __riscv_vle32_v_i32m4(sums + j * CQ__ROWS, CQ__ROWS);
+                v = __riscv_vfcvt_f_x_v_f32m4(__riscv_vnmsac_vx_i32m4(d, total, zero, CQ__ROWS), CQ__ROWS);
+                v = __riscv_vfmul_vv_f32m4(
+                    v, a->group_size ? __riscv_vfmul_vf_f32m4(s, scale[j * ld_scale], CQ__ROWS) : s, CQ__ROWS);
+                v = __riscv_vfadd_vv_f32m4(__riscv_vle32_v_f32m4(o, CQ__ROWS), v, CQ__ROWS);
+                __riscv_vse32_v_f32m4(o, v, CQ__ROWS);
+            }
+            scales += CQ__ROWS * scale_bytes;
+            zeros += CQ__ROWS;
+            if (a->group_size) scale++;
+        }
+        for (size_t j = 0; j < m && !a->group_size; j++) {
+            float *o = out + j * CQ__ROWS;
+            vfloat32m4_t v = __riscv_vfmul_vf_f32m4(__riscv_vle32_v_f32m4(o, CQ__ROWS), scale[j], CQ__ROWS);
+            __riscv_vse32_v_f32m4(o, v, CQ__ROWS);
+        }
+    }
+}
+static void cq__panels_q8_rvv(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                              size_t first, size_t n) {
+    for (size_t p = 0; p < panels; p++) cq__panel_q8_rvv(out + p * n * CQ__ROWS, t, panel + p, a, first, n);
+}
+
+/* == cq__unpack_c */
+/* 16 codes of small floats to numbers: as with fp16 above, a power of two rights the exponent, denormal or not */
+CQ__INLINE vfloat32m4_t cq__mini16_rvv(vuint8m1_t code, cq_mini mini) {
+    const cq__mini_facts *f = &cq__minis[mini];
+    const vuint8m1_t a = __riscv_vand_vx_u8m1(code, (uint8_t)((1u << (f->bits - 1)) - 1), CQ__ROWS);
+    const vuint8m1_t sign = __riscv_vsrl_vx_u8m1(code, f->bits - 1u, CQ__ROWS);
+    vuint32m4_t v = __riscv_vsll_vx_u32m4(__riscv_vzext_vf4_u32m4(a, CQ__ROWS), 23u - f->mantissa, CQ__ROWS), s;
+    vfloat32m4_t x = __riscv_vfmul_vf_f32m4(__riscv_vreinterpret_v_u32m4_f32m4(v), cq__exp2i(127 - f->bias), CQ__ROWS);
+    v = __riscv_vreinterpret_v_f32m4_u32m4(x);
+    if (mini == CQ_E4M3) /* its one NaN */
+        v = __riscv_vmerge_vxm_u32m4(v, 0x7fc00000u, __riscv_vmseq_vx_u8m1_b8(a, 0x7f, CQ__ROWS), CQ__ROWS);
+    s = __riscv_vsll_vx_u32m4(__riscv_vzext_vf4_u32m4(sign, CQ__ROWS), 31, CQ__ROWS);
+    return __riscv_vreinterpret_v_u32m4_f32m4(__riscv_vor_vv_u32m4(v, s, CQ__ROWS));
+}
+CQ__INLINE void cq__value16_rvv(float *out, vuint8m1_t code, unsigned mini, vint16m2_t zero, vfloat32m4_t scale) {
+    vfloat32m4_t v;
+    if (mini < CQ_MINI_COUNT) v = cq__mini16_rvv(code, (cq_mini)mini);
+    else {
+        vint16m2_t c = __riscv_vreinterpret_v_u16m2_i16m2(__riscv_vwcvtu_x_x_v_u16m2(code, CQ__ROWS));
+        v = __riscv_vfwcvt_f_x_v_f32m4(__riscv_vsub_vv_i16m2(c, zero, CQ__ROWS), CQ__ROWS);
+    }
+    __riscv_vse32_v_f32m4(out, __riscv_vfmul_vv_f32m4(v, scale, CQ__ROWS), CQ__ROWS);
+}
+/* n columns of a block; flip: of the sign of int8 */
+#define CQ__VALUE_RVV(i)                                                                                               \
+    if (4 * s + i < n)                                                                                                 \
+        cq__value16_rvv(out + i * CQ__ROWS,                                                                            \
+                        __riscv_vxor_vx_u8m1(cq__code_rvv(v##i, u##i, bits, s), flip, CQ__ROWS), mini, zero, scale);
+CQ__INLINE void cq__values_rvv(float *out, const unsigned char *w, size_t n, unsigned bits, uint8_t flip, unsigned mini,
+                               vint16m2_t zero, vfloat32m4_t scale) {
+    for (size_t s = 0; 4 * s < n; s++, out += 4 * CQ__ROWS) {
+        CQ__STEP_RVV(v, cq__low_rvv(w, bits, s));
+        CQ__STEP_RVV(u, cq__high_rvv(w, bits, s));
+        CQ__VALUE_RVV(0)
+        CQ__VALUE_RVV(1)
+        CQ__VALUE_RVV(2)
+        CQ__VALUE_RVV(3)
+    }
+}
+static void cq__unpack_rvv(float *out, const cq_tensor *t, size_t panel, size_t block) {
+    const cq__format_facts *f = cq__facts(t->format);
+    const size_t k0 = block * CQ__BLOCK, n = cq__min(CQ__BLOCK, t->cols - k0), size = f->bits / 8;
+    const size_t rows = cq__min(CQ__ROWS, t->rows - panel * CQ__ROWS);
+    if (t->layout == CQ_ROWS) { /* a row is written down a column of out */
+        const unsigned char *p = t->data + (panel * CQ__ROWS * t->cols + k0) * size;
+        for (size_t r = 0; r < CQ__ROWS; r++, p += t->cols * size)
+            for (size_t k = 0, vl; k < n; k += vl) {
+                vl = __riscv_vsetvl_e32m4(n - k);
+                vfloat32m4_t v = __riscv_vfmv_v_f_f32m4(0.0f, vl);
+                if (r < rows) v = cq__load_rvv(p + k * size, t->format, vl);
+                __riscv_vsse32_v_f32m4(out + k * CQ__ROWS + r, CQ__ROWS * sizeof(float), v, vl);
+            }
+        return;
+    }
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t);
+    if (t->layout == CQ_COLUMNS || !f->scale) { /* 16 rows side by side, or as many as there are */
+        const size_t step = (t->layout == CQ_COLUMNS ? t->rows : CQ__ROWS) * size;
+        const size_t there = t->layout == CQ_COLUMNS ? rows : CQ__ROWS;
+        p = t->layout == CQ_COLUMNS ? t->data + panel * CQ__ROWS * size : p;
+        for (size_t k = 0; k < n; k++) {
+            vfloat32m4_t v = cq__load_rvv(p + (k0 + k) * step, t->format, there);
+            if (there < CQ__ROWS)
+                v = __riscv_vslideup_vx_f32m4(v, __riscv_vfmv_v_f_f32m4(0.0f, CQ__ROWS), there, CQ__ROWS);
+            __riscv_vse32_v_f32m4(out + k * CQ__ROWS, v, CQ__ROWS);
+        }
+        return;
+    }
+    if (t->group_size % CQ__BLOCK) { /* halves of blocks */
+        cq__unpack_c(out, t, panel, block);
+        return;
+    }
+    const size_t g = k0 / t->group_size;
+    const unsigned char *w = p + cq__panel_head(t) + block * cq__block_bytes(t->format);
+    const vfloat32m4_t scale = cq__scales_rvv(p + g * CQ__ROWS * f->scale, f->scale);
+    vint16m2_t zero = __riscv_vmv_v_x_i16m2((int16_t)cq__middle(t->format), CQ__ROWS);
+    if (t->asym)
+        zero = __riscv_vreinterpret_v_u16m2_i16m2(__riscv_vwcvtu_x_x_v_u16m2(
+            __riscv_vle8_v_u8m1(p + cq__zeros_at(t) + g * CQ__ROWS, CQ__ROWS), CQ__ROWS));
+    /* constants for the usual two */
+    if (t->format == CQ_INT4) cq__values_rvv(out, w, n, 4, 0, CQ_MINI_COUNT, zero, scale);
+    else if (t->format == CQ_INT8) cq__values_rvv(out, w, n, 8, 128, CQ_MINI_COUNT, zero, scale);
+    else cq__values_rvv(out, w, n, f->bits, 0, f->mini, zero, scale);
+}
+
+/* == cq__quantize_c: a block of 32 at a time, which is eight registers of 128 bits; past the end of x it reads as 0 */
+static float cq__quantize_rvv(int8_t *q, int32_t *sum, size_t ld_sum, const float *x, size_t n, size_t stride) {
+    const size_t block = CQ__BLOCK;
+    vfloat32m8_t top = __riscv_vfmv_v_f_f32m8(0.0f, __riscv_vsetvlmax_e32m8());
+    for (size_t i = 0, vl; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m8(n - i);
+        vfloat32m8_t v = __riscv_vle32_v_f32m8(x + i, vl);
+        top = __riscv_vfmax_vv_f32m8_tu(top, top, __riscv_vfabs_v_f32m8(v, vl), vl);
+    }
+    const float m = __riscv_vfmv_f_s_f32m1_f32(
+        __riscv_vfredmax_vs_f32m8_f32m1(top, __riscv_vfmv_s_f_f32m1(0.0f, 1), __riscv_vsetvlmax_e32m8()));
+    float inverse = m > 0.0f ? 127.0f / m : 0.0f;
+    if (!(inverse < CQ__INFINITY)) inverse = 0.0f;
+    for (size_t b = 0; b < stride; b += block) {
+        vfloat32m8_t v = __riscv_vfmv_v_f_f32m8(0.0f, block);
+        if (b < n) v = __riscv_vle32_v_f32m8_tu(v, x + b, cq__min(block, n - b));
+        v = __riscv_vfmax_vf_f32m8(__riscv_vfmul_vf_f32m8(v, inverse, block), -127.0f, block); /* NaN: -127, as in C */
+        v = __riscv_vfmin_vf_f32m8(v, 127.0f, block);
+        vint16m4_t h = __riscv_vfncvt_x_f_w_i16m4(v, block); /* to nearest, ties to even */
+        __riscv_vse8_v_i8m2(q + b, __riscv_vncvt_x_x_w_i8m2(h, block), block);
+        sum[b / CQ__BLOCK * ld_sum] = __riscv_vmv_x_s_i16m1_i16(
+            __riscv_vredsum_vs_i16m4_i16m1(h, __riscv_vmv_s_x_i16m1(0, 1), block)); /* at most 4064 */
+    }
+    return inverse > 0.0f ? m / 127.0f : 0.0f;
+}
+
+/* == cq__tile_f32_c and cq__fma_f32_c: the tile stays in registers, four of 128 bits a column; in the first, a rounded
+   product wants as many, and compilers like to have two of them */
+CQ__INLINE vfloat32m4_t cq__mad_rvv(vfloat32m4_t p, vfloat32m4_t a, float b) {
+    return __riscv_vfadd_vv_f32m4(p, __riscv_vfmul_vf_f32m4(a, b, CQ__ROWS), CQ__ROWS);
+}
+CQ__INLINE void cq__add16_rvv(float *c, vfloat32m4_t p) {
+    __riscv_vse32_v_f32m4(c, __riscv_vfadd_vv_f32m4(__riscv_vle32_v_f32m4(c, CQ__ROWS), p, CQ__ROWS), CQ__ROWS);
+}
+static void cq__tile_f32_rvv(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
+                             size_t k, size_t n) {
+    for (size_t t0 = 0; t0 < k; t0 += CQ__BLOCK, a += CQ__BLOCK * lda, b += CQ__BLOCK * kb) {
+        const size_t end = cq__min(CQ__BLOCK, k - t0);
+        size_t j = 0;
+        for (; j + 4 <= n; j += 4) {
+            const float *x = b + j * jb, *y = x + 2 * jb, *at = a;
+            vfloat32m4_t p0 = __riscv_vfmv_v_f_f32m4(0.0f, CQ__ROWS), p1 = p0, p2 = p0, p3 = p0;
+            for (size_t t = 0; t < end; t++, x += kb, y += kb, at += lda) {
+                const vfloat32m4_t v = __riscv_vle32_v_f32m4(at, CQ__ROWS);
+                p0 = cq__mad_rvv(p0, v, x[0]);
+                p1 = cq__mad_rvv(p1, v, x[jb]);
+                p2 = cq__mad_rvv(p2, v, y[0]);
+                p3 = cq__mad_rvv(p3, v, y[jb]);
+            }
+            cq__add16_rvv(c + j * ldc, p0);
+            cq__add16_rvv(c + (j + 1) * ldc, p1);
+            cq__add16_rvv(c + (j + 2) * ldc, p2);
+            cq__add16_rvv(c + (j + 3) * ldc, p3);
+        }
+        for (; j < n; j++) {
+            vfloat32m4_t p = __riscv_vfmv_v_f_f32m4(0.0f, CQ__ROWS);
+            for (size_t t = 0; t < end; t++)
+                p = cq__mad_rvv(p, __riscv_vle32_v_f32m4(a + t * lda, CQ__ROWS), b[t * kb + j * jb]);
+            cq__add16_rvv(c + j * ldc, p);
+        }
+    }
+}
+static void cq__fma_f32_rvv(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
+                            size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
+    for (size_t p = 0; p < panels; p++, c += cp, a += ap) {
+        size_t j = 0;
+        for (; j + 6 <= n; j += 6) {
+            const float *x = b + j * jb, *y = x + 3 * jb, *at = a;
+            float *c0 = c + j * ldc, *c3 = c0 + 3 * ldc;
+            vfloat32m4_t p0 = __riscv_vle32_v_f32m4(c0, CQ__ROWS), p1 = __riscv_vle32_v_f32m4(c0 + ldc, CQ__ROWS);
+            vfloat32m4_t p2 = __riscv_vle32_v_f32m4(c0 + 2 * ldc, CQ__ROWS), p3 = __riscv_vle32_v_f32m4(c3, CQ__ROWS);
+            vfloat32m4_t p4 = __riscv_vle32_v_f32m4(c3 + ldc, CQ__ROWS);
+            vfloat32m4_t p5 = __riscv_vle32_v_f32m4(c3 + 2 * ldc, CQ__ROWS);
+            for (size_t t = 0; t < k; t++, x += kb, y += kb, at += lda) {
+                const vfloat32m4_t v = __riscv_vle32_v_f32m4(at, CQ__ROWS);
+                p0 = __riscv_vfmacc_vf_f32m4(p0, x[0], v, CQ__ROWS);
+                p1 = __riscv_vfmacc_vf_f32m4(p1, x[jb], v, CQ__ROWS);
+                p2 = __riscv_vfmacc_vf_f32m4(p2, x[2 * jb], v, CQ__ROWS);
+                p3 = __riscv_vfmacc_vf_f32m4(p3, y[0], v, CQ__ROWS);
+                p4 = __riscv_vfmacc_vf_f32m4(p4, y[jb], v, CQ__ROWS);
+                p5 = __riscv_vfmacc_vf_f32m4(p5, y[2 * jb], v, CQ__ROWS);
+            }
+            __riscv_vse32_v_f32m4(c0, p0, CQ__ROWS);
+            __riscv_vse32_v_f32m4(c0 + ldc, p1, CQ__ROWS);
+            __riscv_vse32_v_f32m4(c0 + 2 * ldc, p2, CQ__ROWS);
+            __riscv_vse32_v_f32m4(c3, p3, CQ__ROWS);
+            __riscv_vse32_v_f32m4(c3 + ldc, p4, CQ__ROWS);
+            __riscv_vse32_v_f32m4(c3 + 2 * ldc, p5, CQ__ROWS);
+        }
+        for (; j < n; j++) {
+            vfloat32m4_t v = __riscv_vle32_v_f32m4(c + j * ldc, CQ__ROWS);
+            for (size_t t = 0; t < k; t++)
+                v = __riscv_vfmacc_vf_f32m4(v, b[t * kb + j * jb], __riscv_vle32_v_f32m4(a + t * lda, CQ__ROWS),
+                                            CQ__ROWS);
+            __riscv_vse32_v_f32m4(c + j * ldc, v, CQ__ROWS);
+        }
+    }
+}
+
+/* == cq__tree8: lanes 0+4 1+5 2+6 3+7, then of these 0+2 1+3, then 0+1 */
+CQ__INLINE float cq__tree8_rvv(vfloat32m2_t v) {
+    v = __riscv_vfadd_vv_f32m2(v, __riscv_vslidedown_vx_f32m2(v, 4, 8), 8);
+    v = __riscv_vfadd_vv_f32m2(v, __riscv_vslidedown_vx_f32m2(v, 2, 8), 8);
+    return __riscv_vfmv_f_s_f32m2_f32(__riscv_vfadd_vv_f32m2(v, __riscv_vslidedown_vx_f32m2(v, 1, 8), 8));
+}
+/* acc += a b in the first vl lanes; the others stay */
+CQ__INLINE vfloat32m2_t cq__mad8_rvv(vfloat32m2_t acc, vfloat32m2_t a, const float *b, size_t vl) {
+    return __riscv_vfadd_vv_f32m2_tu(acc, acc, __riscv_vfmul_vv_f32m2(a, __riscv_vle32_v_f32m2(b, vl), vl), vl);
+}
+static float cq__dot_rvv(const float *a, const float *b, size_t n) {
+    vfloat32m2_t acc = __riscv_vfmv_v_f_f32m2(0.0f, 8);
+    for (; n >= 8; n -= 8, a += 8, b += 8) acc = cq__mad8_rvv(acc, __riscv_vle32_v_f32m2(a, 8), b, 8);
+    if (n) acc = cq__mad8_rvv(acc, __riscv_vle32_v_f32m2(a, n), b, n);
+    return cq__tree8_rvv(acc);
+}
+static void cq__dots_rvv(float *out, const float *q, const float *k, size_t ldk, size_t n, size_t count) {
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4, k += 4 * ldk) {
+        vfloat32m2_t a0 = __riscv_vfmv_v_f_f32m2(0.0f, 8), a1 = a0, a2 = a0, a3 = a0;
+        for (size_t d = 0, vl; d < n; d += vl) {
+            vl = cq__min(8, n - d);
+            const vfloat32m2_t x = __riscv_vle32_v_f32m2(q + d, vl);
+            a0 = cq__mad8_rvv(a0, x, k + d, vl);
+            a1 = cq__mad8_rvv(a1, x, k + ldk + d, vl);
+            a2 = cq__mad8_rvv(a2, x, k + 2 * ldk + d, vl);
+            a3 = cq__mad8_rvv(a3, x, k + 3 * ldk + d, vl);
+        }
+        out[i] = cq__tree8_rvv(a0);
+        out[i + 1] = cq__tree8_rvv(a1);
+        out[i + 2] = cq__tree8_rvv(a2);
+        out[i + 3] = cq__tree8_rvv(a3);
+    }
+    for (; i < count; i++, k += ldk) out[i] = cq__dot_rvv(q, k, n);
+}
+static float cq__sum_rvv(const float *a, size_t n) {
+    vfloat32m2_t acc = __riscv_vfmv_v_f_f32m2(0.0f, 8);
+    for (; n >= 8; n -= 8, a += 8) acc = __riscv_vfadd_vv_f32m2(acc, __riscv_vle32_v_f32m2(a, 8), 8);
+    if (n) acc = __riscv_vfadd_vv_f32m2_tu(acc, acc, __riscv_vle32_v_f32m2(a, n), n);
+    return cq__tree8_rvv(acc);
+}
+/* NaN is passed over, as in C */
+static float cq__max_rvv(const float *a, size_t n) {
+    const size_t all = __riscv_vsetvlmax_e32m8();
+    vfloat32m8_t top = __riscv_vfmv_v_f_f32m8(-CQ__INFINITY, all);
+    for (size_t i = 0, vl; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m8(n - i);
+        top = __riscv_vfmax_vv_f32m8_tu(top, top, __riscv_vle32_v_f32m8(a + i, vl), vl);
+    }
+    const float m = __riscv_vfmv_f_s_f32m1_f32(
+        __riscv_vfredmax_vs_f32m8_f32m1(top, __riscv_vfmv_s_f_f32m1(-CQ__INFINITY, 1), all));
+    return m + 0.0f;
+}
+static void cq__mix_rvv(float *out, const float *p, const float *v, size_t ldv, size_t n, size_t count) {
+    for (size_t d = 0, vl; d < n; d += vl) {
+        vl = __riscv_vsetvl_e32m8(n - d);
+        vfloat32m8_t acc = __riscv_vle32_v_f32m8(out + d, vl);
+        const float *row = v + d;
+        for (size_t i = 0; i < count; i++, row += ldv)
+            acc = __riscv_vfadd_vv_f32m8(acc, __riscv_vfmul_vf_f32m8(__riscv_vle32_v_f32m8(row, vl), p[i], vl), vl);
+        __riscv_vse32_v_f32m8(out + d, acc, vl);
+    }
+}
+static void cq__from_f16_rvv(float *out, const unsigned char *x, size_t n) {
+    for (size_t i = 0, vl; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m4(n - i);
+        __riscv_vse32_v_f32m4(out + i, cq__load_rvv(x + 2 * i, CQ_F16, vl), vl);
+    }
+}
+static void cq__from_int8_rvv(float *out, const int8_t *q, const float *scale, size_t n, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        for (size_t d = n, vl; d; d -= vl, q += vl, out += vl) {
+            vl = __riscv_vsetvl_e8m2(d);
+            const vint16m4_t h = __riscv_vwcvt_x_x_v_i16m4(__riscv_vle8_v_i8m2(q, vl), vl);
+            vfloat32m8_t v = __riscv_vfwcvt_f_x_v_f32m8(h, vl);
+            __riscv_vse32_v_f32m8(out, __riscv_vfmul_vf_f32m8(v, scale[i], vl), vl);
+        }
+}
+/* two products of int8 fit int16 (2 x 127^2 = 32258); vwredsum adds all lanes of a group of registers in int32 */
+static void cq__dots_q8_rvv(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk, const float *scale,
+                            size_t n, size_t count) {
+    for (size_t i = 0; i < count; i++, k += ldk) {
+        vint32m1_t dot = __riscv_vmv_s_x_i32m1(0, 1);
+        for (size_t d = 0; d < n;) {
+            size_t vl = __riscv_vsetvl_e8m4(n - d), more = __riscv_vsetvl_e8m4(n - d - vl);
+            vint16m8_t h = __riscv_vwmul_vv_i16m8(__riscv_vle8_v_i8m4(q + d, vl), __riscv_vle8_v_i8m4(k + d, vl), vl);
+            d += vl;
+            if (more) {
+                vint8m4_t x = __riscv_vle8_v_i8m4(q + d, more), y = __riscv_vle8_v_i8m4(k + d, more);
+                h = __riscv_vwmacc_vv_i16m8_tu(h, x, y, more);
+                d += more;
+            }
+            dot = __riscv_vwredsum_vs_i16m8_i32m1(h, dot, vl);
+        }
+        out[i] = (float)__riscv_vmv_x_s_i32m1_i32(dot) * (scale_q * scale[i]);
+    }
+}
+static void cq__turn_rvv(float *x, float *y, const float *c, const float *s, size_t n) {
+    for (size_t i = 0, vl; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m4(n - i);
+        const vfloat32m4_t a = __riscv_vle32_v_f32m4(x + i, vl), b = __riscv_vle32_v_f32m4(y + i, vl);
+        const vfloat32m4_t co = __riscv_vle32_v_f32m4(c + i, vl), si = __riscv_vle32_v_f32m4(s + i, vl);
+        const vfloat32m4_t ac = __riscv_vfmul_vv_f32m4(a, co, vl), bs = __riscv_vfmul_vv_f32m4(b, si, vl);
+        const vfloat32m4_t bc = __riscv_vfmul_vv_f32m4(b, co, vl), as = __riscv_vfmul_vv_f32m4(a, si, vl);
+        __riscv_vse32_v_f32m4(x + i, __riscv_vfsub_vv_f32m4(ac, bs, vl), vl);
+        __riscv_vse32_v_f32m4(y + i, __riscv_vfadd_vv_f32m4(bc, as, vl), vl);
+    }
+}
+static void cq__axpy_rvv(float *y, float a, const float *x, size_t n) {
+    for (size_t i = 0, vl; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m8(n - i);
+        vfloat32m8_t v = __riscv_vfmul_vf_f32m8(__riscv_vle32_v_f32m8(x + i, vl), a, vl);
+        __riscv_vse32_v_f32m8(y + i, __riscv_vfadd_vv_f32m8(__riscv_vle32_v_f32m8(y + i, vl), v, vl), vl);
+    }
+}
+static void cq__scale_rvv(float *y, const float *x, const unsigned char *w, float s, size_t n) {
+    for (size_t i = 0, vl; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m4(n - i);
+        vfloat32m4_t v = __riscv_vfmul_vf_f32m4(__riscv_vle32_v_f32m4(x + i, vl), s, vl);
+        if (w) v = __riscv_vfmul_vv_f32m4(v, cq__load_rvv(w + 4 * i, CQ_F32, vl), vl);
+        __riscv_vse32_v_f32m4(y + i, v, vl);
+    }
+}
+
+/* == cq_expf, its operations in their order. Where cq_expf says infinity or 0, the product below is that already, for
+   every float up to the bounds to which x is clamped; so only NaN is put back. */
+CQ__INLINE vfloat32m4_t cq__exp_rvv(vfloat32m4_t x0, size_t vl) {
+    const vfloat32m4_t x = __riscv_vfmin_vf_f32m4(__riscv_vfmax_vf_f32m4(x0, -104.0f, vl), 89.0f, vl);
+    const vfloat32m4_t t = __riscv_vfadd_vf_f32m4(__riscv_vfmul_vf_f32m4(x, CQ__LOG2E, vl), CQ__ROUND, vl);
+    const vfloat32m4_t n = __riscv_vfsub_vf_f32m4(t, CQ__ROUND, vl);
+    vfloat32m4_t r = __riscv_vfsub_vv_f32m4(x, __riscv_vfmul_vf_f32m4(n, CQ__LN2_HI, vl), vl), p, y;
+    r = __riscv_vfsub_vv_f32m4(r, __riscv_vfmul_vf_f32m4(n, CQ__LN2_LO, vl), vl);
+    p = __riscv_vfadd_vf_f32m4(__riscv_vfmul_vf_f32m4(r, 0.00139517174f, vl), 0.00836959854f, vl);
+    p = __riscv_vfadd_vf_f32m4(__riscv_vfmul_vv_f32m4(p, r, vl), 0.0416661873f, vl);
+    p = __riscv_vfadd_vf_f32m4(__riscv_vfmul_vv_f32m4(p, r, vl), 0.166665122f, vl);
+    p = __riscv_vfadd_vf_f32m4(__riscv_vfmul_vv_f32m4(p, r, vl), 0.5f, vl);
+    p = __riscv_vfmul_vv_f32m4(__riscv_vfmul_vv_f32m4(r, r, vl), p, vl);
+    y = __riscv_vfadd_vf_f32m4(__riscv_vfadd_vv_f32m4(p, r, vl), 1.0f, vl);
+    vint32m4_t k = __riscv_vsub_vx_i32m4(__riscv_vreinterpret_v_f32m4_i32m4(t), (int32_t)cq__bits(CQ__ROUND), vl);
+    const vint32m4_t h = __riscv_vsra_vx_i32m4(k, 1, vl); /* floor(k / 2) */
+    k = __riscv_vsub_vv_i32m4(k, h, vl);
+    const vint32m4_t f = __riscv_vsll_vx_i32m4(__riscv_vadd_vx_i32m4(h, 127, vl), 23, vl);
+    const vint32m4_t g = __riscv_vsll_vx_i32m4(__riscv_vadd_vx_i32m4(k, 127, vl), 23, vl);
+    y = __riscv_vfmul_vv_f32m4(y, __riscv_vreinterpret_v_i32m4_f32m4(f), vl);
+    y = __riscv_vfmul_vv_f32m4(y, __riscv_vreinterpret_v_i32m4_f32m4(g), vl);
+    return __riscv_vmerge_vvm_f32m4(y, x0, __riscv_vmfne_vv_f32m4_b8(x0, x0, vl), vl);
+}
+static void cq__exp_minus_rvv(float *x, float m, size_t n) {
+    for (size_t i = 0, vl; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m4(n - i);
+        vfloat32m4_t v = __riscv_vfsub_vf_f32m4(__riscv_vle32_v_f32m4(x + i, vl), m, vl);
+        __riscv_vse32_v_f32m4(x + i, cq__exp_rvv(v, vl), vl);
+    }
+}
+static void cq__silu_mul_rvv(float *g, const float *u, size_t n) {
+    for (size_t i = 0, vl; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m4(n - i);
+        const vfloat32m4_t v = __riscv_vle32_v_f32m4(g + i, vl);
+        vfloat32m4_t e = __riscv_vfadd_vf_f32m4(cq__exp_rvv(__riscv_vfneg_v_f32m4(v, vl), vl), 1.0f, vl);
+        e = __riscv_vfmul_vv_f32m4(__riscv_vfdiv_vv_f32m4(v, e, vl), __riscv_vle32_v_f32m4(u + i, vl), vl);
+        __riscv_vse32_v_f32m4(g + i, e, vl);
+    }
+}
+
+static const cq__kernels cq__kernels_rvv = {
+    "rvv",            cq__tile_f32_rvv, cq__fma_f32_rvv,  cq__round16_c, cq__cost16_c,      cq__decide16_c,
+    cq__descend16_c,  cq__unpack_rvv,   cq__panels_q8_rvv, cq__quantize_rvv, cq__dot_rvv,    cq__dots_rvv,
+    cq__mix_rvv,      cq__from_f16_rvv, cq__from_int8_rvv, cq__dots_q8_rvv, cq__turn_rvv,   cq__sum_rvv,
+    cq__max_rvv,      cq__axpy_rvv,     cq__scale_rvv,    cq__exp_minus_rvv, cq__silu_mul_rvv};
+#endif /* CQ__RVV */
+
+/* ###################################################################################################################
+   [WASM]  WebAssembly with simd128, chosen at compile time (-msimd128); the floats are those of [V4]
+   Lanes        a vector is 16 bytes of a step: 4 rows x 4 columns. As int16 lanes they are pairs of columns; the low
+                bytes of the lanes (columns 0 and 2 of a row) and the high ones (1 and 3) become a vector each.
+   Heart        i32x4.dot_i16x8_s: int32 lane r += w0 x0 + w2 x2, then w1 x1 + w3 x3. A lane owns a row, nothing is to
+                be added across lanes in the end; |w x| <= 128 * 127, so no sum of a group (65536 columns) overflows.
+   Activations  load32_splat puts the four of a step into every lane, and they are taken apart in the same way.
+   Speed        is bounded by a dot and an addition for 8 MAC. Two columns share what was unpacked: eight accumulators,
+                as many as engines keep beside the rest in the 16 registers of x86.
+
+   With -mrelaxed-simd, i32x4.relaxed_dot_i8x16_i7x16_add_s does 16 MAC at once. Its second operand is a code below 128
+   and no pair of products passes 2 * 15 * 127: then every engine must give the one exact result.
+   ################################################################################################################## */
+#if CQ__WASM
+/* What a vector of weights holds: numbers, or two codes of four bits of which the low or the high ones are wanted, as
+   they are or as what e2m1 makes of them, in halves. */
+enum { CQ__NUMBERS_WASM, CQ__LOW_WASM, CQ__HIGH_WASM, CQ__LOW_E2M1_WASM, CQ__HIGH_E2M1_WASM };
+CQ__INLINE v128_t cq__weights_wasm(const unsigned char *p, int kind) {
+    const v128_t e2m1 = wasm_i8x16_const(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+    v128_t v = wasm_v128_load(p);
+    if (kind == CQ__NUMBERS_WASM) return v;
+    if (kind == CQ__HIGH_WASM || kind == CQ__HIGH_E2M1_WASM) v = wasm_u16x8_shr(v, 4);
+    v = wasm_v128_and(v, wasm_i8x16_const_splat(15));
+    return kind >= CQ__LOW_E2M1_WASM ? wasm_i8x16_swizzle(e2m1, v) : v;
+}
+#define CQ__EVEN_WASM(v) wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8)
+#define CQ__ODD_WASM(v) wasm_i16x8_shr(v, 8)
+#define CQ__DOT_WASM(d, w, x) d = wasm_i32x4_add(d, wasm_i32x4_dot_i16x8(w, x))
+
+/* The four rows 4 i: their sums in a##i and, of the other column, b##i */
+#ifdef __wasm_relaxed_simd__
+#define CQ__FAST_WASM(i, v)                                                                                            \
+    if (!negative) {                                                                                                   \
+        a##i = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, v, a##i);                                                     \
+        if (columns > 1) b##i = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(y, v, b##i);                                    \
+    } else
+#else
+#define CQ__FAST_WASM(i, v)
+#endif
+#define CQ__ROWS_WASM(i)                                                                                               \
+    {                                                                                                                  \
+        const v128_t v = cq__weights_wasm(p + 16 * i, kind);                                                           \
+        CQ__FAST_WASM(i, v) {                                                                                          \
+            const v128_t w0 = negative ? CQ__EVEN_WASM(v) : wasm_v128_and(v, wasm_i16x8_const_splat(255));             \
+            const v128_t w1 = negative ? CQ__ODD_WASM(v) : wasm_u16x8_shr(v, 8);                                       \
+            CQ__DOT_WASM(a##i, w0, x0);                                                                                \
+            CQ__DOT_WASM(a##i, w1, x1);                                                                                \
+            if (columns > 1) {                                                                                         \
+                CQ__DOT_WASM(b##i, w0, y0);                                                                            \
+                CQ__DOT_WASM(b##i, w1, y1);                                                                            \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+/* t (columns, 16) += the weights of `steps` steps times 1 or 2 columns of activations. Always inline and with constants
+   for `kind`, `negative` (there may be such weights) and `columns`, so that what is for others vanishes. */
+CQ__INLINE void cq__steps_wasm(int32_t *t, const unsigned char *p, const int8_t *q, size_t ldq, size_t steps, int kind,
+                               bool negative, unsigned columns) {
+    int32_t *u = columns > 1 ? t + CQ__ROWS : t;
+    const int8_t *r = columns > 1 ? q + ldq : q;
+    v128_t a0 = wasm_v128_load(t), a1 = wasm_v128_load(t + 4), a2 = wasm_v128_load(t + 8), a3 = wasm_v128_load(t + 12);
+    v128_t b0 = wasm_v128_load(u), b1 = wasm_v128_load(u + 4), b2 = wasm_v128_load(u + 8), b3 = wasm_v128_load(u + 12);
+    for (size_t s = 0; s < steps; s++, p += 64, q += 4, r += 4) {
+        const v128_t x = wasm_v128_load32_splat(q), y = wasm_v128_load32_splat(r);
+        const v128_t x0 = CQ__EVEN_WASM(x), x1 = CQ__ODD_WASM(x), y0 = CQ__EVEN_WASM(y), y1 = CQ__ODD_WASM(y);
+        CQ__ROWS_WASM(0)
+        CQ__ROWS_WASM(1)
+        CQ__ROWS_WASM(2)
+        CQ__ROWS_WASM(3)
+        (void)x, (void)x0, (void)x1, (void)y, (void)y0, (void)y1;
+    }
+    wasm_v128_store(t, a0);
+    wasm_v128_store(t + 4, a1);
+    wasm_v128_store(t + 8, a2);
+    wasm_v128_store(t + 12, a3);
+    if (columns == 1) return;
+    wasm_v128_store(u, b0);
+    wasm_v128_store(u + 4, b1);
+    wasm_v128_store(u + 8, b2);
+    wasm_v128_store(u + 12, b3);
+}
+/* t (n, 16) += a block (16 rows x 32 columns) times n columns of activations: int4, e2m1; bytes below 128; bytes */
+static void cq__int4_wasm(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t n) {
+    for (; n >= 2; n -= 2, t += 2 * CQ__ROWS, q += 2 * ldq) {
+        cq__steps_wasm(t, w, q, ldq, 4, CQ__LOW_WASM, false, 2);
+        cq__steps_wasm(t, w, q + 16, ldq, 4, CQ__HIGH_WASM, false, 2);
+    }
+    if (!n) return;
+    cq__steps_wasm(t, w, q, ldq, 4, CQ__LOW_WASM, false, 1);
+    cq__steps_wasm(t, w, q + 16, ldq, 4, CQ__HIGH_WASM, false, 1);
+}
+static void cq__e2m1_wasm(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t n) {
+    for (; n >= 2; n -= 2, t += 2 * CQ__ROWS, q += 2 * ldq) {
+        cq__steps_wasm(t, w, q, ldq, 4, CQ__LOW_E2M1_WASM, true, 2);
+        cq__steps_wasm(t, w, q + 16, ldq, 4, CQ__HIGH_E2M1_WASM, true, 2);
+    }
+    if (!n) return;
+    cq__steps_wasm(t, w, q, ldq, 4, CQ__LOW_E2M1_WASM, true, 1);
+    cq__steps_wasm(t, w, q + 16, ldq, 4, CQ__HIGH_E2M1_WASM, true, 1);
+}
+static void cq__codes_wasm(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t n) {
+    for (; n >= 2; n -= 2, t += 2 * CQ__ROWS, q += 2 * ldq)
+        cq__steps_wasm(t, w, q, ldq, 8, CQ__NUMBERS_WASM, false, 2);
+    if (n) cq__steps_wasm(t, w, q, ldq, 8, CQ__NUMBERS_WASM, false, 1);
+}
+static void cq__bytes_wasm(int32_t *t, const unsigned char *w, const int8_t *q, size_t ldq, size_t n) {
+    for (; n >= 2; n -= 2, t += 2 * CQ__ROWS, q += 2 * ldq)
+        cq__steps_wasm(t, w, q, ldq, 8, CQ__NUMBERS_WASM, true, 2);
+    if (n) cq__steps_wasm(t, w, q, ldq, 8, CQ__NUMBERS_WASM, true, 1);
+}
+
+/* 2- and 3-bit codes of a block to one byte each, [8 steps][64]. Lanes of 16 bits are shifted, for engines have no
+   shift of bytes on x86; the masks take off what came from next door. */
+static void cq__spread_wasm(unsigned char *out, const unsigned char *w, bool three) {
+    for (uint32_t s = 0; s < 8; s++)
+        for (size_t i = 0; i < 64; i += 16) {
+            v128_t v = wasm_u16x8_shr(wasm_v128_load(w + (s & 1) * 64 + i), s & 6);
+            v = wasm_v128_and(v, wasm_i8x16_const_splat(3));
+            if (three) {
+                v128_t top = wasm_u16x8_shr(wasm_v128_load(w + 128 + i), s);
+                top = wasm_i16x8_shl(wasm_v128_and(top, wasm_i8x16_const_splat(1)), 2);
+                v = wasm_v128_or(v, top);
+            }
+            wasm_v128_store(out + s * 64 + i, v);
+        }
+}
+/* Six bits of a block to bytes in the same way, in units of 2^-q8_bits: bit 4 says which of two tables the low four
+   choose from, bit 5 is the sign. e3m2 reaches 448 = 16 * 28: h and l of 16 h + l, which have its sign. */
+enum { CQ__E2M3_WASM, CQ__E3M2_H_WASM, CQ__E3M2_L_WASM };
+static const int8_t cq__six_wasm[3][2][16] = {
+    {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+     {16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60}},
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1}, {2, 2, 3, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28}},
+    {{0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 0, 4, 8, 12}, {0, 8, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}};
+static void cq__six_bytes_wasm(unsigned char *out, const unsigned char *w, size_t table) {
+    const v128_t low = wasm_v128_load(cq__six_wasm[table][0]), high = wasm_v128_load(cq__six_wasm[table][1]);
+    const v128_t one = wasm_i8x16_const_splat(1), two = wasm_i8x16_const_splat(2);
+    for (uint32_t s = 0; s < 8; s++)
+        for (size_t i = 0; i < 64; i += 16) {
+            const v128_t top = wasm_u16x8_shr(wasm_v128_load(w + 256 + (s & 1) * 64 + i), s & 6);
+            const v128_t second = wasm_i8x16_eq(wasm_v128_and(top, one), one);
+            const v128_t sign = wasm_i8x16_eq(wasm_v128_and(top, two), two);
+            v128_t v = wasm_u16x8_shr(wasm_v128_load(w + (s & 3) * 64 + i), s & 4);
+            v = wasm_v128_and(v, wasm_i8x16_const_splat(15));
+            v = wasm_v128_bitselect(wasm_i8x16_swizzle(high, v), wasm_i8x16_swizzle(low, v), second);
+            wasm_v128_store(out + s * 64 + i, wasm_i8x16_sub(wasm_v128_xor(v, sign), sign));
+        }
+}
+
+/* == cq__panel_q8_c */
+#define CQ__COLUMNS_WASM 16u /* that share what was unpacked */
+static void cq__panel_q8_wasm(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first, size_t n) {
+    const size_t ldq = a->stride, ld_sum = a->ld_sum, ld_scale = cq__acts_groups(a);
+    const int8_t *q = a->q + first * ldq;
+    const int32_t *sum = a->sum + first;
+    const float *scale = a->scale + first * ld_scale, unit = cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits);
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *blocks = p + cq__panel_head(t);
+    const size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
+    const size_t block_bytes = cq__block_bytes(t->format);
+    CQ__ALIGNED float scales[CQ__ROWS];
+    CQ__ALIGNED int32_t zeros[CQ__ROWS];
+    CQ__ALIGNED int32_t acc[CQ__COLUMNS_WASM * CQ__ROWS];
+    CQ__ALIGNED unsigned char bytes[CQ__BLOCK * CQ__ROWS];
+    if (t->group_size % CQ__BLOCK) { /* halves of blocks */
+        cq__panel_q8_c(out, t, panel, a, first, n);
+        return;
+    }
+    for (size_t m; n; n -= m, q += m * ldq, sum += m, scale += m * ld_scale, out += m * CQ__ROWS) {
+        m = cq__min(CQ__COLUMNS_WASM, n);
+        for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;
+        for (size_t g = 0; g < groups; g++) {
+            const size_t last = cq__min((g + 1) * per, count);
+            for (size_t i = 0; i < m * CQ__ROWS; i++) acc[i] = 0;
+            for (size_t b = g * per; b < last; b++) {
+                const unsigned char *w = blocks + b * block_bytes;
+                const int8_t *x = q + b * CQ__BLOCK;
+                switch (t->format) {
+                case CQ_INT4: cq__int4_wasm(acc, w, x, ldq, m); break;
+                case CQ_INT8: cq__bytes_wasm(acc, w, x, ldq, m); break;
+                case CQ_INT3:
+                case CQ_INT2:
+                    cq__spread_wasm(bytes, w, t->format == CQ_INT3);
+                    cq__codes_wasm(acc, bytes, x, ldq, m);
+                    break;
+                case CQ_MXFP4: cq__e2m1_wasm(acc, w, x, ldq, m); break;
+                case CQ_MXFP6_E2M3:
+                    cq__six_bytes_wasm(bytes, w, CQ__E2M3_WASM);
+                    cq__bytes_wasm(acc, bytes, x, ldq, m);
+                    break;
+                default: /* e3m2; a group is one block, so the sums begin with h */
+                    cq__six_bytes_wasm(bytes, w, CQ__E3M2_H_WASM);
+                    cq__bytes_wasm(acc, bytes, x, ldq, m);
+                    for (size_t i = 0; i < m * CQ__ROWS; i++) acc[i] *= 16;
+                    cq__six_bytes_wasm(bytes, w, CQ__E3M2_L_WASM);
+                    cq__bytes_wasm(acc, bytes, x, ldq, m);
+                }
+            }
+            cq__grids_v4(scales, zeros, t, p, g);
+            for (size_t i = 0; i < CQ__ROWS; i++) {
+                scales[i] = scales[i] * unit;
+                if (t->format == CQ_INT8) zeros[i] -= 128; /* its bytes are two's complement */
+            }
+            for (size_t j = 0; j < m; j++) {
+                int32_t total = 0;
+                for (size_t b = g * per; b < last; b++) total += sum[b * ld_sum + j];
+                cq__add_group_v4(out + j * CQ__ROWS, acc + j * CQ__ROWS, zeros, scales, total,
+                                 a->group_size ? scale[j * ld_scale + g] : 1.0f);
+            }
+        }
+        for (size_t j = 0; j < m && !a->group_size; j++)
+            for (size_t i = 0; i < CQ__ROWS; i++) out[j * CQ__ROWS + i] = out[j * CQ__ROWS + i] * scale[j];
+    }
+}
+static void cq__panels_q8_wasm(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                               size_t first, size_t n) {
+    for (size_t p = 0; p < panels; p++) cq__panel_q8_wasm(out + p * n * CQ__ROWS, t, panel + p, a, first, n);
+}
+
+/* == cq__dots_q8_c: two keys at a time */
+CQ__INLINE int32_t cq__sum4_wasm(v128_t v) {
+    return (wasm_i32x4_extract_lane(v, 0) + wasm_i32x4_extract_lane(v, 1)) +
+           (wasm_i32x4_extract_lane(v, 2) + wasm_i32x4_extract_lane(v, 3));
+}
+static void cq__dots_q8_wasm(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk,
+                             const float *scale, size_t n, size_t count) {
+    for (size_t i = 0; i < count; i += 2) {
+        const int8_t *k0 = k + i * ldk, *k1 = i + 1 < count ? k0 + ldk : k0;
+        v128_t a = wasm_i32x4_const_splat(0), b = a;
+        size_t d = 0;
+        for (; d + 16 <= n; d += 16) {
+            const v128_t x = wasm_v128_load(q + d), y = wasm_v128_load(k0 + d), z = wasm_v128_load(k1 + d);
+            const v128_t x0 = wasm_i16x8_extend_low_i8x16(x), x1 = wasm_i16x8_extend_high_i8x16(x);
+            CQ__DOT_WASM(a, x0, wasm_i16x8_extend_low_i8x16(y));
+            CQ__DOT_WASM(b, x0, wasm_i16x8_extend_low_i8x16(z));
+            CQ__DOT_WASM(a, x1, wasm_i16x8_extend_high_i8x16(y));
+            CQ__DOT_WASM(b, x1, wasm_i16x8_extend_high_i8x16(z));
+        }
+        int32_t s0 = cq__sum4_wasm(a), s1 = cq__sum4_wasm(b);
+        for (; d < n; d++) {
+            s0 += (int32_t)q[d] * k0[d];
+            s1 += (int32_t)q[d] * k1[d];
+        }
+        out[i] = (float)s0 * (scale_q * scale[i]);
+        if (i + 1 < count) out[i + 1] = (float)s1 * (scale_q * scale[i + 1]);
+    }
+}
+
+static const cq__kernels cq__kernels_wasm = {
+    "wasm",           cq__tile_f32_v4, cq__fma_f32_c,     cq__round16_v4,   cq__cost16_c,     cq__decide16_v4,
+    cq__descend16_v4, cq__unpack_v4,   cq__panels_q8_wasm, cq__quantize_v4,  cq__dot_v4,       cq__dots_v4,
+    cq__mix_v4,       cq__from_f16_v4, cq__from_int8_v4,  cq__dots_q8_wasm, cq__turn_v4,      cq__sum_v4,
+    cq__max_v4,       cq__axpy_v4,     cq__scale_v4,      cq__exp_minus_v4, cq__silu_mul_v4};
+#endif /* CQ__WASM */
+
+/* ###################################################################################################################
+   [CORTEX-M]  what the compiler's flags promise (-mcpu=cortex-m4, -m7, -m33: tier dsp; -m55, -m85: mve and dsp)
+
+   These cores have few registers and issue one instruction at a time: what counts is how many there are, and the tests
+   count them (make firmware). Row r of a panel is the 32-bit word at byte 4 r of each step of 64 bytes:
+
+   dsp   One word of int4 is 4 columns of step s in the low nibbles and 4 of step s + 4 in the high ones.
+             v & 000f000f        bytes 0 and 2, low nibbles     columns 0, 2 of step s
+             v >> 4 & 000f000f   bytes 0 and 2, high nibbles    columns 0, 2 of step s + 4
+             v >> 8 & 000f000f   bytes 1 and 3, low nibbles     columns 1, 3 of step s
+             v >> 12 & 000f000f  bytes 1 and 3, high nibbles    columns 1, 3 of step s + 4
+         The barrel shifter makes each of these one instruction, and smlad multiplies the two halves by two activations
+         and adds both products to a 32-bit sum. Activations are widened to such pairs once (sxtb16, and sxtb16 of the
+         word rotated by 8) for four rows. So 8 multiplications are 1 load + 4 and + 4 smlad + 6 / 4 for the
+         activations: 1.3 instructions each, and four rows' sums, four pairs, mask, pointers fill the 14 registers.
+   mve   The words of one row in four steps, one in every 64 bytes, are one gathering load: 16 bytes whose low nibbles
+         are 16 neighbouring columns and whose high nibbles are the next 16. vmladava multiplies them by 16 activations
+         and adds all products to a 32-bit sum in a general register. 32 multiplications of a row are load, and, shift,
+         vmladava, vmladava: 5 instructions, and two loads of activations shared by eight rows: 0.17 each.
+
+   Sums cannot overflow: cq_tensor_init bounds a group so that its sum fits into 32 bits, and whatever order it is
+   taken in, arithmetic modulo 2^32 ends at the same number. (smlad sets the flag Q if it wraps; nobody reads it.)
+
+   What is read: dsp reads words at any address. A gathering load traps at a word that is not aligned to 4; panels are,
+   or dsp takes over.
+
+   Helium's float vectors take denormal numbers for zero, plain C does not. So they are used only where none can be
+   met: with integer codes and a scale a row of activations, a group adds (float)i * s, i an integer and s an fp16 number,
+   a multiple of 2^-24. Every such product, and every sum of them, before and after rounding, is a multiple of 2^-24:
+   zero, or far above 2^-126. Activations' scales may be any float, and so may microscaling's: these products, and all
+   other kernels on floats, are done one by one. */
+#if CQ__DSP
+#define CQ__APART __attribute__((noinline)) static /* hot loops: the compiler then has all registers for them */
+typedef struct __attribute__((packed, may_alias)) cq__word32 { /* at any address: Armv7-M and later read it in one go */
+    uint32_t u;
+} cq__word32;
+#define CQ__WORD(p) (((const cq__word32 *)(const void *)(p))->u)
+
+#define CQ__IN_ORDER() __asm__ volatile("" : : : "memory") /* no load moves up: there is one register for them */
+
+CQ__INLINE uint32_t cq__sxtb16(uint32_t x) { /* bytes 0 and 2, signed, to halves */
+    uint32_t d;
+    __asm__("sxtb16 %0, %1" : "=r"(d) : "r"(x));
+    return d;
+}
+CQ__INLINE uint32_t cq__sxtb16_odd(uint32_t x) { /* bytes 1 and 3 */
+    uint32_t d;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(d) : "r"(x));
+    return d;
+}
+CQ__INLINE int32_t cq__smlad(uint32_t x, uint32_t y, int32_t sum) {
+    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(x), "r"(y));
+    return sum;
+}
+
+/* dot[r] += sum of code * activation over `blocks` blocks of int4, for 16 rows */
+CQ__APART void cq__int4_blocks_dsp(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks) {
+    uint32_t mask = 0x000f000f;
+    __asm__("" : "+r"(mask)); /* in a register: only so is "and" with a shifted operand one instruction */
+    for (size_t quad = 0; quad < 4; quad++, w += 16, dot += 4) {
+        const unsigned char *p = w;
+        const int8_t *x = q, *end = q + blocks * CQ__BLOCK;
+        int32_t d0 = dot[0], d1 = dot[1], d2 = dot[2], d3 = dot[3];
+        for (; x < end; x += 16)
+            for (const int8_t *half = x + 16; x < half; x += 4, p += 64) {
+                uint32_t low = CQ__WORD(x), high = CQ__WORD(x + 16), v;
+                uint32_t l0 = cq__sxtb16(low), l1 = cq__sxtb16_odd(low);
+                uint32_t h0 = cq__sxtb16(high), h1 = cq__sxtb16_odd(high);
+#define CQ__ROW(d, i)                                                                                                  \
+    CQ__IN_ORDER();                                                                                                    \
+    v = CQ__WORD(p + 4 * i);                                                                                           \
+    d = cq__smlad(v & mask, l0, d);                                                                                    \
+    d = cq__smlad(v >> 4 & mask, h0, d);                                                                               \
+    d = cq__smlad(v >> 8 & mask, l1, d);                                                                               \
+    d = cq__smlad(v >> 12 & mask, h1, d);
+                CQ__ROW(d0, 0)
+                CQ__ROW(d1, 1)
+                CQ__ROW(d2, 2)
+                CQ__ROW(d3, 3)
+#undef CQ__ROW
+            }
+        dot[0] = d0;
+        dot[1] = d1;
+        dot[2] = d2;
+        dot[3] = d3;
+    }
+}
+/* the same of signed bytes: int8, or what cq__spread_dsp made */
+CQ__APART void cq__byte_blocks_dsp(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks) {
+    for (size_t quad = 0; quad < 4; quad++, w += 16, dot += 4) {
+        const unsigned char *p = w;
+        int32_t d0 = dot[0], d1 = dot[1], d2 = dot[2], d3 = dot[3];
+        for (const int8_t *x = q, *end = q + blocks * CQ__BLOCK; x < end; x += 4, p += 64) {
+            uint32_t u = CQ__WORD(x), x0 = cq__sxtb16(u), x1 = cq__sxtb16_odd(u), v;
+#define CQ__ROW(d, i)                                                                                                  \
+    v = CQ__WORD(p + 4 * i);                                                                                           \
+    d = cq__smlad(cq__sxtb16(v), x0, d);                                                                               \
+    d = cq__smlad(cq__sxtb16_odd(v), x1, d);
+            CQ__ROW(d0, 0)
+            CQ__ROW(d1, 1)
+            CQ__ROW(d2, 2)
+            CQ__ROW(d3, 3)
+#undef CQ__ROW
+        }
+        dot[0] = d0;
+        dot[1] = d1;
+        dot[2] = d2;
+        dot[3] = d3;
+    }
+}
+
+/* the same of int2 and int3, the two low bits of four steps in a word, one after the other; in w + 128 the top bits of
+   eight steps */
+CQ__INLINE void cq__low_blocks_dsp(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks, bool three) {
+    uint32_t mask = 0x00030003, one = 0x00010001;
+    __asm__("" : "+r"(mask), "+r"(one));
+    for (size_t quad = 0; quad < 4; quad++, w += 16, dot += 4) {
+        const unsigned char *p = w;
+        const int8_t *x = q, *end = q + blocks * CQ__BLOCK;
+        int32_t d0 = dot[0], d1 = dot[1], d2 = dot[2], d3 = dot[3];
+        for (; x < end; x += 32, p += three ? 192 : 128)
+            for (unsigned s = 0; s < 8; s++) {
+                uint32_t u = CQ__WORD(x + 4 * s), x0 = cq__sxtb16(u), x1 = cq__sxtb16_odd(u), v, c0, c1;
+                const unsigned char *low = p + (s & 1) * 64;
+#define CQ__ROW(d, i)                                                                                                  \
+    CQ__IN_ORDER();                                                                                                    \
+    v = CQ__WORD(low + 4 * i) >> (s & 6);                                                                              \
+    c0 = v & mask;                                                                                                     \
+    c1 = v >> 8 & mask;                                                                                                \
+    if (three) {                                                                                                       \
+        v = CQ__WORD(p + 128 + 4 * i) >> s;                                                                            \
+        c0 |= (v & one) << 2;                                                                                          \
+        c1 |= (v >> 8 & one) << 2;                                                                                     \
+    }                                                                                                                  \
+    d = cq__smlad(c0, x0, d);                                                                                          \
+    d = cq__smlad(c1, x1, d);
+                CQ__ROW(d0, 0)
+                CQ__ROW(d1, 1)
+                CQ__ROW(d2, 2)
+                CQ__ROW(d3, 3)
+#undef CQ__ROW
+            }
+        dot[0] = d0;
+        dot[1] = d1;
+        dot[2] = d2;
+        dot[3] = d3;
+    }
+}
+CQ__APART void cq__int2_blocks_dsp(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks) {
+    cq__low_blocks_dsp(dot, w, q, blocks, false);
+}
+CQ__APART void cq__int3_blocks_dsp(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks) {
+    cq__low_blocks_dsp(dot, w, q, blocks, true);
+}
+
+/* Small floats of a block to one byte each, [8 steps][64], in units of 2^-q8_bits, by a table: e2m1 or e2m3 */
+static const int8_t cq__e2m1_bytes[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+static const int8_t cq__e2m3_bytes[64] = {
+    0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10,  11,  12,  13,  14,  15,  16,  18,  20,  22,  24,  26,
+    28, 30, 32, 36, 40, 44, 48, 52, 56, 60, 0,   -1,  -2,  -3,  -4,  -5,  -6,  -7,  -8,  -9,  -10, -11,
+    -12, -13, -14, -15, -16, -18, -20, -22, -24, -26, -28, -30, -32, -36, -40, -44, -48, -52, -56, -60};
+CQ__APART void cq__spread_dsp(unsigned char *out, const unsigned char *w, cq_format format) {
+    const int8_t *table = format == CQ_MXFP4 ? cq__e2m1_bytes : cq__e2m3_bytes;
+    cq__word32 *to = (cq__word32 *)(void *)out;
+    for (unsigned s = 0; s < 8; s++)
+        for (const unsigned char *p = w, *end = w + 64; p < end; p += 4, to++) {
+            uint32_t v = CQ__WORD(p + (s & 3) * 64) >> (s & 4) & 0x0f0f0f0fu;
+            if (format != CQ_MXFP4) v |= (CQ__WORD(p + 256 + (s & 1) * 64) >> (s & 6) & 0x03030303u) << 4;
+            to->u = (uint32_t)(uint8_t)table[v & 255] | (uint32_t)(uint8_t)table[v >> 8 & 255] << 8 |
+                    (uint32_t)(uint8_t)table[v >> 16 & 255] << 16 | (uint32_t)(uint8_t)table[v >> 24] << 24;
+        }
+}
+
+CQ__INLINE float cq__half_m(const unsigned char *p) {
+#if defined(__ARM_FP) /* every FPU of these cores has the instruction; it takes denormal halves for what they are */
+    float f = cq__float(cq__u16(p));
+    __asm__("vcvtb.f32.f16 %0, %0" : "+t"(f));
+    return f;
+#else
+    return cq_f16_to_f32(cq__u16(p));
+#endif
+}
+/* What the zero points take away from a group's sums, where `total` is the sum of the activations: they begin with it.
+   The bytes of int8 are code - 128; small floats have no zero point. */
+static void cq__begin_group_m(int32_t *dot, const cq_tensor *t, const unsigned char *panel, size_t g, int32_t total) {
+    const unsigned char *zeros = panel + cq__zeros_at(t) + g * CQ__ROWS;
+    int32_t offset = t->format == CQ_INT8 ? 128 : 0, d = (offset - cq__middle(t->format)) * total;
+    for (size_t r = 0; r < CQ__ROWS; r++) dot[r] = d;
+    for (size_t r = 0; r < CQ__ROWS && t->asym; r++) dot[r] = (offset - zeros[r]) * total;
+}
+/* A group's sums to floats, times its scales, added to out. act: the scale of the activations, or 1 */
+CQ__APART void cq__end_group_m(float *out, const int32_t *dot, const cq_tensor *t, const unsigned char *panel, size_t g,
+                               float act) {
+    const unsigned char *scale = panel + cq__scale_bytes(t) * g * CQ__ROWS;
+    if (cq_format_is_int(t->format)) {
+        for (size_t r = 0; r < CQ__ROWS; r++)
+            out[r] = out[r] + (float)dot[r] * (cq__half_m(scale + 2 * r) * act);
+        return;
+    }
+    float unit = cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits);
+    for (size_t r = 0; r < CQ__ROWS; r++)
+        out[r] = out[r] + (float)dot[r] * (cq_e8m0_to_f32(scale[r]) * unit * act);
+}
+
+typedef void (*cq__blocks_m)(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks);
+/* == cq__panel_q8_c, with the sums of either machine: of the format as it is packed (direct) or, where that is NULL,
+   of the signed bytes that `spread` makes of a block */
+static void cq__panel_q8_m(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first, size_t n,
+                           cq__blocks_m direct, cq__blocks_m bytes,
+                           void (*spread)(unsigned char *, const unsigned char *, cq_format)) {
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
+    const size_t ldq = a->stride, per = t->group_size / CQ__BLOCK, block = cq__block_bytes(t->format);
+    const size_t lds = cq__acts_groups(a), groups = cq_tensor_groups(t), all = cq__blocks(t);
+    unsigned char codes[CQ__BLOCK * CQ__ROWS];
+    int32_t dot[4 * CQ__ROWS];
+    if (t->group_size % CQ__BLOCK || t->format == CQ_MXFP6_E3M2) { /* halves of blocks; numbers beyond a byte */
+        cq__panel_q8_c(out, t, panel, a, first, n);
+        return;
+    }
+    for (size_t end = first + n; first < end; first += 4, out += 4 * CQ__ROWS) {
+        size_t m = cq__min(4, end - first); /* columns that share what is spread */
+        for (size_t i = 0; i < m * CQ__ROWS; i++) out[i] = 0.0f;
+        for (size_t g = 0; g < groups; g++) {
+            size_t b0 = g * per, blocks = cq__min(per, all - b0);
+            const int8_t *q = a->q + first * ldq + b0 * CQ__BLOCK;
+            for (size_t j = 0; j < m; j++) {
+                const int32_t *sum = a->sum + b0 * a->ld_sum + first + j;
+                int32_t total = 0;
+                for (size_t b = 0; b < blocks; b++, sum += a->ld_sum) total += *sum;
+                cq__begin_group_m(dot + j * CQ__ROWS, t, p, g, total);
+            }
+            for (size_t j = 0; j < m && direct; j++) direct(dot + j * CQ__ROWS, w + b0 * block, q + j * ldq, blocks);
+            for (size_t b = 0; b < blocks && !direct; b++, q += CQ__BLOCK) {
+                spread(codes, w + (b0 + b) * block, t->format);
+                for (size_t j = 0; j < m; j++) bytes(dot + j * CQ__ROWS, codes, q + j * ldq, 1);
+            }
+            for (size_t j = 0; j < m; j++)
+                cq__end_group_m(out + j * CQ__ROWS, dot + j * CQ__ROWS, t, p, g,
+                                a->group_size ? a->scale[(first + j) * lds + g] : 1.0f);
+        }
+        for (size_t j = 0; j < m && !a->group_size; j++)
+            for (size_t r = 0; r < CQ__ROWS; r++)
+                out[j * CQ__ROWS + r] = out[j * CQ__ROWS + r] * a->scale[first + j];
+    }
+}
+static void cq__panel_q8_dsp(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first, size_t n) {
+    cq__blocks_m direct = t->format == CQ_INT8   ? cq__byte_blocks_dsp
+                          : t->format == CQ_INT4 ? cq__int4_blocks_dsp
+                          : t->format == CQ_INT3 ? cq__int3_blocks_dsp
+                          : t->format == CQ_INT2 ? cq__int2_blocks_dsp
+                                                 : NULL;
+    cq__panel_q8_m(out, t, panel, a, first, n, direct, cq__byte_blocks_dsp, cq__spread_dsp);
+}
+
+static void cq__panels_q8_dsp(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                              size_t first, size_t n) {
+    for (size_t p = 0; p < panels; p++) cq__panel_q8_dsp(out + p * n * CQ__ROWS, t, panel + p, a, first, n);
+}
+
+/* == cq__dots_q8_c: two keys share the widened query */
+static void cq__dots_q8_dsp(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk,
+                            const float *scale, size_t n, size_t count) {
+    for (size_t i = 0; i < count; i += 2, k += 2 * ldk) {
+        const int8_t *k1 = i + 1 < count ? k + ldk : k;
+        int32_t d0 = 0, d1 = 0;
+        size_t d = 0;
+        for (; d + 4 <= n; d += 4) {
+            uint32_t u = CQ__WORD(q + d), x0 = cq__sxtb16(u), x1 = cq__sxtb16_odd(u), v = CQ__WORD(k + d);
+            d0 = cq__smlad(cq__sxtb16(v), x0, d0);
+            d0 = cq__smlad(cq__sxtb16_odd(v), x1, d0);
+            v = CQ__WORD(k1 + d);
+            d1 = cq__smlad(cq__sxtb16(v), x0, d1);
+            d1 = cq__smlad(cq__sxtb16_odd(v), x1, d1);
+        }
+        for (; d < n; d++) {
+            d0 += (int32_t)q[d] * k[d];
+            d1 += (int32_t)q[d] * k1[d];
+        }
+        out[i] = (float)d0 * (scale_q * scale[i]);
+        if (i + 1 < count) out[i + 1] = (float)d1 * (scale_q * scale[i + 1]);
+    }
+}
+
+static const cq__kernels cq__kernels_dsp = {
+    "dsp",           cq__tile_f32_c,   cq__fma_f32_c,  cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
+    cq__unpack_c,   cq__panels_q8_dsp, cq__quantize_c, cq__dot_c,     cq__dots_c,   cq__mix_c,      cq__from_f16_c,
+    cq__from_int8_c, cq__dots_q8_dsp,  cq__turn_c,     cq__sum_c,     cq__max_c,    cq__axpy_c,     cq__scale_c,
+    cq__exp_minus_c, cq__silu_mul_c};
+#endif /* CQ__DSP */
+
+#if CQ__MVE
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
+/* The heart: eight rows. Sums need an even general register each, so that they take r0, r2 ... lr, and all else the odd
+   ones. It is written down as it shall run: compilers turn the intrinsic of a gathering load that also moves its
+   addresses into two loads and copies. d, e: the sums of rows 0..3 and 4..7 before and after, and vectors of codes in
+   between. at: where the words of row 0 are in four steps, less the 256 which the first load adds. */
+#define CQ__EVEN_IN                                                                                                    \
+    "vmov r0, r4, %q[d][2], %q[d][0]\n\tvmov r2, r6, %q[d][3], %q[d][1]\n\t"                                           \
+    "vmov r8, r12, %q[e][2], %q[e][0]\n\tvmov r10, lr, %q[e][3], %q[e][1]\n"
+#define CQ__EVEN_OUT                                                                                                   \
+    "vmov %q[d][2], %q[d][0], r0, r4\n\tvmov %q[d][3], %q[d][1], r2, r6\n\t"                                           \
+    "vmov %q[e][2], %q[e][0], r8, r12\n\tvmov %q[e][3], %q[e][1], r10, lr"
+#define CQ__EVEN "r0", "r2", "r4", "r6", "r8", "r10", "r12", "lr"
+/* d, e += sum of code * activation over `blocks` > 0 blocks of int4 */
+CQ__INLINE void cq__int4_rows8_mve(int32x4_t *d, int32x4_t *e, uint32x4_t *at, const int8_t **x, uint8x16_t mask,
+                                   size_t blocks) {
+    register uint8x16_t t __asm__("q0"); /* which the next step needs: so no sum is put there */
+    uint8x16_t low, high;
+#define CQ__PAIR(row0, sum0, row1, sum1) /* low nibbles: columns 0..15, high nibbles: 16..31 */                        \
+    "vldrw.u32 %q[d], [%q[at], " row0 "\n\t"                                                                           \
+    "vldrw.u32 %q[e], [%q[at], " row1 "\n\t"                                                                           \
+    "vand %q[t], %q[d], %q[mask]\n\t"                                                                                  \
+    "vmladava.s8 " sum0 ", %q[t], %q[low]\n\t"                                                                         \
+    "vand %q[t], %q[e], %q[mask]\n\t"                                                                                  \
+    "vmladava.s8 " sum1 ", %q[t], %q[low]\n\t"                                                                         \
+    "vshr.u8 %q[d], %q[d], #4\n\t"                                                                                     \
+    "vmladava.s8 " sum0 ", %q[d], %q[high]\n\t"                                                                        \
+    "vshr.u8 %q[e], %q[e], #4\n\t"                                                                                     \
+    "vmladava.s8 " sum1 ", %q[e], %q[high]\n\t"
+    __asm__(CQ__EVEN_IN
+            "1:\n\t"
+            "vldrb.u8 %q[low], [%[x]], #16\n\t"
+            "vldrb.u8 %q[high], [%[x]], #16\n\t" /**/
+            CQ__PAIR("#256]!", "r0", "#4]", "r2") CQ__PAIR("#8]", "r4", "#12]", "r6")
+            CQ__PAIR("#16]", "r8", "#20]", "r10") CQ__PAIR("#24]", "r12", "#28]", "lr")
+            "subs %[n], %[n], #1\n\t"
+            "bne 1b\n\t" CQ__EVEN_OUT
+            : [d] "+w"(*d), [e] "+w"(*e), [at] "+w"(*at), [x] "+r"(*x), [n] "+r"(blocks), [low] "=&w"(low),
+              [high] "=&w"(high), [t] "=&w"(t)
+            : [mask] "w"(mask)
+            : CQ__EVEN, "cc", "memory");
+#undef CQ__PAIR
+}
+/* the same of signed bytes; they lie in two halves of 256 bytes a block */
+CQ__INLINE void cq__byte_rows8_mve(int32x4_t *d, int32x4_t *e, uint32x4_t *at, const int8_t **x, size_t blocks) {
+    register uint8x16_t q __asm__("q0");
+    size_t halves = 2 * blocks;
+#define CQ__PAIR(row0, sum0, row1, sum1)                                                                               \
+    "vldrw.u32 %q[d], [%q[at], " row0 "\n\t"                                                                           \
+    "vldrw.u32 %q[e], [%q[at], " row1 "\n\t"                                                                           \
+    "vmladava.s8 " sum0 ", %q[d], %q[q]\n\t"                                                                           \
+    "vmladava.s8 " sum1 ", %q[e], %q[q]\n\t"
+    __asm__(CQ__EVEN_IN
+            "1:\n\t"
+            "vldrb.u8 %q[q], [%[x]], #16\n\t" /**/
+            CQ__PAIR("#256]!", "r0", "#4]", "r2") CQ__PAIR("#8]", "r4", "#12]", "r6")
+            CQ__PAIR("#16]", "r8", "#20]", "r10") CQ__PAIR("#24]", "r12", "#28]", "lr")
+            "subs %[n], %[n], #1\n\t"
+            "bne 1b\n\t" CQ__EVEN_OUT
+            : [d] "+w"(*d), [e] "+w"(*e), [at] "+w"(*at), [x] "+r"(*x), [n] "+r"(halves), [q] "=&w"(q)
+            :
+            : CQ__EVEN, "cc", "memory");
+#undef CQ__PAIR
+}
+CQ__INLINE uint32x4_t cq__words_mve(const unsigned char *w) {
+    return vaddq_n_u32(vshlq_n_u32(vidupq_n_u32(0, 1), 6), (uint32_t)(uintptr_t)w - 256u);
+}
+/* dot[r] += sum of code * activation, for 16 rows of int4 */
+CQ__APART void cq__int4_blocks_mve(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks) {
+    uint32x4_t at = cq__words_mve(w);
+    for (int32_t *end = dot + CQ__ROWS; dot < end; dot += 8) {
+        int32x4_t d = vld1q_s32(dot), e = vld1q_s32(dot + 4);
+        const int8_t *x = q;
+        cq__int4_rows8_mve(&d, &e, &at, &x, vdupq_n_u8(15), blocks);
+        vst1q_s32(dot, d);
+        vst1q_s32(dot + 4, e);
+        at = vaddq_n_u32(at, 32u - 256u * (uint32_t)blocks);
+    }
+}
+/* the same of signed bytes: int8, or what cq__spread_mve made */
+CQ__APART void cq__byte_blocks_mve(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks) {
+    uint32x4_t at = cq__words_mve(w);
+    for (int32_t *end = dot + CQ__ROWS; dot < end; dot += 8) {
+        int32x4_t d = vld1q_s32(dot), e = vld1q_s32(dot + 4);
+        const int8_t *x = q;
+        cq__byte_rows8_mve(&d, &e, &at, &x, blocks);
+        vst1q_s32(dot, d);
+        vst1q_s32(dot + 4, e);
+        at = vaddq_n_u32(at, 32u - 512u * (uint32_t)blocks);
+    }
+}
+
+/* out += d * scale, of four rows. Scales go through q0: of every other register, binutils 2.40 encodes this vcvtb
+   with the wrong ones. */
+#define CQ__SCALED(d)                                                                                                  \
+    "vldrh.u32 q0, [%[scale]], #8\n\t"                                                                                 \
+    "vcvtb.f32.f16 q0, q0\n\t"                                                                                         \
+    "vcvt.f32.s32 %q[" d "], %q[" d "]\n\t"                                                                            \
+    "vmul.f32 q0, q0, %q[" d "]\n\t"                                                                                   \
+    "vldrw.u32 %q[" d "], [%[out]]\n\t"                                                                                \
+    "vadd.f32 q0, q0, %q[" d "]\n\t"                                                                                   \
+    "vstrw.u32 q0, [%[out]], #16\n\t"
+/* out += the group of eight rows; returns where the next eight are. Of q, at and scale too. */
+CQ__INLINE float *cq__group8_mve(float *out, const unsigned char **scale, const unsigned char *zeros, uint32x4_t *at,
+                                 const int8_t **q, size_t blocks, int32_t total, uint8x16_t mask, bool int4) {
+    int32x4_t d = vreinterpretq_s32_u32(vldrbq_u32(zeros)), e = vreinterpretq_s32_u32(vldrbq_u32(zeros + 4));
+    if (!int4) { /* its bytes are code - 128 */
+        d = vsubq_n_s32(d, 128);
+        e = vsubq_n_s32(e, 128);
+    }
+    d = vmulq_n_s32(d, total);
+    e = vmulq_n_s32(e, total);
+    if (int4) cq__int4_rows8_mve(&d, &e, at, q, mask, blocks);
+    else cq__byte_rows8_mve(&d, &e, at, q, blocks);
+    __asm__ volatile(CQ__SCALED("d") CQ__SCALED("e")
+                     : [d] "+w"(d), [e] "+w"(e), [out] "+r"(out), [scale] "+l"(*scale)
+                     :
+                     : "q0", "memory");
+    return out;
+}
+/* The sum of n > 0 numbers, `ld` apart: side by side, as for one row of activations, four at a time, of which a predicate
+   takes what there is. (Compilers do not know the predicate's register by name. They have nothing in it here.) */
+CQ__INLINE int32_t cq__total_mve(const int32_t **sum, size_t ld, size_t n) {
+    int32_t total = 0;
+    int32x4_t v;
+    if (ld == 1) {
+        __asm__("1:\n\t"
+                "vctp.32 %[n]\n\t"
+                "vpst\n\t"
+                "vldrwt.u32 %q[v], [%[sum]], #16\n\t"
+                "vaddva.s32 %[total], %q[v]\n\t"
+                "subs %[n], %[n], #4\n\t"
+                "bhi 1b\n\t"
+                "add %[sum], %[sum], %[n], lsl #2" /* n is now what was read too much, less than 0 */
+                : [total] "+Te"(total), [n] "+r"(n), [sum] "+r"(*sum), [v] "=&w"(v)
+                :
+                : "cc", "memory");
+        return total;
+    }
+    for (; n > 0; n--, *sum += ld) total += **sum;
+    return total;
+}
+/* One column of int4 or int8, one panel: in every group eight rows and eight more. Sums begin with what the zero point
+   takes away. */
+CQ__INLINE void cq__panel1_mve(float *out, const cq_tensor *t, const unsigned char *p, const int8_t *q,
+                               const int32_t *sum, size_t ld_sum, bool int4) {
+    const size_t per = t->group_size / CQ__BLOCK, next = t->asym ? CQ__ROWS : 0;
+    const uint8x16_t mask = vdupq_n_u8(15);
+    unsigned char middle[CQ__ROWS]; /* the zeros of a symmetric format, as if they were stored */
+    const unsigned char *zeros = t->asym ? p + cq__zeros_at(t) : middle;
+    uint32x4_t at = cq__words_mve(p + cq__panel_head(t));
+    vst1q_u8(middle, vdupq_n_u8(int4 ? 8 : 128));
+    for (size_t left = cq__blocks(t), blocks; left; left -= blocks) {
+        uint32x4_t second = vaddq_n_u32(at, 32);
+        const int8_t *x = q;
+        blocks = cq__min(per, left);
+        const int32_t total = -cq__total_mve(&sum, ld_sum, blocks);
+        float *o = cq__group8_mve(out, &p, zeros, &at, &x, blocks, total, mask, int4);
+        cq__group8_mve(o, &p, zeros + 8, &second, &q, blocks, total, mask, int4);
+        zeros += next;
+    }
+}
+CQ__APART void cq__int4_panel1_mve(float *out, const cq_tensor *t, const unsigned char *p, const int8_t *q,
+                                   const int32_t *sum, size_t ld_sum) {
+    cq__panel1_mve(out, t, p, q, sum, ld_sum, true);
+}
+CQ__APART void cq__int8_panel1_mve(float *out, const cq_tensor *t, const unsigned char *p, const int8_t *q,
+                                   const int32_t *sum, size_t ld_sum) {
+    cq__panel1_mve(out, t, p, q, sum, ld_sum, false);
+}
+
+/* Codes of int2, int3 and small floats to signed bytes, [8 steps][64], 16 at a time; a gathering load is a table. */
+CQ__APART void cq__spread_mve(unsigned char *out, const unsigned char *w, cq_format format) {
+    const int8_t *table = format == CQ_MXFP4 ? cq__e2m1_bytes : cq__e2m3_bytes;
+    for (int32_t s = 0; s < 8; s++)
+        for (size_t i = 0; i < 64; i += 16, out += 16) {
+            uint8x16_t v;
+            if (format == CQ_INT2 || format == CQ_INT3) {
+                v = vshlq_r_u8(vld1q_u8(w + (s & 1) * 64 + i), -(s & 6));
+                v = vandq_u8(v, vdupq_n_u8(3));
+                if (format == CQ_INT3) {
+                    uint8x16_t top = vshlq_r_u8(vld1q_u8(w + 128 + i), -s);
+                    v = vorrq_u8(v, vshlq_n_u8(vandq_u8(top, vdupq_n_u8(1)), 2));
+                }
+            } else {
+                v = vshlq_r_u8(vld1q_u8(w + (s & 3) * 64 + i), -(s & 4));
+                v = vandq_u8(v, vdupq_n_u8(15));
+                if (format != CQ_MXFP4) {
+                    uint8x16_t top = vshlq_r_u8(vld1q_u8(w + 256 + (s & 1) * 64 + i), -(s & 6));
+                    v = vorrq_u8(v, vshlq_n_u8(vandq_u8(top, vdupq_n_u8(3)), 4));
+                }
+                v = vreinterpretq_u8_s8(vldrbq_gather_offset_s8(table, v));
+            }
+            vst1q_u8(out, v);
+        }
+}
+
+/* == cq__panel_q8_c */
+static void cq__panel_q8_mve(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t first, size_t n) {
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t);
+    if ((uintptr_t)p % 4) { /* gathering loads want aligned words */
+        cq__panel_q8_dsp(out, t, panel, a, first, n);
+        return;
+    }
+    if ((t->format != CQ_INT4 && t->format != CQ_INT8) || t->group_size % CQ__BLOCK || a->group_size) {
+        cq__blocks_m direct = t->format == CQ_INT8   ? cq__byte_blocks_mve
+                              : t->format == CQ_INT4 ? cq__int4_blocks_mve
+                                                     : NULL;
+        cq__panel_q8_m(out, t, panel, a, first, n, direct, cq__byte_blocks_mve, cq__spread_mve);
+        return;
+    }
+    for (size_t j = first; j < first + n; j++, out += CQ__ROWS) {
+        const int8_t *q = a->q + j * a->stride;
+        const int32_t *sum = a->sum + j;
+        for (size_t r = 0; r < CQ__ROWS; r += 4) vst1q_f32(out + r, vdupq_n_f32(0.0f));
+        if (t->format == CQ_INT4) cq__int4_panel1_mve(out, t, p, q, sum, a->ld_sum);
+        else cq__int8_panel1_mve(out, t, p, q, sum, a->ld_sum);
+        for (size_t r = 0; r < CQ__ROWS; r++) out[r] = out[r] * a->scale[j];
+    }
+}
+static void cq__panels_q8_mve(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                              size_t first, size_t n) {
+    for (size_t p = 0; p < panels; p++) cq__panel_q8_mve(out + p * n * CQ__ROWS, t, panel + p, a, first, n);
+}
+
+/* == cq__dots_q8_c: two keys share a load of the query */
+static void cq__dots_q8_mve(float *out, const int8_t *q, float scale_q, const int8_t *k, size_t ldk,
+                            const float *scale, size_t n, size_t count) {
+    for (size_t i = 0; i < count; i += 2, k += 2 * ldk) {
+        const int8_t *k1 = i + 1 < count ? k + ldk : k;
+        int32_t d0 = 0, d1 = 0;
+        size_t d = 0;
+        for (size_t v = n / 16; v > 0; v--, d += 16) {
+            int8x16_t x = vldrbq_s8(q + d);
+            d0 = vmladavaq_s8(d0, vldrbq_s8(k + d), x);
+            d1 = vmladavaq_s8(d1, vldrbq_s8(k1 + d), x);
+        }
+        for (; d < n; d++) {
+            d0 += (int32_t)q[d] * k[d];
+            d1 += (int32_t)q[d] * k1[d];
+        }
+        out[i] = (float)d0 * (scale_q * scale[i]);
+        if (i + 1 < count) out[i + 1] = (float)d1 * (scale_q * scale[i + 1]);
+    }
+}
+
+static const cq__kernels cq__kernels_mve = {
+    "mve",           cq__tile_f32_c,   cq__fma_f32_c,  cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
+    cq__unpack_c,   cq__panels_q8_mve, cq__quantize_c, cq__dot_c,     cq__dots_c,   cq__mix_c,      cq__from_f16_c,
+    cq__from_int8_c, cq__dots_q8_mve,  cq__turn_c,     cq__sum_c,     cq__max_c,    cq__axpy_c,     cq__scale_c,
+    cq__exp_minus_c, cq__silu_mul_c};
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
+#endif
+#endif /* CQ__MVE */
 
 /* ###################################################################################################################
    [DISPATCH]  one row a tier, best first
    ################################################################################################################## */
+#ifndef CQUANT_ONE_TIER
 static const struct {
     const cq__kernels *k;
     uint32_t needs; /* of cq__cpu */
 } cq__tiers[] = {
+#if CQ__MVE
+    {&cq__kernels_mve, 0},
+#endif
+#if CQ__DSP
+    {&cq__kernels_dsp, 0},
+#endif
 #if CQ__X86
+#if CQ__X86_TILES
     {&cq__kernels_amx, CQ__HAS_AVX512 | CQ__HAS_VNNI | CQ__HAS_AMX},
+#endif
     {&cq__kernels_avx512vnni, CQ__HAS_AVX512 | CQ__HAS_VNNI},
     {&cq__kernels_avx512, CQ__HAS_AVX512},
+#if CQ__X86_AVXVNNI
     {&cq__kernels_avxvnni, CQ__HAS_AVX2 | CQ__HAS_AVXVNNI},
+#endif
     {&cq__kernels_avx2, CQ__HAS_AVX2},
+#if CQ__V4
+    {&cq__kernels_sse41, CQ__HAS_SSE41},
+#endif
+#endif
+#if CQ__ARM
+#if CQ__DOTPROD_TIERS
+    {&cq__kernels_i8mm, CQ__HAS_DOTPROD | CQ__HAS_I8MM},
+    {&cq__kernels_dotprod, CQ__HAS_DOTPROD},
+#endif
+    {&cq__kernels_neon, 0},
+#endif
+#if CQ__RVV
+    {&cq__kernels_rvv, 0},
+#endif
+#if CQ__WASM
+    {&cq__kernels_wasm, 0},
+#endif
+#ifdef CQ__V4_TIER
+    {&cq__kernels_v4, 0},
 #endif
     {&cq__kernels_c, 0}};
 
@@ -3558,6 +7849,42 @@ static const cq__kernels *cq__tier(size_t index) {
         if ((cq__tiers[i].needs & ~has) == 0 && index-- == 0) return cq__tiers[i].k;
     return NULL;
 }
+#else /* what the compiler's flags promise is there: nothing else is linked, nothing is asked */
+#if CQ__X86 && defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#ifdef __AVX512VNNI__
+#define CQ__ONE cq__kernels_avx512vnni
+#else
+#define CQ__ONE cq__kernels_avx512
+#endif
+#elif defined(__AVXVNNI__) && CQ__X86_AVXVNNI
+#define CQ__ONE cq__kernels_avxvnni
+#else
+#define CQ__ONE cq__kernels_avx2
+#endif
+#elif CQ__X86 && CQ__V4 && defined(__SSE4_1__)
+#define CQ__ONE cq__kernels_sse41
+#elif CQ__ARM && CQ__DOTPROD_TIERS && defined(__ARM_FEATURE_MATMUL_INT8)
+#define CQ__ONE cq__kernels_i8mm
+#elif CQ__ARM && CQ__DOTPROD_TIERS && defined(__ARM_FEATURE_DOTPROD)
+#define CQ__ONE cq__kernels_dotprod
+#elif CQ__ARM
+#define CQ__ONE cq__kernels_neon
+#elif CQ__MVE
+#define CQ__ONE cq__kernels_mve
+#elif CQ__DSP
+#define CQ__ONE cq__kernels_dsp
+#elif CQ__RVV
+#define CQ__ONE cq__kernels_rvv
+#elif CQ__WASM
+#define CQ__ONE cq__kernels_wasm
+#elif defined(CQ__V4_TIER)
+#define CQ__ONE cq__kernels_v4
+#else
+#define CQ__ONE cq__kernels_c
+#endif
+static const cq__kernels *cq__tier(size_t index) { return index == 0 ? &CQ__ONE : NULL; }
+#endif
 
 CQUANT_DEF const char *cq_isa_available(size_t index) {
     const cq__kernels *k = cq__tier(index);
@@ -3575,7 +7902,7 @@ CQUANT_DEF cq_status cq_init(cq_context *ctx, const cq_context_desc *desc, cq_er
     size_t len = cq__strlen(desc->isa);
     for (size_t i = 0; (ctx->k = cq__tier(i)) != NULL; i++)
         if (cq__strlen(ctx->k->name) == len && cq__equal(ctx->k->name, desc->isa, len)) return CQ_OK;
-    ctx->k = &cq__kernels_c;
+    ctx->k = cq__tier(0);
     return cq_fail_at(err, CQ_ERR_UNSUPPORTED, "this CPU or this build lacks the instruction set", desc->isa, len,
                       UINT64_MAX, INT64_MIN);
 }
@@ -3586,6 +7913,9 @@ CQUANT_DEF cq_status cq_init(cq_context *ctx, const cq_context_desc *desc, cq_er
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT DEFAULT
+#ifdef CQ__HELIUM
+#pragma clang attribute pop
+#endif
 #elif defined(__GNUC__)
 #pragma GCC pop_options
 #endif

@@ -1,4 +1,4 @@
-/* cquant_gptq.h - v0.5.0 - the best few-bit weights for one layer: GPTQ, explained and solved
+/* cquant_gptq.h - v0.6.0 - the best few-bit weights for one layer: GPTQ, explained and solved
 
    A linear layer computes y = W x. Rounding W to a few bits gives Q, and what matters is not W - Q but the error of the
    output: the sum of |(W - Q) x|^2 over typical inputs x, which is tr((W - Q) H (W - Q)^T) with H = sum of x x^T. GPTQ
@@ -14,7 +14,7 @@
        float w[16 * 64], x[256 * 64];                       // fill w (rows, cols) and x (tokens, cols)
        uint8_t codes[16 * 64];
        cq_grid grids[16 * 1];                               // one group of 64 columns a row
-       unsigned char memory[262144], packed[4096];          // memory: aligned to CQ_ALIGN
+       unsigned char memory[524288], packed[4096];          // memory: aligned to CQ_ALIGN
        cq_context ctx;
        cq_hessian h;
        cq_factor f;
@@ -59,7 +59,7 @@
 
 #include "cquant.h"
 
-#if CQUANT_VERSION_NUM != 500
+#if CQUANT_VERSION_NUM != 600
 #error "cquant_gptq.h and cquant.h are of different versions: take both from one release"
 #endif
 
@@ -74,7 +74,7 @@ typedef struct cq_hessian {
     float *h;        /* (cols, cols), symmetric once finished; until then only its lower triangle counts */
     size_t cols;
     uint64_t tokens; /* rows of X added so far (with a weight: only those whose weight is not 0) */
-    float *packed;   /* cq_syrk_scratch(cols): rows that wait until 192 are together, since each pass over h is dear */
+    float *packed;   /* cq_syrk_scratch(cols): rows that wait until 384 are together, since each pass over h is dear */
     size_t waiting;  /* how many */
 } cq_hessian;
 
@@ -261,11 +261,20 @@ CQUANT_DEF bool cq_glob(const char *pattern, size_t pattern_len, const char *nam
 #define CQUANT__GPTQ_IMPLEMENTED
 #include "cquant.h" /* its implementation, should this file have been included without it before */
 
-#if defined(__clang__) /* no fused multiply-add: see cquant.h */
+#if defined(__clang__) /* no fused multiply-add, no float vectors of Helium: see cquant.h */
 #pragma STDC FP_CONTRACT OFF
+#ifdef CQ__HELIUM
+#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
+#endif
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
+#ifdef CQ__HELIUM
+#pragma GCC optimize("no-tree-vectorize")
+#endif
+#if defined(__thumb__) && !defined(__thumb2__) /* see cquant.h */
+#pragma GCC optimize("no-ipa-ra")
+#endif
 #if !__STDC_HOSTED__
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 #endif
@@ -431,113 +440,147 @@ CQ__UNUSED static bool cq__udut(float *a, size_t lda, float *d, size_t n, float 
 /* The same, bit for bit, 192 columns J at a time, so that nearly all the work is the product of cq_syrk. Each H[r][c]
    is a chain over the columns t after c, from the last on, of - P[r][t] U[c][t], P = U D. How the chain is cut into
    pieces does not matter. With k' counted from the end of J (k' = 0 is its last column):
-     1. s (192, 192): H[J][J], turned about so that both of its indices count from the end; factored in place;
-     2. above it, 32 values of r a task, k' upwards: P[r][k'] = H[r][k'] - chain over t' < k' of P[r][t'] U[k'][t'].
-        -P and U are kept, packed in blocks of 48 values of r: 12 columns k' take the chain of those before them in one
-        product, then one of the 12 after the other;
-     3. what is left: H[r][c] - chain over t' in J of P[r][t'] U[c][t'], for r <= c: squares, see cq__square_task. */
-#define CQ__FACTOR_STEP 12u
+     1. the square H[J][J], turned about so that both of its indices count from the end, k' upwards;
+     2. above it, 96 values of r a task, k' upwards: P[r][k'] = H[r][k'] - chain over t' < k' of P[r][t'] U[k'][t'];
+     3. what is left: H[r][c] - chain over t' in J of P[r][t'] U[c][t'], for r <= c: squares, see cq__square_task.
+   The first two are the same work: 12 columns k' take the chain of all those before them in one product, which is
+   nearly all of it; then 4 that of those before them among the 12, and each that of those among the 4. H[r][k'] stands where -P[r][k'] will: in
+   panels of 16 r, for it is what products load as vectors; U in strips of 12, for it is what they broadcast. */
+#define CQ__FACTOR 192u     /* a multiple of the square of cq__square_task */
+#define CQ__FACTOR_TASK 6u  /* panels */
+#define CQ__FACTOR_FEW 4u   /* columns */
 typedef struct cq__factor_job {
     const cq_context *ctx;
-    float *a, *d;      /* (n, n); (n) */
-    float *s, *row;    /* (ld, ld), (2, 12, ld): -P and U of 12 columns; ld: 192, or less, and a multiple of 32 */
-    float *minus_p, *u; /* (blocks of 48, 192, 48) each */
-    size_t n, j0, nb, ld;
+    float *a, *d;       /* (n, n); (n) */
+    float *row;         /* (ld) of U; ld: CQ__FACTOR, or less, and a multiple of 32 */
+    float *s, *us;      /* the square: -P, panels (ld / 16, stride, 16), and U, strips (.., stride, 12), of k' */
+    float *minus_p, *u; /* what is above: the same, of r */
+    size_t n, j0, nb, ld, stride;
 } cq__factor_job;
 
-static bool cq__factor_square(const cq__factor_job *job, float least, size_t *bad) { /* step 1, 12 columns at a time */
-    const cq__kernels *kernels = job->ctx->k;
-    const size_t ld = job->ld, nb = job->nb, end = job->j0 + nb;
-    float *s = job->s, *u = job->row + CQ__FACTOR_STEP * ld;
-    for (size_t i = 0; i < nb; i++)
-        for (size_t j = 0; j < ld; j++)
-            s[i * ld + j] = j >= i && j < nb ? job->a[(end - 1 - i) * job->n + end - 1 - j] : 0.0f;
-    for (size_t k0 = 0, k1; k0 < nb; k0 = k1) {
-        float *p = job->row, *q = u;
-        k1 = cq__min(k0 + CQ__FACTOR_STEP, nb);
-        for (size_t k = k0; k < k1; k++, p += ld, q += ld) {
-            const float pivot = job->d[end - 1 - k] = s[k * ld + k];
-            const size_t j = (k + 1) / CQ__ROWS * CQ__ROWS; /* what is left of the diagonal is waste */
-            if (!(pivot > least && pivot < CQ__INFINITY)) {
-                *bad = end - 1 - k;
-                return false;
-            }
-            for (size_t i = 0; i < ld; i++) {
-                p[i] = -s[k * ld + i];
-                q[i] = s[k * ld + i] = s[k * ld + i] / pivot;
-            }
-            kernels->fma_f32(s + (k + 1) * ld + j, CQ__ROWS, ld, p + j, CQ__ROWS, 0, q + k + 1, 0, 1, 1, k1 - k - 1,
-                             (ld - j) / CQ__ROWS);
+/* Columns k' in [k0, k0 + columns) of `panels` panels p take the chain over t' in [t0, t1). */
+static void cq__factor_chain(const cq__factor_job *job, float *p, size_t panels, size_t k, size_t columns, size_t t0,
+                             size_t t1) {
+    const size_t apart = job->stride * CQ__ROWS, lane = k % CQ__PACK_STRIP;
+    const float *u = job->us + (k - lane) * job->stride + t0 * CQ__PACK_STRIP + lane;
+    job->ctx->k->fma_f32(p + k * CQ__ROWS, apart, CQ__ROWS, p + t0 * CQ__ROWS, apart, CQ__ROWS, u, CQ__PACK_STRIP, 1,
+                         t1 - t0, columns, panels);
+}
+/* Column k' of them is complete: u = p / pivot, p = -p */
+static void cq__factor_divide(float *u, float *p, size_t apart, size_t panels, float pivot) {
+    for (; panels > 0; panels--, p += apart, u += CQ__ROWS) {
+        float minus[CQ__ROWS], ratio[CQ__ROWS];
+        for (size_t i = 0; i < CQ__ROWS; i++) {
+            minus[i] = -p[i];
+            ratio[i] = p[i] / pivot;
         }
-        for (size_t j = k1 / 32 * 32; j < nb; j += 32) /* rows i <= j */
-            kernels->fma_f32(s + k1 * ld + j, CQ__ROWS, ld, job->row + j, CQ__ROWS, ld, u + k1, ld, 1, k1 - k0,
-                             cq__min(j + 32, nb) - k1, 2);
+        for (size_t i = 0; i < CQ__ROWS; i++) p[i] = minus[i]; /* by way of arrays: compilers make vectors of that */
+        for (size_t i = 0; i < CQ__ROWS; i++) u[i] = ratio[i];
     }
-    for (size_t i = 0; i < nb; i++)
-        for (size_t j = i + 1; j < nb; j++) job->a[(end - 1 - i) * job->n + end - 1 - j] = s[i * ld + j];
+}
+static bool cq__factor_square(const cq__factor_job *job, float least, size_t *bad) { /* step 1 */
+    const size_t ld = job->ld, nb = job->nb, end = job->j0 + nb, apart = job->stride * CQ__ROWS;
+    for (size_t k = 0; k < nb; k++) {
+        const float *a = job->a + (end - 1 - k) * job->n + end - 1;
+        float *s = job->s + k * CQ__ROWS;
+        for (size_t i = 0; i < ld; i++) /* below the diagonal: waste */
+            s[i / CQ__ROWS * apart + i % CQ__ROWS] = i >= k && i < nb ? *(a - i) : 0.0f;
+    }
+    for (size_t k = 0, k0 = 0, k1; k < nb; k++) {
+        const size_t first = k / 32 * 2, panels = ld / CQ__ROWS - first; /* panels from the diagonal on, in pairs */
+        float *s = job->s + first * apart, *row = job->row + first * CQ__ROWS;
+        if (k % CQ__PACK_STRIP == 0) {
+            k0 = k;
+            cq__factor_chain(job, s, panels, k0, cq__min(CQ__PACK_STRIP, nb - k0), 0, k0);
+        }
+        k1 = k0 + (k - k0) / CQ__FACTOR_FEW * CQ__FACTOR_FEW;
+        if (k == k1 && k > k0) cq__factor_chain(job, s, panels, k, cq__min(CQ__FACTOR_FEW, nb - k), k0, k);
+        cq__factor_chain(job, s, panels, k, 1, k1, k);
+        const float pivot = job->d[end - 1 - k] = job->s[k / CQ__ROWS * apart + k * CQ__ROWS + k % CQ__ROWS];
+        if (!(pivot > least && pivot < CQ__INFINITY)) {
+            *bad = end - 1 - k;
+            return false;
+        }
+        cq__factor_divide(row, s + k * CQ__ROWS, apart, panels, pivot);
+        for (size_t i = k + 1; i < nb; i++) job->a[(end - 1 - k) * job->n + end - 1 - i] = job->row[i];
+        for (size_t i = k0; i < nb; i += CQ__PACK_STRIP)
+            for (size_t m = 0; m < CQ__PACK_STRIP; m++)
+                job->us[i * job->stride + k * CQ__PACK_STRIP + m] = i + m < nb ? job->row[i + m] : 0.0f;
+    }
     return true;
 }
-static void cq__factor_panel(void *arg, size_t index) { /* step 2 */
+static void cq__factor_panels(void *arg, size_t index) { /* step 2 */
     const cq__factor_job *job = (const cq__factor_job *)arg;
-    const cq__kernels *kernels = job->ctx->k;
-    const size_t stride = CQ__SQUARE * CQ__PACK, r0 = index * 2 * CQ__ROWS, r1 = r0 + CQ__ROWS;
-    size_t at[2], next;
-    at[0] = r0 / CQ__PACK * stride + r0 % CQ__PACK;
-    at[1] = r1 / CQ__PACK * stride + r1 % CQ__PACK;
-    next = at[1] - at[0];
-    float *p = job->minus_p + at[0], *u = job->u + at[0];
-    for (size_t k0 = 0; k0 < job->nb; k0 += CQ__FACTOR_STEP) {
-        size_t k1 = cq__min(k0 + CQ__FACTOR_STEP, job->nb);
+    const size_t width = CQ__FACTOR_TASK * CQ__ROWS, r0 = index * width, apart = job->stride * CQ__ROWS;
+    float *p = job->minus_p + r0 * job->stride, *u = job->u + r0 * job->stride;
+    for (size_t k0 = 0; k0 < job->nb; k0 += CQ__PACK_STRIP) {
+        const size_t k1 = cq__min(k0 + CQ__PACK_STRIP, job->nb);
         for (size_t k = k0; k < k1; k++) {
             const float *a = job->a + (job->j0 + job->nb - 1 - k) * job->n + r0;
-            for (size_t i = 0; i < 2 * CQ__ROWS; i++) u[k * CQ__PACK + i % CQ__ROWS + i / CQ__ROWS * next] = a[i];
-        }
-        kernels->fma_f32(u + k0 * CQ__PACK, next, CQ__PACK, p, next, CQ__PACK, job->s + k0, job->ld, 1, k0, k1 - k0, 2);
-        for (size_t k = k0; k < k1; k++) {
-            float *a = job->a + (job->j0 + job->nb - 1 - k) * job->n + r0, pivot = job->d[job->j0 + job->nb - 1 - k];
-            for (size_t half = 0; half < 2; half++, a += CQ__ROWS) {
-                float *ph = p + half * next + k * CQ__PACK, *uh = u + half * next + k * CQ__PACK;
-                float minus[CQ__ROWS], ratio[CQ__ROWS];
-                for (size_t i = 0; i < CQ__ROWS; i++) {
-                    minus[i] = -uh[i];
-                    ratio[i] = uh[i] / pivot;
-                }
-                cq__copy(ph, minus, sizeof minus);
-                cq__copy(uh, ratio, sizeof ratio);
-                cq__copy(a, ratio, sizeof ratio);
+            for (size_t i = 0; i < CQ__FACTOR_TASK; i++) {
+                float h[CQ__ROWS];
+                for (size_t m = 0; m < CQ__ROWS; m++) h[m] = a[i * CQ__ROWS + m];
+                for (size_t m = 0; m < CQ__ROWS; m++) p[i * apart + k * CQ__ROWS + m] = h[m];
             }
-            kernels->fma_f32(u + (k + 1) * CQ__PACK, next, CQ__PACK, p + k * CQ__PACK, next, CQ__PACK,
-                             job->s + k * job->ld + k + 1, job->ld, 1, 1, k1 - k - 1, 2);
+        }
+        for (size_t k = k1; k < cq__min(k1 + CQ__PACK_STRIP, job->nb); k++) /* the next ones come from afar */
+            for (size_t i = 0; i < width; i += CQ__ROWS)
+                CQ__PREFETCH(job->a + (job->j0 + job->nb - 1 - k) * job->n + r0 + i);
+        cq__factor_chain(job, p, CQ__FACTOR_TASK, k0, k1 - k0, 0, k0);
+        for (size_t k = k0; k < k1; k++) {
+            float *row = job->a + (job->j0 + job->nb - 1 - k) * job->n + r0;
+            const size_t few = k0 + (k - k0) / CQ__FACTOR_FEW * CQ__FACTOR_FEW;
+            if (k == few && k > k0)
+                cq__factor_chain(job, p, CQ__FACTOR_TASK, k, cq__min(CQ__FACTOR_FEW, k1 - k), k0, k);
+            cq__factor_chain(job, p, CQ__FACTOR_TASK, k, 1, few, k);
+            cq__factor_divide(row, p + k * CQ__ROWS, apart, CQ__FACTOR_TASK, job->d[job->j0 + job->nb - 1 - k]);
+            for (size_t i = 0; i < width; i += CQ__PACK_STRIP) {
+                float v[CQ__PACK_STRIP];
+                for (size_t m = 0; m < CQ__PACK_STRIP; m++) v[m] = row[i + m];
+                for (size_t m = 0; m < CQ__PACK_STRIP; m++) u[i * job->stride + k * CQ__PACK_STRIP + m] = v[m];
+            }
         }
     }
 }
-static size_t cq__factor_ld(size_t n) { return (cq__min(n, CQ__SQUARE) + 31) / 32 * 32; }
-static size_t cq__factor_blocks(size_t n) { return (n - 1) / CQ__SQUARE * (CQ__SQUARE / CQ__PACK); } /* above some J */
+static void cq__factor_sizes(cq__factor_job *job, size_t n, size_t *above) {
+    job->stride = cq__min(n, CQ__FACTOR);
+    job->ld = (job->stride + 31) / 32 * 32;
+    *above = (n - 1) / CQ__FACTOR * CQ__FACTOR;
+}
 static size_t cq__factor_scratch(size_t n) { /* floats at v of the function below */
-    size_t v, ld = cq__factor_ld(n), square = ld * (ld + 2 * CQ__FACTOR_STEP);
-    return cq__mul(cq__factor_blocks(n), 2 * CQ__SQUARE * CQ__PACK, &v) && cq__add(v, square, &v) ? v : SIZE_MAX;
+    cq__factor_job job;
+    size_t above, v, square;
+    cq__factor_sizes(&job, n, &above);
+    square = job.ld + (job.ld + cq__strips_size(job.stride)) * job.stride;
+    return cq__mul(above, 2 * CQ__FACTOR, &v) && cq__add(v, square, &v) ? v : SIZE_MAX;
 }
 static bool cq__udut_blocked(const cq_context *ctx, float *a, float *d, float *v, size_t n, float least, size_t *bad) {
-    const size_t blocks = cq__factor_blocks(n), stride = CQ__SQUARE * CQ__PACK;
+    size_t above;
     cq__factor_job job;
     cq__square_job rest;
+    cq__factor_sizes(&job, n, &above);
     job.ctx = rest.ctx = ctx;
     job.a = rest.c = a;
     job.d = d;
     job.n = rest.ldc = n;
-    job.s = v;
-    job.ld = cq__factor_ld(n);
-    job.row = job.s + job.ld * job.ld;
-    rest.a = job.minus_p = job.row + 2 * CQ__FACTOR_STEP * job.ld;
-    rest.b = job.u = job.minus_p + blocks * stride;
-    rest.stride = stride;
+    job.minus_p = v;
+    job.u = job.minus_p + above * job.stride;
+    job.s = job.u + above * job.stride;
+    job.us = job.s + job.ld * job.stride;
+    job.row = job.us + cq__strips_size(job.stride) * job.stride;
+    rest.a = rest.edge = job.minus_p;
+    rest.b = job.u;
+    rest.lda = CQ__ROWS;
+    rest.a_stride = job.stride * CQ__ROWS;
+    rest.b_stride = job.stride * CQ__PACK_STRIP;
+    rest.lower = true;
     rest.mirror = false;
     for (size_t end = n; end > 0; end = job.j0) {
-        job.j0 = (end - 1) / CQ__SQUARE * CQ__SQUARE; /* so everything above is made of full blocks */
+        job.j0 = (end - 1) / CQ__FACTOR * CQ__FACTOR; /* so everything above is made of whole squares */
         rest.depth = job.nb = end - job.j0;
-        rest.n = job.j0;
+        rest.m = rest.n = job.j0;
         if (!cq__factor_square(&job, least, bad)) return false;
-        cq_parallel_for(ctx, job.j0 / (2 * CQ__ROWS), cq__factor_panel, &job);
+        cq_parallel_for(ctx, job.j0 / (CQ__FACTOR_TASK * CQ__ROWS), cq__factor_panels, &job);
         cq__square_run(&rest);
     }
     return true;
@@ -608,9 +651,9 @@ CQUANT_DEF cq_status cq_gptq_resolve(cq_gptq_desc *out, const cq_gptq_desc *desc
     if (out->asym && !cq_format_is_int(out->format))
         return cq_fail_at(err, CQ_ERR_ARG, "only integer formats have zero points: asym must be false", NULL, 0,
                           UINT64_MAX, (int64_t)out->format);
-    if ((int)out->order < 0 || out->order > CQ_GPTQ_ACT_GROUPS)
+    if ((unsigned)out->order > CQ_GPTQ_ACT_GROUPS)
         return cq_fail_at(err, CQ_ERR_ARG, "unknown cq_gptq_order", NULL, 0, UINT64_MAX, (int64_t)out->order);
-    if ((int)out->search < 0 || out->search > CQ_GPTQ_FLOOR)
+    if ((unsigned)out->search > CQ_GPTQ_FLOOR)
         return cq_fail_at(err, CQ_ERR_ARG, "unknown cq_gptq_search", NULL, 0, UINT64_MAX, (int64_t)out->search);
     if (!(out->damp > 0.0f && out->damp <= 1.0f))
         return cq_fail(err, CQ_ERR_ARG, "damp must be above 0 and at most 1 (or 0: 0.01)");
@@ -650,8 +693,9 @@ static void cq__factor_check(void *arg, size_t index) {
     size_t n = job->f->cols, end = cq__min(index * 64 + 64, n);
     bool good = true;
     for (size_t c0 = 0; c0 < end; c0 += 64) /* squares of 64: rows of the one are columns of the other */
-        for (size_t r = index * 64; r < end; r++)
-            for (size_t c = c0; c < cq__min(c0 + 64, r + 1); c++) good = good && cq__symmetric(job->h, n, r, c);
+        for (size_t r0 = index * 64; r0 < end; r0 += 8) /* 8 rows: n may be a power of 2, and a set of L1 has 8 lines */
+            for (size_t c = c0; c < cq__min(c0 + 64, end); c++)
+                for (size_t r = r0; r < cq__min(r0 + 8, end); r++) good &= cq__symmetric(job->h, n, r, c);
     job->fault[index] = good ? 0.0f : 1.0f;
 }
 static void cq__factor_copy(void *arg, size_t index) { /* the lower triangle of H + lambda I, in processing order */
@@ -1576,6 +1620,9 @@ CQUANT_DEF size_t cq_policy_unmatched(const cq_policy *policy, size_t from) {
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT DEFAULT
+#ifdef CQ__HELIUM
+#pragma clang attribute pop
+#endif
 #elif defined(__GNUC__)
 #pragma GCC pop_options
 #endif

@@ -1,4 +1,4 @@
-/* cquant_models.h - v0.5.0 - models: from a checkpoint's bytes to text
+/* cquant_models.h - v0.6.0 - models: from a checkpoint's bytes to text
 
    Readers for JSON, safetensors and .cq files over bytes; the tokenizer; architectures described as data; the forward
    pass with a static cache; calibration, rotation and quantisation of whole models; the denoiser of diffusion models.
@@ -53,7 +53,7 @@
 #include "cquant_gptq.h"
 #include "cquant_rotate.h"
 
-#define CQUANT_MODELS_VERSION_NUM 500
+#define CQUANT_MODELS_VERSION_NUM 600
 #if CQUANT_VERSION_NUM != CQUANT_MODELS_VERSION_NUM
 #error "cquant.h and cquant_models.h are of different versions"
 #endif
@@ -737,6 +737,7 @@ typedef struct cq_session {
     float *xn, *proj, *y; /* normed input (tile, hidden); projections (tile, proj_dim); output (tile, hidden) */
     float *row;           /* one row of keys and values */
     cq_acts codes;        /* an int8 cache: a head of it, coded */
+    cq_acts queries;      /* the same for queries: (CQ__QUERIES, 2) rows for each task, see cq__attend_int8 */
     float *scores;        /* score_dim for each task of attention, see cq__attend_item */
     float *route;         /* experts: scores (tile, experts), chosen weights (tile, top_k) and numbers, gathered rows */
     float *work;          /* recurrent blocks */
@@ -1196,12 +1197,21 @@ CQUANT_DEF int32_t cq_sample(float *logits, size_t vocab, const cq_generate_desc
 #include "cquant_gptq.h"
 #include "cquant_rotate.h"
 
-/* No fused multiply-add, as in cquant.h. */
+/* No fused multiply-add, no float vectors of Helium, as in cquant.h. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#ifdef CQ__HELIUM
+#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
+#endif
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
+#ifdef CQ__HELIUM
+#pragma GCC optimize("no-tree-vectorize")
+#endif
+#if defined(__thumb__) && !defined(__thumb2__) /* see cquant.h */
+#pragma GCC optimize("no-ipa-ra")
+#endif
 #if !__STDC_HOSTED__
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 #endif
@@ -9549,8 +9559,10 @@ typedef struct cq__binder {
    have several in its rows: 16 on the average of all tensors. */
 static size_t cq__linear_bound(const cq_weights *weights) {
     size_t n = 16 * weights->count;
-    for (size_t i = 0; i < weights->count; i++)
-        if (weights->list[i].ndim == 3) n += cq__min((size_t)weights->list[i].shape[0], weights->list[i].bytes);
+    for (size_t i = 0; i < weights->count; i++) {
+        uint64_t experts = weights->list[i].shape[0], bytes = weights->list[i].bytes;
+        if (weights->list[i].ndim == 3) n += (size_t)(experts < bytes ? experts : bytes);
+    }
     return n;
 }
 
@@ -11529,6 +11541,7 @@ static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const 
         s->cache_scale = (float *)cq__alloc_2d(cold, s->desc.max_tokens, m->cache_heads, sizeof(float));
         cq_acts_alloc(&s->codes, hot, 1, head);
         s->codes.bits = desc->kv_bits ? desc->kv_bits : 8;
+        cq_acts_alloc(&s->queries, hot, (ctx->parallel.run ? CQ__SLOTS : 1) * 2 * CQ__QUERIES, head);
     }
     s->state = (float *)cq_alloc(cold, state_dims, sizeof(float));
     s->x = (float *)cq_alloc(hot, s->desc.max_rows, m->hidden * sizeof(float));
@@ -11704,14 +11717,17 @@ static void cq__tap_call(const cq_tap *tap, const cq_block *b, size_t group, siz
 /* ---- positions ---- */
 /* x of one head turned by its angles. Half: pairs (x[j], x[j + d/2]), as GPT-NeoX and its heirs have it; interleaved:
    pairs (x[2j], x[2j + 1]), as GPT-J has it; negative: half, turned the other way. */
-static void cq__rope(float *x, const float *angles, size_t d, cq_rope_style style) {
+static void cq__rope(const cq_context *ctx, float *x, const float *angles, size_t d, cq_rope_style style) {
     size_t half = d / 2;
-    for (size_t j = 0; j < half; j++) {
-        size_t p = style == CQ_ROPE_INTERLEAVED ? 2 * j : j, q = style == CQ_ROPE_INTERLEAVED ? p + 1 : j + half;
-        float a = x[p], b = x[q], c = angles[j], s = style == CQ_ROPE_NEGATIVE ? -angles[half + j] : angles[half + j];
-        x[p] = a * c - b * s;
-        x[q] = b * c + a * s;
-    }
+    const float *c = angles, *s = angles + half;
+    if (style == CQ_ROPE_HALF) ctx->k->turn(x, x + half, c, s, half);
+    else if (style == CQ_ROPE_NEGATIVE) ctx->k->turn(x + half, x, c, s, half);
+    else
+        for (size_t j = 0; j < half; j++) {
+            float a = x[2 * j], b = x[2 * j + 1];
+            x[2 * j] = a * c[j] - b * s[j];
+            x[2 * j + 1] = b * c[j] + a * s[j];
+        }
 }
 
 static size_t cq__slot_of(const cq_input *in, size_t r) { return in->slots ? in->slots[r] : in->slot + r; }
@@ -11759,8 +11775,8 @@ static float cq__alibi_slope(size_t h, size_t heads) {
 }
 
 /* ---- the cache ----
-   Of each block (kv_heads, max_tokens, dim) keys, then values. Whatever it keeps them as, attention reads floats: those
-   of the cache itself, or a tile of it, unpacked for all queries that go over it. */
+   Of each block (kv_heads, max_tokens, dim) keys, then values. Attention reads floats: those of the cache itself, or a
+   tile of it, unpacked for all queries that go over it; but int8 keys are used where they lie, see cq__attend_int8. */
 /* Where the keys (or values) of a head and slot are, in elements. at: the block's cache_k or cache_v */
 static size_t cq__cache_at(const cq_session *s, size_t at, size_t dim, size_t head, size_t slot) {
     return at * s->desc.max_tokens + (head * s->desc.max_tokens + slot) * dim;
@@ -11852,58 +11868,117 @@ static bool cq__attend_weigh(const cq__attend_job *job, const cq__attend_row *ro
     return cq_softmax(ctx, scores, n + 1);
 }
 
-/* Some queries of one key head, of some rows: scores over the visible keys, softmax, weighted values. They go over a
-   tile of keys together, then over a tile of values. Each adds up in the order of the slots, whatever the tile.
-   scratch: (CQ__QUERIES, max_tokens + 1) scores, and the tile, unpacked. */
-static void cq__attend_item(const cq__attend_job *job, float *scratch, size_t item) {
-    cq_session *s = job->s;
-    const cq_block *b = job->b;
-    const cq__kernels *kernels = s->ctx->k;
-    size_t d = b->head_dim, vd = b->v_dim, ld = s->desc.max_tokens + 1, per = b->heads / b->kv_heads;
-    size_t piece = item / job->blocks, kv = piece / job->cuts, cut = piece % job->cuts * job->heads;
-    size_t r0 = item % job->blocks * job->rows, rows = cq__min(job->rows, job->in->n - r0), h0 = kv * per + cut;
-    size_t heads = cq__min(job->heads, per - cut), first = SIZE_MAX, end = 0, most;
+/* Some queries of one key head, of some rows, as one task sees them */
+typedef struct cq__attend_part {
     cq__attend_row row[CQ__QUERIES];
-    bool sees[CQ__QUERIES];
-    float *tile = scratch + CQ__QUERIES * ld;
-    for (size_t i = 0; i < rows; i++) {
-        row[i] = cq__attend_sees(job, r0 + i);
-        first = cq__min(first, row[i].lo);
-        end = cq__larger(end, row[i].hi);
-    }
-    most = cq__larger(1, CQ__TILE / d);
-    for (size_t t = first; t < end; t += most) {
-        size_t n = cq__min(most, end - t);
-        const float *keys = cq__cache_get(s, b->cache_k, b->cache_scale + kv, d, kv, t, n, tile);
-        for (size_t i = 0; i < rows * heads; i++) {
-            const cq__attend_row *of = &row[i / heads];
+    size_t rows, heads, kv, h0; /* rows * heads queries, the heads from h0 on */
+    size_t first, end;          /* the slots that any of them sees */
+    size_t ld;                  /* between the scores of two queries */
+    float *scores, *tile;       /* (CQ__QUERIES, ld); room for unpacked keys and values */
+} cq__attend_part;
+
+/* Products with keys as floats, a tile of them at a time */
+static void cq__attend_float(const cq__attend_job *job, const cq__attend_part *part) {
+    const cq_session *s = job->s;
+    const cq_block *b = job->b;
+    size_t d = b->head_dim, most = cq__larger(1, CQ__TILE / d);
+    for (size_t t = part->first; t < part->end; t += most) {
+        size_t n = cq__min(most, part->end - t);
+        const float *keys = cq__cache_get(s, b->cache_k, b->cache_scale + part->kv, d, part->kv, t, n, part->tile);
+        for (size_t i = 0; i < part->rows * part->heads; i++) {
+            const cq__attend_row *of = &part->row[i / part->heads];
             size_t lo = cq__larger(t, of->lo), hi = cq__min(t + n, of->hi);
             if (lo < hi)
-                kernels->dots(scratch + i * ld + (lo - of->lo), s->q + (of->r * b->heads + h0 + i % heads) * d,
-                              keys + (lo - t) * d, d, d, hi - lo);
+                s->ctx->k->dots(part->scores + i * part->ld + (lo - of->lo),
+                                s->q + (of->r * b->heads + part->h0 + i % part->heads) * d, keys + (lo - t) * d, d, d,
+                                hi - lo);
         }
     }
-    for (size_t i = 0; i < rows * heads; i++) /* the queries are done with: s->mixed may be s->q */
-        sees[i] = cq__attend_weigh(job, &row[i / heads], h0 + i % heads, scratch + i * ld);
-    for (size_t i = 0; i < rows; i++)
-        cq__fill(s->mixed + (row[i].r * b->heads + h0) * vd, 0, heads * vd * sizeof(float));
-    most = cq__larger(1, CQ__TILE / vd);
-    for (size_t t = first; t < end; t += most) {
-        size_t n = cq__min(most, end - t);
-        const float *values = cq__cache_get(s, b->cache_v, b->cache_scale + b->kv_heads + kv, vd, kv, t, n, tile);
-        for (size_t i = 0; i < rows * heads; i++) {
-            const cq__attend_row *of = &row[i / heads];
+}
+/* Products with int8 keys where they lie. A query q becomes two rows of codes: s1 c1, which is q rounded, and s2 c2,
+   what that leaves, rounded as well: together they are within 1/64516 of the largest of q, and scores as good as with
+   q itself. (With c1 alone, queries would be as coarse as keys are: SmolLM2-135M's KL against a cache of floats
+   was 50 % higher.)
+   score = (c1 . key) (s1 scale) + (c2 . key) (s2 scale), both products exact. */
+static void cq__attend_int8(const cq__attend_job *job, const cq__attend_part *part, size_t task) {
+    const cq_session *s = job->s;
+    const cq_block *b = job->b;
+    const cq__kernels *k = s->ctx->k;
+    const size_t d = b->head_dim, most = cq__larger(1, CQ__TILE / d), ld = s->queries.stride;
+    const size_t padded = (d + CQ__BLOCK - 1) / CQ__BLOCK * CQ__BLOCK;
+    int8_t *codes = s->queries.q + task * 2 * CQ__QUERIES * ld;
+    int32_t *sum = s->queries.sum + task * 2 * CQ__QUERIES * (ld / CQ__BLOCK); /* not needed */
+    float *scale = s->queries.scale + task * 2 * CQ__QUERIES, *rest = part->tile;
+    for (size_t i = 0; i < part->rows * part->heads; i++) {
+        const float *q = s->q + (part->row[i / part->heads].r * b->heads + part->h0 + i % part->heads) * d;
+        int8_t *c = codes + 2 * i * ld;
+        scale[2 * i] = k->quantize(c, sum, 1, q, d, padded);
+        k->from_int8(rest, c, scale + 2 * i, d, 1);
+        for (size_t e = 0; e < d; e++) rest[e] = q[e] - rest[e];
+        scale[2 * i + 1] = k->quantize(c + ld, sum, 1, rest, d, padded);
+    }
+    for (size_t t = part->first; t < part->end; t += most) {
+        size_t n = cq__min(most, part->end - t);
+        for (size_t i = 0; i < part->rows * part->heads; i++) {
+            const cq__attend_row *of = &part->row[i / part->heads];
+            size_t lo = cq__larger(t, of->lo), hi = cq__min(t + n, of->hi);
+            const int8_t *keys = (const int8_t *)s->cache + cq__cache_at(s, b->cache_k, d, part->kv, lo);
+            const float *by = s->cache_scale + (b->cache_scale + part->kv) * s->desc.max_tokens + lo;
+            float *out = part->scores + i * part->ld + (lo - of->lo);
+            if (lo >= hi) continue;
+            k->dots_q8(out, codes + 2 * i * ld, scale[2 * i], keys, d, by, d, hi - lo);
+            k->dots_q8(rest, codes + (2 * i + 1) * ld, scale[2 * i + 1], keys, d, by, d, hi - lo);
+            k->axpy(out, 1.0f, rest, hi - lo);
+        }
+    }
+}
+
+/* Scores over the visible keys, softmax, weighted values. All queries of a part go over a tile of keys together, then
+   over a tile of values. Each adds up in the order of the slots, whatever the tile. */
+static void cq__attend_item(const cq__attend_job *job, size_t task, size_t item) {
+    cq_session *s = job->s;
+    const cq_block *b = job->b;
+    size_t vd = b->v_dim, per = b->heads / b->kv_heads, most = cq__larger(1, CQ__TILE / vd);
+    size_t piece = item / job->blocks, cut = piece % job->cuts * job->heads, r0 = item % job->blocks * job->rows;
+    cq__attend_part part;
+    bool sees[CQ__QUERIES];
+    part.ld = s->desc.max_tokens + 1;
+    part.scores = s->scores + task * s->score_dim;
+    part.tile = part.scores + CQ__QUERIES * part.ld;
+    part.kv = piece / job->cuts;
+    part.h0 = part.kv * per + cut;
+    part.heads = cq__min(job->heads, per - cut);
+    part.rows = cq__min(job->rows, job->in->n - r0);
+    part.first = SIZE_MAX;
+    part.end = 0;
+    for (size_t i = 0; i < part.rows; i++) {
+        part.row[i] = cq__attend_sees(job, r0 + i);
+        part.first = cq__min(part.first, part.row[i].lo);
+        part.end = cq__larger(part.end, part.row[i].hi);
+    }
+    if (s->desc.cache == CQ_INT8) cq__attend_int8(job, &part, task);
+    else cq__attend_float(job, &part);
+    const cq__attend_row *row = part.row;
+    for (size_t i = 0; i < part.rows * part.heads; i++) /* the queries are done with: s->mixed may be s->q */
+        sees[i] = cq__attend_weigh(job, &row[i / part.heads], part.h0 + i % part.heads, part.scores + i * part.ld);
+    for (size_t i = 0; i < part.rows; i++)
+        cq__fill(s->mixed + (row[i].r * b->heads + part.h0) * vd, 0, part.heads * vd * sizeof(float));
+    for (size_t t = part.first; t < part.end; t += most) {
+        size_t n = cq__min(most, part.end - t);
+        const float *values =
+            cq__cache_get(s, b->cache_v, b->cache_scale + b->kv_heads + part.kv, vd, part.kv, t, n, part.tile);
+        for (size_t i = 0; i < part.rows * part.heads; i++) {
+            const cq__attend_row *of = &row[i / part.heads];
             size_t lo = cq__larger(t, of->lo), hi = cq__min(t + n, of->hi);
             if (sees[i] && lo < hi)
-                kernels->mix(s->mixed + (of->r * b->heads + h0 + i % heads) * vd, scratch + i * ld + (lo - of->lo),
-                             values + (lo - t) * vd, vd, vd, hi - lo);
+                s->ctx->k->mix(s->mixed + (of->r * b->heads + part.h0 + i % part.heads) * vd,
+                               part.scores + i * part.ld + (lo - of->lo), values + (lo - t) * vd, vd, vd, hi - lo);
         }
     }
 }
 static void cq__attend_task(void *arg, size_t task) {
     const cq__attend_job *job = (const cq__attend_job *)arg;
-    for (size_t i = task; i < job->items; i += job->tasks)
-        cq__attend_item(job, job->s->scores + task * job->s->score_dim, i);
+    for (size_t i = task; i < job->items; i += job->tasks) cq__attend_item(job, task, i);
 }
 static void cq__attend(cq_session *s, const cq_block *b, const cq_input *in) {
     size_t per = b->heads / b->kv_heads, most = CQ__QUERIES;
@@ -11990,7 +12065,8 @@ static void cq__finish_heads(cq_session *s, const cq_block *b, float *x, size_t 
                 cq__norm_row(s->ctx, &own, x, x, d);
             }
             if (!late && b->rope_style != CQ_ROPE_NONE)
-                cq__rope(x + b->rope_at, s->angles[b->rope] + row * b->rope_dim, b->rope_dim, b->rope_style);
+                cq__rope(s->ctx, x + b->rope_at, s->angles[b->rope] + row * b->rope_dim, b->rope_dim,
+                         b->rope_style);
         }
         for (size_t i = 0; (scale < 1.0f || scale > 1.0f) && i < d; i++) x[i] = x[i] * scale;
         for (size_t i = 0; b->online && i < d; i += b->online->n)
@@ -13470,8 +13546,8 @@ static cq_status cq__gen_check(cq_generate_desc *d, const cq_session *s, size_t 
     if (n > s->desc.max_tokens || n > (s->desc.max_rows ? s->desc.max_rows : s->desc.max_tokens))
         return cq_fail_at(err, CQ_ERR_ARG, "the session needs max_tokens and max_rows for prompt and new tokens",
                           NULL, 0, UINT64_MAX, (int64_t)n);
-    if ((int)d->alg < 0 || d->alg >= CQ_ALG_COUNT || (int)d->cache < 0 || d->cache >= CQ_CACHE_COUNT ||
-        (int)d->schedule < 0 || d->schedule >= CQ_SCHEDULE_COUNT)
+    if ((unsigned)d->alg >= CQ_ALG_COUNT || (unsigned)d->cache >= CQ_CACHE_COUNT ||
+        (unsigned)d->schedule >= CQ_SCHEDULE_COUNT)
         return cq_fail(err, CQ_ERR_ARG, "unknown alg, cache or schedule");
     if (d->steps == 0) d->steps = 512;
     if (d->steps > 16777216)
@@ -15784,6 +15860,7 @@ typedef struct cq__quantize_run {
     size_t first, count;
     cq_block *whole;     /* with desc->correct: copies of the unit's blocks with the weights as they were */
     float *would, *turned, *mismatch; /* (seq_len, cols) what the group would read; (cols, 64); (cols, cols) */
+    float *gemm;                      /* scratch of cq_gemm */
     struct cq__collector *batch; /* Hessians on their way, at most one an expert and the shared one */
     size_t batch_count;
     struct cq__seen *seen;       /* (experts + 1) of this block, the shared one last */
@@ -15823,7 +15900,8 @@ static void cq__calibrate_tap(void *user, const cq_tap_point *p) {
         for (size_t k = 0; k < cols; k++)
             for (size_t r = 0; r < n; r++)
                 q->turned[k * 64 + r] = q->would[(p->first_row + r0 + r) * cols + k] - p->x[(r0 + r) * p->ldx + k];
-        cq_gemm(q->ctx, q->mismatch, cols, q->turned, 64, p->x + r0 * p->ldx, p->ldx, cols, n, cols);
+        cq_gemm(q->ctx, q->mismatch, cols, q->turned, 64, p->x + r0 * p->ldx, p->ldx, cols, n, cols,
+                q->gemm);
     }
 }
 static void cq__would_tap(void *user, const cq_tap_point *p) {
@@ -16349,6 +16427,7 @@ static cq_status cq__quantize_group(cq__quantize_run *q, size_t k, size_t group,
         size_t cols = first ? first->w.cols : 0;
         q->would = (float *)cq_alloc(q->arena, q->desc->seq_len, cols * sizeof(float));
         q->turned = (float *)cq_alloc(q->arena, cols, 64 * sizeof(float));
+        q->gemm = (float *)cq_alloc(q->arena, cq_gemm_scratch(cols, 64, cols), sizeof(float));
         q->mismatch = (float *)cq_alloc(q->arena, cols, cols * sizeof(float));
     }
     pool_bytes = cq__pool_bytes(q, source, group, &runs);
@@ -16799,6 +16878,9 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT DEFAULT
+#ifdef CQ__HELIUM
+#pragma clang attribute pop
+#endif
 #elif defined(__GNUC__)
 #pragma GCC pop_options
 #endif

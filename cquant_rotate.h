@@ -1,4 +1,4 @@
-/* cquant_rotate.h - v0.5.0 - orthogonal rotations of weights: Hadamard matrices by construction, applied fast
+/* cquant_rotate.h - v0.6.0 - orthogonal rotations of weights: Hadamard matrices by construction, applied fast
 
    Turns the basis in which a transformer's activations live, so that no channel stands out, without changing one logit.
    Freestanding C99 and C++11; needs cquant.h and nothing else.
@@ -41,8 +41,8 @@
 #define CQUANT_ROTATE_H
 
 #include "cquant.h"
-#if CQUANT_VERSION_NUM != 500
-#error "cquant_rotate.h 0.5.0 needs cquant.h 0.5.0: the headers of one release belong together"
+#if CQUANT_VERSION_NUM != 600
+#error "cquant_rotate.h 0.6.0 needs cquant.h 0.6.0: the headers of one release belong together"
 #endif
 
 #ifdef __cplusplus
@@ -172,12 +172,21 @@ CQUANT_DEF void cq_center_rows_f64(double *w, size_t rows, size_t cols, size_t l
 #define CQUANT__ROTATE_IMPLEMENTED
 #include "cquant.h" /* its implementation, should this file have been included without it before */
 
-/* No fused multiply-add behind our back, as in cquant.h. Undone at the end. */
+/* No fused multiply-add, no float vectors of Helium, as in cquant.h. Undone at the end. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#ifdef CQ__HELIUM
+#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
+#endif
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("fp-contract=off")
+#ifdef CQ__HELIUM
+#pragma GCC optimize("no-tree-vectorize")
+#endif
+#if defined(__thumb__) && !defined(__thumb2__) /* see cquant.h */
+#pragma GCC optimize("no-ipa-ra")
+#endif
 #if !__STDC_HOSTED__
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 #endif
@@ -770,11 +779,6 @@ CQ__DEFINE_PLAIN(f64, double)
    limit here (two a cycle), as long as everything else hides behind them: three levels of butterflies for one load and
    one store, eight registers of data and one to swap.
    ---------------------------------------------------------------------------------------------------------------- */
-#ifdef _MSC_VER
-#define CQ__AVX2_INLINE static __forceinline
-#else
-#define CQ__AVX2_INLINE __attribute__((target("avx2,f16c"), always_inline)) static inline
-#endif
 /* Asks for p[i] to be brought into the cache. It may lie beyond the array, hence the arithmetic in integers. */
 #define CQ__FETCH(p, i, level) _mm_prefetch((const char *)((uintptr_t)(p) + (i) * sizeof *(p)), level)
 #define CQ__BUTTERFLY8(a, b)                                                                                           \
@@ -1263,11 +1267,12 @@ static const cq__rotate_kernels cq__rotate_f64_avx2 = {
     cq__flip_f64_avx2, cq__dense_avx2};
 #endif /* CQ__X86 */
 
-/* The kernels of the tier that ctx names. By name, since a context may come from a unit with copies of its own; every
-   tier on x86 that is not plain C has AVX2. */
+/* The kernels of the tier that ctx names. By name, since a context may come from a unit with copies of its own: avx2,
+   avx512..., amx. */
 static const cq__rotate_kernels *cq__rotate_tier(const cq_context *ctx, bool f64) {
 #if CQ__X86
-    if (ctx && (ctx->k == &cq__kernels_avx2 || !(cq__strlen(cq_isa(ctx)) == 6 && cq__equal(cq_isa(ctx), "scalar", 6))))
+    const char *name = ctx ? cq_isa(ctx) : "";
+    if (name[0] == 'a' && (name[1] == 'v' || name[1] == 'm') && name[2] == 'x')
         return f64 ? &cq__rotate_f64_avx2 : &cq__rotate_f32_avx2;
 #endif
     (void)ctx;
@@ -1765,6 +1770,9 @@ CQ__DEFINE_NORMS(f64, double)
 
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT DEFAULT
+#ifdef CQ__HELIUM
+#pragma clang attribute pop
+#endif
 #elif defined(__GNUC__)
 #pragma GCC pop_options
 #endif

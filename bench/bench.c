@@ -1,451 +1,501 @@
-/* bench.c - the products, transforms and the solver beside what this machine can do at most
+/* bench.c - every kernel on every tier of this machine, beside what the machine can do at most
 
-     build/bench [build/bench.json]
-     build/bench --mlp                 only the layers of Dream 7B's MLP, 18944 x 3584 and 3584 x 18944 (4 GB, minutes)
+     build/bench [--quick] [--only WORDS] [--tier NAME] [--threads N] [--json FILE] [--csv FILE] [--mlp]
 
-   First the yardsticks, measured here and now: reading memory, copying it, float multiply-and-add, 8-bit
-   multiply-and-add (vpmaddubsw, where there is one). Then each product at 2048 x 2048:
-     n = 1    one token: bound by reading the weights. They are taken from copies that together exceed the caches, as
-              the layers of a model do. Limit: the read bandwidth.
-     n = 64   many tokens: bound by arithmetic. Limit: the peak of the instructions that the kernel may use (a multiply
-              and an add, never fused; see EXACTNESS in cquant.h).
-   Then the transforms of cquant_rotate.h:
-     fwht     one Hadamard transform of order n = K 2^p, in place, scaled, in additions a second: n p, and n (K/4 + 2)
-              for a core. Limit: the lower of two, the peak of additions from registers and a copy of the same n floats;
-              the last column says which.
-     R1       a rotation of order 3584 = 28 * 128 applied to either side of a 3584 x 18944 float weight, in ms. Limit:
-              the time to copy the weight twice; here less than 100 % is faster than that.
-   Then what quantises (cquant_gptq.h), for each tier of kernels, on one thread and on two, beside the fused
-   multiply-adds that the tier's instructions reach from registers:
-     syrk     H += X^T X: tokens n^2 / 2 multiplications
-     factor   H = U D U^T: n^3 / 6
-     solve    4 bits, groups of 128, the default recipe: 0.5 rows n^2
-     refit    the same and a refit of the scales: 1.5 rows n^2
-   "share" is value / limit, "x scalar" the speed against the plain C kernels. Best of several runs each. */
-#define _POSIX_C_SOURCE 200809L
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <pthread.h>
+     --quick    fewer shapes, from less memory
+     --only     only rows whose name contains one of WORDS, which commas separate: --only "int4 g32 n=1,gemm"
+     --tier     only that tier of kernels
+     --threads  threads of the rows on several: all cores, unless this says otherwise
+     --mlp      only the solver, on the layers of Dream 7B's MLP, 18944 x 3584 and 3584 x 18944 (4 GB, minutes)
 
+   First the machine and its yardsticks (measure.h), measured here and now: reading memory, and the instructions that
+   the kernels of a tier may issue. Then
+
+     q8 ..      weights x int8 activations, DIM x DIM weights, n tokens. n = 1 is bound by reading the weights, which
+                are taken from copies that together exceed the caches, as the layers of a model do; many tokens by
+                arithmetic. n = 1: GB/s of weights; else GMAC/s. Limit: the lower of two, the read bandwidth and the
+                peak of the tier's 8-bit products; "by" says which. "q8g": activations with a scale per group too
+     f32 ..     the same with float activations; the peak is that of a multiplication and an addition, as these products
+                never fuse (EXACTNESS in cquant.h)
+     vectors    what a transformer needs besides: bytes that are read or written once, beside reading from the cache
+                that holds them; the time of a call
+     gemm, syrk, factor, solve, refit   float products, and what quantises (cquant_gptq.h): n^2 tokens / 2, n^3 / 6,
+                rows n^2 / 2, 3 rows n^2 / 2 multiply-adds, beside the tier's fused multiply-adds
+     fwht       a Hadamard transform of order n = K 2^p, scaled, in additions a second: n p, and n (K/4 + 2) for a core;
+                limit: the lower of two, additions and a copy of n floats
+     R1         a rotation of order 3584 = 28 * 128 of either side of a 3584 x 18944 float weight, in ms; limit: the
+                time to copy the weight twice; here less than 100 % is faster than that
+
+   share      value / limit
+   MAC/cycle  with the clock measured beside each row
+   x FMA      GMAC/s in peaks of fused multiply-adds of 256-bit vectors on one core: what it is worth to multiply
+              integers (other machines: of the tier's own vectors)
+   x C        times as fast as the plain C kernels, on one thread
+
+   Every time is the least of several. Nothing else should run meanwhile. */
+#define _GNU_SOURCE
 #include "examples/tiles.h"
 #define CQUANT_IMPLEMENTATION
 #include "cquant_gptq.h"
 #include "cquant_rotate.h"
 
-enum { DIM = 2048, BIG = 96 << 20, WINDOW = 4 << 20 }; /* a call that is as short as a product is disturbed as seldom */
+#include "measure.h"
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-static void *allocate(size_t bytes) {
-    void *p = NULL;
-    if (posix_memalign(&p, 64, bytes)) {
-        fprintf(stderr, "bench: no memory for %lu bytes\n", (unsigned long)bytes);
-        exit(1);
-    }
-    memset(p, 1, bytes);
-    return p;
-}
-
-/* seconds of one call: the best of as many as fit into the time given, three at least */
-static double best(void (*call)(void *), void *arg, double budget) {
-    double least = 1e9, begin = now();
-    for (int i = 0; i < 3 || now() - begin < budget; i++) {
-        double t = now();
-        call(arg);
-        t = now() - t;
-        least = t < least ? t : least;
-        if (t > 2.0) break; /* not disturbed by a moment's noise */
-    }
-    return least;
-}
-
-/* ---------------------------------------------------------------------------------------------- yardsticks */
-static volatile uint64_t sink;
-static unsigned char *big[2];
-static unsigned char *next_window(void) { /* the next part of big[0]; all of it is more than the caches hold */
-    static size_t turn;
-    return big[0] + turn++ % (BIG / WINDOW) * WINDOW;
-}
-
-#if CQ__X86
-CQ__AVX2 void read_all(void *arg) {
-    const unsigned char *p = next_window();
-    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-    (void)arg;
-    for (size_t i = 0; i < WINDOW; i += 128) {
-        a = _mm256_xor_si256(a, CQ__LOAD(p + i));
-        b = _mm256_xor_si256(b, CQ__LOAD(p + i + 32));
-        c = _mm256_xor_si256(c, CQ__LOAD(p + i + 64));
-        d = _mm256_xor_si256(d, CQ__LOAD(p + i + 96));
-    }
-    uint64_t out[4];
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d)));
-    sink = out[0];
-}
-/* twelve chains hide the latency of the adds; per step and chain: one multiplication and one addition of a vector. The
-   empty asm makes each factor unknown to the compiler, so that no product is computed once and kept. */
-enum { PEAK_STEPS = 100000, PEAK_CHAINS = 12 };
-CQ__AVX2 void peak_f32(void *arg) {
-    __m256 s[PEAK_CHAINS], x = _mm256_set1_ps(1e-9f), w = _mm256_set1_ps(0.5f);
-    float out[8];
-    (void)arg;
-    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = _mm256_setzero_ps();
-    for (int i = 0; i < PEAK_STEPS; i++) {
-#define STEP(c)                                                                                                        \
-    __asm__ volatile("" : "+x"(x));                                                                                    \
-    s[c] = _mm256_add_ps(s[c], _mm256_mul_ps(x, w));
-        STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)
-#undef STEP
-    }
-    for (int c = 1; c < PEAK_CHAINS; c++) s[0] = _mm256_add_ps(s[0], s[c]);
-    _mm256_storeu_ps(out, s[0]);
-    sink = (uint64_t)out[0];
-}
-CQ__AVX2 void peak_i8(void *arg) {
-    __m256i s[PEAK_CHAINS], x = _mm256_set1_epi8(1), w = _mm256_set1_epi8(3);
-    uint64_t out[4];
-    (void)arg;
-    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = _mm256_setzero_si256();
-    for (int i = 0; i < PEAK_STEPS; i++) {
-#define STEP(c)                                                                                                        \
-    __asm__ volatile("" : "+x"(x));                                                                                    \
-    s[c] = _mm256_add_epi16(s[c], _mm256_maddubs_epi16(w, x));
-        STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)
-#undef STEP
-    }
-    for (int c = 1; c < PEAK_CHAINS; c++) s[0] = _mm256_xor_si256(s[0], s[c]);
-    _mm256_storeu_si256((__m256i *)(void *)out, s[0]);
-    sink = out[0];
-}
-CQ__AVX2 void peak_add(void *arg) {
-    __m256 s[PEAK_CHAINS], x = _mm256_set1_ps(1e-9f);
-    float out[8];
-    (void)arg;
-    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = _mm256_setzero_ps();
-    for (int i = 0; i < PEAK_STEPS; i++) {
-#define STEP(c)                                                                                                        \
-    __asm__ volatile("" : "+x"(x));                                                                                    \
-    s[c] = _mm256_add_ps(s[c], x);
-        STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11)
-#undef STEP
-    }
-    for (int c = 1; c < PEAK_CHAINS; c++) s[0] = _mm256_add_ps(s[0], s[c]);
-    _mm256_storeu_ps(out, s[0]);
-    sink = (uint64_t)out[0];
-}
-#define FMA_PEAK(name, isa, vector, lanes, constraint, set1, fma, store)                                               \
-    __attribute__((target(isa))) static void name(void *arg) {                                                         \
-        vector s[PEAK_CHAINS], x = set1(1e-9f), w = set1(0.5f);                                                        \
-        float out[lanes];                                                                                              \
-        (void)arg;                                                                                                     \
-        for (int c = 0; c < PEAK_CHAINS; c++) s[c] = set1(0.0f);                                                       \
-        for (int i = 0; i < PEAK_STEPS; i++) {                                                                         \
-            FMA_STEP(0, fma, constraint) FMA_STEP(1, fma, constraint) FMA_STEP(2, fma, constraint)                     \
-            FMA_STEP(3, fma, constraint) FMA_STEP(4, fma, constraint) FMA_STEP(5, fma, constraint)                     \
-            FMA_STEP(6, fma, constraint) FMA_STEP(7, fma, constraint) FMA_STEP(8, fma, constraint)                     \
-            FMA_STEP(9, fma, constraint) FMA_STEP(10, fma, constraint) FMA_STEP(11, fma, constraint)                   \
-        }                                                                                                              \
-        for (int c = 1; c < PEAK_CHAINS; c++) s[0] = fma(s[c], w, s[0]);                                               \
-        store(out, s[0]);                                                                                              \
-        sink = (uint64_t)out[0];                                                                                       \
-    }
-#define FMA_STEP(c, fma, constraint)                                                                                   \
-    __asm__ volatile("" : constraint(x));                                                                              \
-    s[c] = fma(x, w, s[c]);
-FMA_PEAK(peak_fma256, "avx2,fma", __m256, 8, "+x", _mm256_set1_ps, _mm256_fmadd_ps, _mm256_storeu_ps)
-FMA_PEAK(peak_fma512, "avx512f", __m512, 16, "+v", _mm512_set1_ps, _mm512_fmadd_ps, _mm512_storeu_ps)
-static double fma_peak(const char *isa) { /* multiply-adds a second, in units of 1e9 */
-    bool wide = !strcmp(isa, "avx512");
-    return (wide ? 16.0 : 8.0) * PEAK_CHAINS * PEAK_STEPS / best(wide ? peak_fma512 : peak_fma256, NULL, 0.2) * 1e-9;
-}
-#define LANES_F32 8.0
-#define LANES_I8 32.0
-#else
-static double fma_peak(const char *isa) { return (void)isa, 0.0; } /* no instruction to measure: no limit */
-static void read_all(void *arg) {
-    const unsigned char *p = next_window();
-    uint64_t s[4] = {0, 0, 0, 0}, v;
-    (void)arg;
-    for (size_t i = 0; i < WINDOW; i += 32)
-        for (size_t j = 0; j < 4; j++) {
-            memcpy(&v, p + i + 8 * j, 8);
-            s[j] ^= v;
-        }
-    sink = s[0] ^ s[1] ^ s[2] ^ s[3];
-}
-/* without intrinsics: what the compiler makes of plain loops over a small array that stays in the cache */
-enum { PEAK_STEPS = 20000, PEAK_CHAINS = 64 };
-static void peak_f32(void *arg) {
-    static volatile float factor = 1e-9f;
-    float s[PEAK_CHAINS], x = factor;
-    (void)arg;
-    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = 0;
-    for (int i = 0; i < PEAK_STEPS; i++, x = -x)
-        for (int c = 0; c < PEAK_CHAINS; c++) s[c] = s[c] + x * (float)c;
-    for (int c = 1; c < PEAK_CHAINS; c++) s[0] += s[c];
-    sink = (uint64_t)(int64_t)s[0];
-}
-static void peak_add(void *arg) {
-    static volatile float start = 1e-9f;
-    float s[PEAK_CHAINS], x = start;
-    (void)arg;
-    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = (float)c;
-    for (int i = 0; i < PEAK_STEPS; i++, x = -x)
-        for (int c = 0; c < PEAK_CHAINS; c++) s[c] = s[c] + x;
-    for (int c = 1; c < PEAK_CHAINS; c++) s[0] += s[c];
-    sink = (uint64_t)(int64_t)s[0];
-}
-static void peak_i8(void *arg) {
-    static volatile int factor = 3;
-    int32_t s[PEAK_CHAINS];
-    (void)arg;
-    for (int c = 0; c < PEAK_CHAINS; c++) s[c] = 0;
-    for (int i = 0; i < PEAK_STEPS; i++)
-        for (int c = 0; c < PEAK_CHAINS; c++) s[c] += (int8_t)(factor + i) * (int8_t)c;
-    for (int c = 1; c < PEAK_CHAINS; c++) s[0] += s[c];
-    sink = (uint64_t)(int64_t)s[0];
-}
-#define LANES_F32 1.0
-#define LANES_I8 1.0
-#endif
-static void copy_all(void *arg) {
-    (void)arg;
-    const unsigned char *p = next_window();
-    memcpy(big[1] + (p - big[0]), p, WINDOW);
-    sink = big[1][0];
-}
+enum { DIM = 4096, MOST = 256 }; /* of the weights; tokens */
+static struct {
+    bool quick, mlp;
+    const char *only, *tier, *json, *csv;
+    int threads;
+} option;
 
 /* ---------------------------------------------------------------------------------------------- results */
 typedef struct {
-    char name[64];
-    const char *unit;
-    double value, limit, scalar; /* scalar: how many times as fast as plain C; 0: not measured */
+    char name[96];
+    const char *unit, *tier;
+    int threads;
+    double value, limit;
+    const char *by; /* what the limit is */
+    double gmacs, plain; /* GMAC/s; times as fast as plain C. 0: not known */
+    double cycle, fma;   /* gmacs per cycle, per peak: report() */
+    char note[96];
 } result;
-static result results[64];
+static result results[4096];
 static size_t count;
 
-/* note: what else is to be said; "": nothing */
-static void report_note(const char *name, double value, const char *unit, double limit, double scalar,
-                        const char *note) {
-    result *r = &results[count++];
-    snprintf(r->name, sizeof r->name, "%s", name);
-    r->value = value;
-    r->unit = unit;
-    r->limit = limit;
-    r->scalar = scalar;
-    printf("%-28s %9.2f %-7s %9.2f %7.1f%%", name, value, unit, limit, 100 * value / limit);
-    if (scalar > 0) printf(" %9.1f", scalar);
-    printf("%s%s\n", *note ? "   " : "", note);
+static char heading_due[96]; /* printed with the first row below it */
+static void heading(const char *what) {
+    snprintf(heading_due, sizeof heading_due, "%s", what);
+}
+static void print_heading(void) {
+    if (!*heading_due) return;
+    printf("\n%s\n%-30s %-10s %2s %9s %-6s %9s %7s  %-18s %9s %6s %7s\n", heading_due, "", "tier", "th", "value",
+           "unit", "limit", "share", "by", "MAC/cycle", "x FMA", "x C");
+    *heading_due = 0;
+}
+/* Prints a row and keeps it. What several threads do is divided among them for MAC/cycle. */
+static void report(result r) {
+    double clock = clock_rate(), cores_used = r.threads > 1 ? r.threads : 1;
+    if (count == sizeof results / sizeof *results) return;
+    r.cycle = r.gmacs > 0 && clock > 0 ? r.gmacs / clock / cores_used : 0;
+    r.fma = r.gmacs > 0 ? r.gmacs / fma256_rate(r.tier) : 0;
+    results[count++] = r;
+    char columns[3][16] = {"", "", ""};
+    if (r.cycle > 0) snprintf(columns[0], 16, "%.2f", r.cycle);
+    if (r.fma > 0) snprintf(columns[1], 16, "%.2f", r.fma);
+    if (r.plain > 0) snprintf(columns[2], 16, "%.1f", r.plain);
+    print_heading();
+    printf("%-30s %-10s %2d %9.2f %-6s %9.2f %6.1f%%  %-18s %9s %6s %7s  %s\n", r.name, r.tier, r.threads, r.value,
+           r.unit, r.limit, 100 * r.value / r.limit, r.by, columns[0], columns[1], columns[2], r.note);
     fflush(stdout);
 }
-static void report(const char *name, double value, const char *unit, double limit, double scalar) {
-    report_note(name, value, unit, limit, scalar, "");
+static result row(const char *tier, int threads) {
+    result r;
+    memset(&r, 0, sizeof r);
+    r.tier = tier;
+    r.threads = threads;
+    return r;
 }
-static int write_json(const char *path) {
+/* After one thread all of them. */
+static int more_threads(int threads) { return threads < option.threads ? option.threads : threads + 1; }
+/* Whether the options ask for this row. */
+static bool wanted(const char *name, const char *tier) {
+    if (option.tier && tier && strcmp(tier, option.tier)) return false;
+    for (const char *w = option.only; w && *w;) {
+        size_t n = strcspn(w, ",");
+        for (const char *s = name; n && *s; s++)
+            if (!strncmp(s, w, n)) return true;
+        w += n + (w[n] == ',');
+        if (!*w) return false;
+    }
+    return true;
+}
+static int write_results(const char *path, bool json) {
     FILE *f = fopen(path, "w");
     if (!f) return perror(path), 1;
-    fprintf(f, "[\n");
-    for (size_t i = 0; i < count; i++)
-        fprintf(f, "  {\"name\": \"%s\", \"value\": %.4f, \"unit\": \"%s\", \"limit\": %.4f, \"ratio\": %.4f}%s\n",
-                results[i].name, results[i].value, results[i].unit, results[i].limit,
-                results[i].value / results[i].limit, i + 1 < count ? "," : "");
-    fprintf(f, "]\n");
+    fprintf(f, json ? "[\n" : "name,tier,threads,value,unit,limit,ratio,by,gmacs,mac_per_cycle,x_fma,x_plain,note\n");
+    for (size_t i = 0; i < count; i++) {
+        result *r = &results[i];
+        const char *end = i + 1 < count ? "," : "";
+        if (json)
+            fprintf(f,
+                    "  {\"name\": \"%s, %s, threads: %d\", \"value\": %.4f, \"unit\": \"%s\", \"limit\": %.4f, "
+                    "\"ratio\": %.4f, \"by\": \"%s\", \"tier\": \"%s\", \"threads\": %d, \"gmacs\": %.4f, "
+                    "\"mac_per_cycle\": %.4f, \"x_fma\": %.4f, \"x_plain\": %.4f, \"note\": \"%s\"}%s\n",
+                    r->name, r->tier, r->threads, r->value, r->unit, r->limit, r->value / r->limit, r->by, r->tier,
+                    r->threads, r->gmacs, r->cycle, r->fma, r->plain, r->note, end);
+        else
+            fprintf(f, "%s,%s,%d,%.4f,%s,%.4f,%.4f,\"%s\",%.4f,%.4f,%.4f,%.4f,\"%s\"\n", r->name, r->tier, r->threads,
+                    r->value, r->unit, r->limit, r->value / r->limit, r->by, r->gmacs, r->cycle, r->fma, r->plain,
+                    r->note);
+    }
+    if (json) fprintf(f, "]\n");
     if (fclose(f)) return perror(path), 1;
     return 0;
 }
 
-/* ---------------------------------------------------------------------------------------------- products */
-typedef struct {
-    const cq_context *ctx;
-    cq_tensor t;
-    unsigned char *data;
-    size_t copies, turn, n;
-    float *y, *x;
-    cq_acts acts;
-    bool q8;
-} job;
+/* ---------------------------------------------------------------------------------------------- yardsticks */
+static weights pool;
+static double bandwidth[2], cache_rate[2]; /* GB/s: with one thread and with option.threads; of 16 KB and of 512 KB */
 
+static void yardstick_read(const char *name, double rate, int threads, reading how) {
+    result r = row("any", threads);
+    snprintf(r.name, sizeof r.name, "%s", name);
+    snprintf(r.note, sizeof r.note, "loads of %d bytes, prefetched %u bytes ahead, streams: %d", how.width,
+             (unsigned)how.ahead, how.streams);
+    r.value = r.limit = rate;
+    r.unit = "GB/s";
+    r.by = "itself";
+    report(r);
+}
+static void yardstick_peak(const char *tier, peak *p, bool add) {
+    result r = row(tier, 1);
+    for (size_t i = 0; i < count; i++) /* of a better tier, and so here already */
+        if (!strcmp(results[i].name, p->name)) return;
+    snprintf(r.name, sizeof r.name, "%s", p->name);
+    r.value = r.limit = peak_rate(p);
+    r.gmacs = add ? 0 : r.value;
+    r.unit = add ? "Gadd/s" : "GMAC/s";
+    r.by = "itself";
+    report(r);
+}
+static void yardstick_rows(void) {
+    heading("Yardsticks");
+    reading how;
+    double budget = option.quick ? 0.1 : 0.3;
+    cache_rate[0] = read_rate(pool.memory, 16 << 10, 1, budget / 4, &how);
+    yardstick_read("read 16 KB", cache_rate[0], 1, how);
+    cache_rate[1] = read_rate(pool.memory, 512 << 10, 1, budget / 4, &how);
+    yardstick_read("read 512 KB", cache_rate[1], 1, how);
+    bandwidth[0] = bandwidth[1] = read_rate(pool.memory, pool.size, 1, budget, &how);
+    yardstick_read("read memory", bandwidth[0], 1, how);
+    if (option.threads > 1) {
+        team_start(option.threads);
+        bandwidth[1] = read_rate(pool.memory, pool.size, option.threads, budget, &how);
+        team_stop();
+        yardstick_read("read memory", bandwidth[1], option.threads, how);
+    }
+    if (clock_rate() > 0) printf("%-30s %.2f GHz\n", "clock", clock_rate());
+    for (size_t i = 0; cq_isa_available(i); i++) {
+        const char *tier = cq_isa_available(i);
+        const yardsticks *y = yardsticks_of(tier);
+        yardstick_peak(tier, y->fma, false);
+        yardstick_peak(tier, y->i8, false);
+        yardstick_peak(tier, y->muladd, false);
+        yardstick_peak(tier, y->add, true);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- products */
+typedef enum { FLOATS, INT8S, INT8_GROUPS } acts_kind;
+typedef struct {
+    const char *name;
+    cq_format format;
+    uint32_t group;
+    acts_kind acts;
+    bool quick;     /* also with --quick */
+    bool threads;   /* also on several */
+} product;
+static const product product_table[] = {
+    {"q8 int4 g32", CQ_INT4, 32, INT8S, true, true},
+    {"q8 int4 g64", CQ_INT4, 64, INT8S, false, false},
+    {"q8 int4 g128", CQ_INT4, 128, INT8S, true, true},
+    {"q8 int4 row", CQ_INT4, 0, INT8S, false, false},
+    {"q8g int4 g32", CQ_INT4, 32, INT8_GROUPS, false, false},
+    {"q8g int4 g128", CQ_INT4, 128, INT8_GROUPS, false, false},
+    {"q8 int8 row", CQ_INT8, 0, INT8S, true, true},
+    {"q8 int8 g64", CQ_INT8, 64, INT8S, false, false},
+    {"q8 int3 g64", CQ_INT3, 64, INT8S, false, false},
+    {"q8 int2 g64", CQ_INT2, 64, INT8S, false, false},
+    {"q8 mxfp4", CQ_MXFP4, 32, INT8S, true, false},
+    {"q8 mxfp6_e2m3", CQ_MXFP6_E2M3, 32, INT8S, false, false},
+    {"q8 mxfp6_e3m2", CQ_MXFP6_E3M2, 32, INT8S, false, false},
+    {"f32 f32", CQ_F32, 0, FLOATS, true, false},
+    {"f32 f16", CQ_F16, 0, FLOATS, false, false},
+    {"f32 bf16", CQ_BF16, 0, FLOATS, false, false},
+    {"f32 int4 g128", CQ_INT4, 128, FLOATS, true, false},
+};
+static const size_t tokens[] = {1, 2, 4, 8, 16, 64, 256};
+enum { TOKENS = sizeof tokens / sizeof *tokens };
+
+typedef struct {
+    cq_context ctx;
+    size_t rows, n;
+    const product *p;
+    const float *x;
+    float *y;
+    cq_acts acts[3]; /* int8 a row; groups of 32; of 128 */
+} job;
 static void multiply(void *arg) {
     job *j = (job *)arg;
-    j->t.data = j->data + j->turn++ % j->copies * j->t.bytes;
-    if (j->q8) cq_matmul_q8(j->ctx, j->y, DIM, &j->t, NULL, &j->acts, j->n, false);
-    else cq_matmul(j->ctx, j->y, DIM, &j->t, NULL, j->x, DIM, j->n, false);
+    cq_tensor t = *weights_next(&pool);
+    t.rows = j->rows;
+    const cq_acts *a = &j->acts[j->p->acts != INT8_GROUPS ? 0 : j->p->group == 32 ? 1 : 2];
+    if (j->p->acts == FLOATS) cq_matmul(&j->ctx, j->y, DIM, &t, NULL, j->x, DIM, j->n, false);
+    else cq_matmul_q8(&j->ctx, j->y, DIM, &t, NULL, a, j->n, false);
 }
-
-static void product(const cq_context *fast, const cq_context *plain, cq_format format, bool q8, const float *w,
-    float *x,
-                    double bandwidth, double peak) {
+static void product_row(job *j, const char *name, const char *tier, int threads, double plain_seconds) {
+    const yardsticks *y = yardsticks_of(tier);
+    result r = row(tier, threads);
+    double macs = (double)DIM * DIM * (double)j->n, bytes = (double)pool.t.bytes;
+    double memory = bandwidth[threads > 1] * macs / bytes; /* GMAC/s */
+    double arithmetic = threads * peak_rate(j->p->acts == FLOATS ? y->muladd : y->i8);
+    if (threads > 1) team_start(threads);
+    context(&j->ctx, tier, threads);
+    j->rows = DIM;
+    double seconds = best(multiply, j, option.quick ? 0.05 : 0.1);
+    if (threads > 1) team_stop();
+    snprintf(r.name, sizeof r.name, "%s", name);
+    r.gmacs = macs / seconds * 1e-9;
+    r.by = memory < arithmetic ? "read memory" : (j->p->acts == FLOATS ? y->muladd : y->i8)->name;
+    r.limit = memory < arithmetic ? memory : arithmetic;
+    r.value = r.gmacs;
+    r.unit = "GMAC/s";
+    if (j->n == 1) { /* the same share, in GB/s */
+        r.value *= bytes / macs;
+        r.limit *= bytes / macs;
+        r.unit = "GB/s";
+    }
+    r.plain = threads > 1 ? 0 : plain_seconds / seconds;
+    if (threads > 1) { /* beside one thread */
+        for (size_t i = count; i-- > 0;)
+            if (results[i].threads == 1 && !strcmp(results[i].tier, tier) && !strcmp(results[i].name, name)) {
+                snprintf(r.note, sizeof r.note, "%.2f times one thread", r.gmacs / results[i].gmacs);
+                break;
+            }
+    }
+    report(r);
+}
+static void products(void) {
+    float *w = (float *)allocate((size_t)WEIGHT_ROWS * DIM * sizeof(float));
+    float *x = (float *)allocate((size_t)MOST * DIM * sizeof(float));
     job j;
-    cq_tensor whole;
-    cq_error err;
-    char name[64];
+    char name[96];
     memset(&j, 0, sizeof j);
-    if (cq_tensor_init(&whole, format, CQ_PANELS, DIM, DIM, cq_format_is_coded(format) ? 64 : 0, false, &err)) {
-        fprintf(stderr, "bench: %s\n", err.what);
-        exit(1);
-    }
-    j.copies = (BIG + whole.bytes - 1) / whole.bytes;
-    j.data = (unsigned char *)allocate(j.copies * whole.bytes);
-    cq_quantize_rtn(&whole, j.data, w, DIM, NULL);
-    for (size_t i = 1; i < j.copies; i++) memcpy(j.data + i * whole.bytes, j.data, whole.bytes);
-    j.y = (float *)allocate(64 * DIM * sizeof(float));
+    fill_random(w, (size_t)WEIGHT_ROWS * DIM, 1);
+    fill_random(x, (size_t)MOST * DIM, 2);
     j.x = x;
-    j.q8 = q8;
-    cq_arena size = cq_arena_over(NULL, 0), arena;
-    cq_acts_alloc(&j.acts, &size, 64, DIM);
-    void *memory = allocate(size.used);
-    arena = cq_arena_over(memory, size.used);
-    cq_acts_alloc(&j.acts, &arena, 64, DIM);
-    cq_quantize_acts(fast, &j.acts, x, DIM, 64, DIM);
-    for (size_t n = 1; n <= 64; n += 63) {
-        double macs = (double)DIM * DIM * (double)n, seconds, plain_seconds;
-        j.n = n;
-        j.t = whole;
-        j.ctx = fast;
-        seconds = best(multiply, &j, 0.25);
-        j.ctx = plain;
-        j.t.rows = n == 1 ? DIM / 4 : DIM / 64; /* plain C is slow: a part is enough; its panels come first */
-        plain_seconds = best(multiply, &j, 0.05) * (double)DIM / (double)j.t.rows;
-        snprintf(name, sizeof name, "%s %s%s n=%u", q8 ? "matmul_q8" : "matmul", cq_format_name(format),
-                 cq_format_is_coded(format) ? " g64" : "", (unsigned)n);
-        if (n == 1) report(name, (double)whole.bytes / seconds * 1e-9, "GB/s", bandwidth, plain_seconds / seconds);
-        else report(name, macs / seconds * 1e-9, "GMAC/s", peak, plain_seconds / seconds);
+    j.y = (float *)allocate((size_t)MOST * DIM * sizeof(float));
+    context(&j.ctx, NULL, 1);
+    static const size_t groups[3] = {0, 32, 128};
+    for (int i = 0; i < 3; i++) {
+        j.acts[i] = new_acts(MOST, DIM, groups[i]);
+        cq_quantize_acts(&j.ctx, &j.acts[i], x, DIM, MOST, DIM);
     }
-    free(j.data), free(j.y), free(memory);
-}
-
-/* ---------------------------------------------------------------------------------------------- transforms */
-#if defined(__GNUC__)
-#define KEEP(p) __asm__ volatile("" : : "r"(p) : "memory") /* whoever may look at p, so no copy is left out */
-#else
-#define KEEP(p) (sink = *(const unsigned char *)(p))
-#endif
-
-typedef struct {
-    const cq_context *ctx;
-    cq_hadamard h;
-    float *x, *y;
-    size_t n, times; /* in one call, for what is too short for the clock */
-    void *scratch;
-} transform;
-
-static void run_fwht(void *arg) {
-    transform *t = (transform *)arg;
-    for (size_t i = 0; i < t->times; i++) cq_hadamard_f32(t->ctx, &t->h, t->x, t->scratch, i % 2 != 0);
-}
-static void run_copy(void *arg) {
-    transform *t = (transform *)arg;
-    for (size_t i = 0; i < t->times; i++) {
-        memcpy(t->y, t->x, t->n * sizeof(float));
-        KEEP(t->y);
-    }
-}
-static void fwht(const cq_context *fast, const cq_context *plain, float *x, float *y, size_t n, double adds) {
-    transform t = {fast, {0}, x, y, n, 1 + 65536 / n, NULL};
-    cq_arena arena = cq_arena_over(NULL, 0);
-    char name[64], note[64];
-    double levels = 0, seconds, copy, plain_seconds;
-    if (cq_hadamard_init(&t.h, n, &arena, NULL)) exit(1);
-    void *cores = allocate(arena.used + 1); /* a power of two needs none */
-    arena = cq_arena_over(cores, arena.used);
-    if (cq_hadamard_init(&t.h, n, &arena, NULL)) exit(1);
-    t.scratch = allocate(cq_hadamard_scratch(&t.h) + 1);
-    for (size_t i = t.h.pow2; i > 1; i /= 2) levels++;
-    if (t.h.k1 > 1) levels += (double)t.h.k1 / 4 + 2;
-    seconds = best(run_fwht, &t, 0.15) / (double)t.times;
-    copy = best(run_copy, &t, 0.05) / (double)t.times;
-    t.ctx = plain;
-    plain_seconds = best(run_fwht, &t, 0.05) / (double)t.times;
-    double work = (double)n * levels * 1e-9, bound = work / copy < adds ? work / copy : adds;
-    snprintf(name, sizeof name, "fwht f32 n=%u", (unsigned)n);
-    snprintf(note, sizeof note, "%.0f ns, a copy %.0f ns; limit: %s", seconds * 1e9, copy * 1e9,
-             work / copy < adds ? "copy" : "additions");
-    report_note(name, work / seconds, "Gadd/s", bound, plain_seconds / seconds, note);
-    free(cores);
-    free(t.scratch);
-}
-
-enum { R1_N = 3584, R1_OTHER = 18944 }; /* down_proj of a model of 7 billion weights */
-typedef struct {
-    const cq_context *ctx;
-    cq_rotation r;
-    float *w, *copy;
-    void *scratch;
-    size_t part; /* of the other axis */
-} rotation;
-
-static void run_rows(void *arg) {
-    rotation *t = (rotation *)arg;
-    if (cq_rotate_rows_f32(t->ctx, &t->r, t->w, t->part, R1_N, R1_N, t->scratch)) exit(1);
-}
-static void run_columns(void *arg) {
-    rotation *t = (rotation *)arg;
-    if (cq_rotate_cols_f32(t->ctx, &t->r, t->w, R1_N, t->part, R1_OTHER, t->scratch)) exit(1);
-}
-static void run_copy_twice(void *arg) {
-    rotation *t = (rotation *)arg;
-    memcpy(t->copy, t->w, (size_t)R1_N * R1_OTHER * sizeof(float));
-    KEEP(t->copy); /* or the way back would be dropped: it changes nothing */
-    memcpy(t->w, t->copy, (size_t)R1_N * R1_OTHER * sizeof(float));
-}
-static void rotate(const cq_context *fast, const cq_context *plain) {
-    rotation t;
-    cq_arena arena = cq_arena_over(NULL, 0);
-    if (cq_rotation_init(&t.r, CQ_ROTATE_HADAMARD, R1_N, 1, 0, &arena, NULL)) exit(1);
-    void *memory = allocate(arena.used);
-    arena = cq_arena_over(memory, arena.used);
-    if (cq_rotation_init(&t.r, CQ_ROTATE_HADAMARD, R1_N, 1, 0, &arena, NULL)) exit(1);
-    t.scratch = allocate(cq_rotation_scratch(fast, &t.r));
-    t.w = (float *)allocate((size_t)R1_N * R1_OTHER * sizeof(float));
-    t.copy = (float *)allocate((size_t)R1_N * R1_OTHER * sizeof(float));
-    for (size_t i = 0; i < (size_t)R1_N * R1_OTHER; i++) t.w[i] = (float)(i % 251) - 125;
-    t.part = R1_OTHER;
-    double copy = 1e9, seconds[2] = {1e9, 1e9}, plain_seconds[2];
-    for (int i = 0; i < 4; i++) { /* by turns, so that what disturbs the machine disturbs all */
-        void (*call[3])(void *) = {run_rows, run_columns, run_copy_twice};
-        for (int c = 0; c < 3; c++) {
-            double *least = c == 2 ? &copy : &seconds[c], time = now();
-            t.ctx = fast;
-            call[c](&t);
-            time = now() - time;
-            *least = time < *least ? time : *least;
+    snprintf(name, sizeof name, "Products: %d x %d weights, n tokens", DIM, DIM);
+    heading(name);
+    for (size_t i = 0; i < sizeof product_table / sizeof *product_table; i++) {
+        const product *p = j.p = &product_table[i];
+        bool filled = false;
+        double plain[TOKENS] = {0};
+        if (option.quick && !p->quick) continue;
+        for (size_t t = 0; cq_isa_available(t); t++) {
+            const char *tier = cq_isa_available(t);
+            if (!strcmp(tier, "scalar") && t > 0 && !(option.tier && !strcmp(option.tier, tier))) continue;
+            for (size_t k = 0; k < TOKENS; k++) {
+                j.n = tokens[k];
+                bool main_one = j.n == 1 || j.n == 64;
+                if (p->acts != INT8S && !main_one) continue;
+                if (option.quick && !main_one && j.n != 8) continue;
+                snprintf(name, sizeof name, "%s n=%u", p->name, (unsigned)j.n);
+                if (!wanted(name, tier)) continue;
+                if (!filled) weights_fill(&pool, p->format, p->group, DIM, DIM, w);
+                filled = true;
+                if (!(plain[k] > 0)) { /* slow: a part is enough, and its panels come first */
+                    context(&j.ctx, "scalar", 1);
+                    j.rows = j.n < 16 ? 256 / j.n : 16;
+                    plain[k] = best(multiply, &j, 0.03) * DIM / (double)j.rows;
+                    j.rows = DIM; /* not so slow: all of it, from memory, as the others */
+                    if (plain[k] < 0.02) plain[k] = best(multiply, &j, 0.03);
+                }
+                product_row(&j, name, tier, 1, plain[k]);
+                if (option.threads > 1 && p->threads && (main_one || j.n == 256))
+                    product_row(&j, name, tier, option.threads, 0);
+            }
         }
     }
-    t.ctx = plain;
-    t.part = R1_OTHER / 16; /* a part is enough */
-    plain_seconds[0] = 16 * best(run_rows, &t, 0.05);
-    plain_seconds[1] = 16 * best(run_columns, &t, 0.05);
-    report("R1 rows 18944 x 3584", seconds[0] * 1e3, "ms", copy * 1e3, plain_seconds[0] / seconds[0]);
-    report("R1 columns 3584 x 18944", seconds[1] * 1e3, "ms", copy * 1e3, plain_seconds[1] / seconds[1]);
-    free(memory), free(t.scratch), free(t.w), free(t.copy);
+    free(w), free(x), free(j.y);
+}
+
+/* ---------------------------------------------------------------------------------------------- vectors */
+enum { ROW = 4096, HEAD = 128, KEYS = 1024 }; /* floats of a row; of a head; keys of one query */
+typedef struct {
+    cq_context ctx;
+    float *x, *y, *u, *start, *out;
+    unsigned char *half;
+    int8_t *q8;
+    cq_acts acts;
+} vectors;
+static void v_restore(void *arg) { /* what is computed in place must not wander off */
+    vectors *v = (vectors *)arg;
+    memcpy(v->x, v->start, ROW * sizeof(float));
+    __asm__ volatile("" : : "r"(v->x) : "memory");
+}
+static void v_rmsnorm(void *arg) {
+    vectors *v = (vectors *)arg;
+    cq_rmsnorm(&v->ctx, v->y, v->start, (const unsigned char *)v->u, ROW, 1e-6f);
+}
+static void v_softmax(void *arg) {
+    v_restore(arg);
+    cq_softmax(&((vectors *)arg)->ctx, ((vectors *)arg)->x, ROW);
+}
+static void v_silu(void *arg) {
+    v_restore(arg);
+    cq_silu_mul(&((vectors *)arg)->ctx, ((vectors *)arg)->x, ((vectors *)arg)->u, ROW);
+}
+static void v_axpy(void *arg) {
+    vectors *v = (vectors *)arg;
+    cq_axpy(&v->ctx, v->y, 1e-9f, v->start, ROW);
+}
+static void v_quantize(void *arg) {
+    vectors *v = (vectors *)arg;
+    cq_quantize_acts(&v->ctx, &v->acts, v->start, ROW, 1, ROW);
+}
+static void v_dots(void *arg) {
+    vectors *v = (vectors *)arg;
+    v->ctx.k->dots(v->y, v->start, v->u, HEAD, HEAD, KEYS);
+}
+static void v_mix(void *arg) {
+    vectors *v = (vectors *)arg;
+    v->ctx.k->mix(v->y, v->start, v->u, HEAD, HEAD, KEYS);
+}
+static void v_dots_q8(void *arg) {
+    vectors *v = (vectors *)arg;
+    v->ctx.k->dots_q8(v->y, v->q8, 0.01f, v->q8 + HEAD, HEAD, v->start, HEAD, KEYS);
+}
+static void v_from_f16(void *arg) {
+    vectors *v = (vectors *)arg;
+    v->ctx.k->from_f16(v->out, v->half, (size_t)HEAD * KEYS);
+}
+static void v_from_int8(void *arg) {
+    vectors *v = (vectors *)arg;
+    v->ctx.k->from_int8(v->out, v->q8, v->start, HEAD, KEYS);
+}
+static void v_turn(void *arg) {
+    vectors *v = (vectors *)arg;
+    v->ctx.k->turn(v->x, v->x + ROW / 4, v->out, v->out + ROW / 4, ROW / 4);
+}
+static const struct {
+    const char *name;
+    void (*run)(void *);
+    size_t times, bytes; /* calls that are long enough for the clock; what one reads and writes */
+    bool restores, large; /* v_restore is in it and taken off; in 512 KB, not in 16 */
+} vector_table[] = {
+    {"rmsnorm 4096", v_rmsnorm, 16, 12 * ROW, false, false},
+    {"softmax 4096", v_softmax, 8, 8 * ROW, true, false},
+    {"silu 4096", v_silu, 8, 12 * ROW, true, false},
+    {"axpy 4096", v_axpy, 32, 12 * ROW, false, false},
+    {"quantize 4096", v_quantize, 16, 5 * ROW, false, false},
+    {"turn 1024 pairs", v_turn, 32, 6 * ROW, false, false},
+    {"dots f32 128 x 1024", v_dots, 1, 4 * HEAD * KEYS, false, true},
+    {"mix f32 128 x 1024", v_mix, 1, 4 * HEAD * KEYS, false, true},
+    {"dots_q8 128 x 1024", v_dots_q8, 4, HEAD *KEYS, false, true},
+    {"from_f16 128 x 1024", v_from_f16, 1, 6 * HEAD * KEYS, false, true},
+    {"from_int8 128 x 1024", v_from_int8, 1, 5 * HEAD * KEYS, false, true},
+};
+typedef struct {
+    void (*run)(void *);
+    void *arg;
+    size_t times;
+} repeated;
+static void repeat(void *arg) {
+    repeated *r = (repeated *)arg;
+    for (size_t i = 0; i < r->times; i++) r->run(r->arg);
+}
+static double seconds_of(void (*run)(void *), void *arg, size_t times) {
+    repeated r = {run, arg, times};
+    return best(repeat, &r, option.quick ? 0.01 : 0.03) / (double)times;
+}
+static void vector_rows(void) {
+    vectors v;
+    memset(&v, 0, sizeof v);
+    size_t many = (size_t)HEAD * KEYS;
+    v.x = (float *)allocate(ROW * sizeof(float));
+    v.y = (float *)allocate(ROW * sizeof(float));
+    v.start = (float *)allocate(ROW * sizeof(float));
+    v.u = (float *)allocate(many * sizeof(float));
+    v.out = (float *)allocate(many * sizeof(float));
+    v.half = (unsigned char *)allocate(2 * many);
+    v.q8 = (int8_t *)allocate(many + HEAD);
+    v.acts = new_acts(1, ROW, 0);
+    fill_random(v.start, ROW, 5);
+    fill_random(v.u, many, 6);
+    for (size_t i = 0; i < many; i++) cq__put16(v.half + 2 * i, cq_f32_to_f16(v.u[i]));
+    for (size_t i = 0; i < many + HEAD; i++) v.q8[i] = (int8_t)((int)(cq_random(7, 0, i) % 255) - 127);
+    heading("Vectors, from the caches");
+    for (size_t i = 0; i < sizeof vector_table / sizeof *vector_table; i++) {
+        double plain = 0;
+        for (size_t t = 0; cq_isa_available(t); t++) {
+            result r = row(cq_isa_available(t), 1);
+            if (!strcmp(r.tier, "scalar") && t > 0 && !(option.tier && !strcmp(option.tier, r.tier))) continue;
+            if (!wanted(vector_table[i].name, r.tier)) continue;
+            for (size_t c = 0; c < ROW / 2; c++) v.out[c] = c < ROW / 4 ? 0.6f : 0.8f; /* cosines, sines */
+            v_restore(&v);
+            double off = vector_table[i].restores ? seconds_of(v_restore, &v, vector_table[i].times) : 0;
+            context(&v.ctx, "scalar", 1);
+            if (!(plain > 0)) plain = seconds_of(vector_table[i].run, &v, vector_table[i].times) - off;
+            context(&v.ctx, r.tier, 1);
+            double seconds = seconds_of(vector_table[i].run, &v, vector_table[i].times) - off;
+            snprintf(r.name, sizeof r.name, "%s", vector_table[i].name);
+            snprintf(r.note, sizeof r.note, "%.0f ns", seconds * 1e9);
+            r.value = (double)vector_table[i].bytes / seconds * 1e-9;
+            r.unit = "GB/s";
+            r.limit = cache_rate[vector_table[i].large];
+            r.by = vector_table[i].large ? "read 512 KB" : "read 16 KB";
+            r.plain = plain / seconds;
+            report(r);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------- float products */
+enum { GEMM = 1024 };
+typedef struct {
+    cq_context ctx;
+    float *a, *b, *c, *scratch;
+    size_t m;
+} gemm_job;
+static void gemm(void *arg) {
+    gemm_job *g = (gemm_job *)arg;
+    cq_gemm(&g->ctx, g->c, GEMM, g->a, GEMM, g->b, GEMM, g->m, GEMM, GEMM, g->scratch);
+}
+static void gemm_rows(void) {
+    gemm_job g;
+    double plain = 0;
+    size_t n = (size_t)GEMM * GEMM;
+    g.a = (float *)allocate(n * sizeof(float));
+    g.b = (float *)allocate(n * sizeof(float));
+    g.c = (float *)allocate(n * sizeof(float));
+    g.scratch = (float *)allocate(cq_gemm_scratch(GEMM, GEMM, GEMM) * sizeof(float));
+    fill_random(g.a, n, 8);
+    fill_random(g.b, n, 9);
+    heading("Float products, and what quantises");
+    for (size_t t = 0; cq_isa_available(t); t++)
+        for (int threads = 1; threads <= option.threads; threads = more_threads(threads)) {
+            result r = row(cq_isa_available(t), threads);
+            snprintf(r.name, sizeof r.name, "gemm f32 %dx%dx%d", GEMM, GEMM, GEMM);
+            if (!strcmp(r.tier, "scalar") && t > 0 && !(option.tier && !strcmp(option.tier, r.tier))) continue;
+            if (!wanted(r.name, r.tier)) continue;
+            context(&g.ctx, "scalar", 1);
+            g.m = 16; /* slow: a part is enough */
+            if (!(plain > 0)) plain = best(gemm, &g, 0) * GEMM / 16;
+            if (threads > 1) team_start(threads);
+            context(&g.ctx, r.tier, threads);
+            g.m = GEMM;
+            double seconds = best(gemm, &g, 0.2);
+            if (threads > 1) team_stop();
+            const peak *p = yardsticks_of(r.tier)->fma;
+            r.value = r.gmacs = (double)n * GEMM / seconds * 1e-9;
+            r.unit = "GMAC/s";
+            r.limit = threads * peak_rate(yardsticks_of(r.tier)->fma);
+            r.by = p->name;
+            r.plain = threads > 1 ? 0 : plain / seconds;
+            report(r);
+        }
+    free(g.a), free(g.b), free(g.c), free(g.scratch);
 }
 
 /* ---------------------------------------------------------------------------------------------- solver */
-typedef struct {
-    cq_task task;
-    void *arg;
-    size_t next, count;
-} pool;
-static void *pool_work(void *arg) {
-    pool *p = (pool *)arg;
-    size_t i;
-    while ((i = __atomic_fetch_add(&p->next, 1, __ATOMIC_RELAXED)) < p->count) p->task(p->arg, i);
-    return NULL;
-}
-static void run_two(void *user, size_t n, cq_task task, void *arg) {
-    pool p = {task, arg, 0, n};
-    pthread_t other;
-    (void)user;
-    if (pthread_create(&other, NULL, pool_work, &p)) exit(1);
-    pool_work(&p);
-    pthread_join(other, NULL);
-}
-enum { GPTQ_TOKENS = 1024 };
+enum { GPTQ_TOKENS = 1152 /* three passes of SYRK */ };
 typedef struct {
     cq_context ctx;
     cq_hessian h;
@@ -478,14 +528,24 @@ static void run_refit(void *arg) {
     run_solve(arg);
     l->desc.refit = false;
 }
-static void solver(const char *isa, size_t rows, size_t n, double peak) { /* n columns */
-    cq_context_desc desc;
+static const struct {
+    const char *name;
+    void (*run)(void *);
+} solver_table[] = {{"syrk", run_syrk}, {"factor", run_factor}, {"solve", run_solve}, {"refit", run_refit}};
+static void solver_name(char *name, size_t i, size_t rows, size_t n) {
+    snprintf(name, 96, "%s %ux%u", solver_table[i].name, (unsigned)(i < 2 ? n : rows), (unsigned)n);
+}
+static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n columns */
     layer l;
-    char name[64];
-    memset(&desc, 0, sizeof desc);
+    int steps = 0;
+    for (int i = 0; i < (refit ? 4 : 3); i++) { /* each needs those before */
+        char name[96];
+        solver_name(name, (size_t)i, rows, n);
+        if (wanted(name, isa)) steps = i + 1;
+    }
+    if (!steps) return;
     memset(&l, 0, sizeof l);
-    desc.isa = isa;
-    if (cq_init(&l.ctx, &desc, NULL)) return;
+    context(&l.ctx, isa, 1);
     l.desc.group_size = 128;
     for (int real = 0; real < 2; real++) {
         l.arena = cq_arena_over(real ? allocate(l.arena.used) : NULL, real ? l.arena.used : 0);
@@ -505,85 +565,266 @@ static void solver(const char *isa, size_t rows, size_t n, double peak) { /* n c
             float v = (float)(cq_random(3, t, c) >> 40) / 8388608.0f - 1.0f;
             l.x[t * n + c] = (c ? 0.7f * l.x[t * n + c - 1] : 0.0f) + (c % 97 ? v : 20.0f * v);
         }
-    for (size_t i = 0; i < rows * n; i++) l.w[i] = (float)(cq_random(4, 0, i) >> 40) / 8388608.0f - 1.0f;
-    for (int threads = rows * n > (size_t)1 << 25 ? 2 : 1; threads <= 2; threads++) { /* large ones on two only */
-        static void (*const call[])(void *) = {run_syrk, run_factor, run_solve, run_refit};
-        static const char *const what[] = {"syrk", "factor", "solve", "refit"};
+    fill_random(l.w, rows * n, 4);
+    /* large ones on all threads only */
+    for (int threads = rows * n > (size_t)1 << 25 ? option.threads : 1; threads <= option.threads;
+         threads = more_threads(threads)) {
         double square = (double)n * (double)n, all = (double)rows;
         double work[] = {0.5 * GPTQ_TOKENS * square, square * (double)n / 6, 0.5 * square * all, 1.5 * square * all};
-        l.ctx.parallel.run = threads > 1 ? run_two : NULL;
-        for (int i = 0; i < 4; i++) {
-            char note[64];
-            double seconds = best(call[i], &l, 0.3);
+        if (threads > 1) team_start(threads);
+        context(&l.ctx, isa, threads);
+        for (int i = 0; i < steps; i++) {
+            result r = row(isa, threads);
+            double seconds = best(solver_table[i].run, &l, option.quick ? 0 : 0.2);
             if (i == 0) cq_hessian_finish(&l.ctx, &l.h);
-            snprintf(name, sizeof name, "%s %s %ux%u, threads: %d", what[i], isa, (unsigned)(i < 2 ? n : rows),
-                     (unsigned)n, threads);
-            snprintf(note, sizeof note, "%.1f ms", seconds * 1e3);
-            report_note(name, work[i] / seconds * 1e-9, "GMAC/s", threads * peak, 0, note);
+            solver_name(r.name, (size_t)i, rows, n);
+            if (!wanted(r.name, isa)) continue;
+            snprintf(r.note, sizeof r.note, "%.1f ms", seconds * 1e3);
+            r.value = r.gmacs = work[i] / seconds * 1e-9;
+            r.unit = "GMAC/s";
+            r.limit = threads * peak_rate(yardsticks_of(isa)->fma);
+            r.by = yardsticks_of(isa)->fma->name;
+            report(r);
         }
+        if (threads > 1) team_stop();
     }
     free(l.arena.base), free(l.x), free(l.w), free(l.out.codes), free(l.out.grids);
 }
-
-/* The yardsticks, the products, the transforms. */
-static void products(const cq_context *fast, const cq_context *plain) {
-    float *w = (float *)allocate((size_t)DIM * DIM * sizeof(float)), *x = (float *)allocate(64 * DIM * sizeof(float));
-    for (size_t i = 0; i < (size_t)DIM * DIM; i++) w[i] = (float)(cq_random(1, 0, i) >> 40) / 8388608.0f - 1.0f;
-    for (size_t i = 0; i < 64 * DIM; i++) x[i] = (float)(cq_random(2, 0, i) >> 40) / 8388608.0f - 1.0f;
-
-    printf("one thread where no number is given, kernels: %s; %d x %d\n", cq_isa(fast), DIM, DIM);
-    printf("%-28s %9s %-7s %9s %8s %9s\n", "", "value", "unit", "limit", "share", "x scalar");
-    big[0] = (unsigned char *)allocate(BIG);
-    big[1] = (unsigned char *)allocate(BIG);
-    double bandwidth = WINDOW / best(read_all, NULL, 0.3) * 1e-9, copy = 2.0 * WINDOW / best(copy_all, NULL,
-        0.3) * 1e-9;
-    double f32 = LANES_F32 * PEAK_CHAINS * PEAK_STEPS / best(peak_f32, NULL, 0.2) * 1e-9;
-    double i8 = LANES_I8 * PEAK_CHAINS * PEAK_STEPS / best(peak_i8, NULL, 0.2) * 1e-9;
-    double adds = LANES_F32 * PEAK_CHAINS * PEAK_STEPS / best(peak_add, NULL, 0.2) * 1e-9;
-    report("read memory", bandwidth, "GB/s", bandwidth, 0);
-    report("copy memory (read + write)", copy, "GB/s", copy, 0);
-    report("f32 multiply, add", f32, "GMAC/s", f32, 0);
-    report("8-bit multiply, add", i8, "GMAC/s", i8, 0);
-    report("f32 add", adds, "Gadd/s", adds, 0);
-    free(big[0]), free(big[1]);
-
-    static const cq_format ints[] = {CQ_INT4, CQ_INT8, CQ_INT3, CQ_INT2};
-    for (size_t i = 0; i < 4; i++) product(fast, plain, ints[i], true, w, x, bandwidth, i8);
-    product(fast, plain, CQ_F32, false, w, x, bandwidth, f32);
-    product(fast, plain, CQ_F16, false, w, x, bandwidth, f32);
-    product(fast, plain, CQ_INT4, false, w, x, bandwidth, f32);
-    static const size_t orders[] = {128, 512, 1024, 4096, 16384, 28 * 128, 148 * 128};
-    for (size_t i = 0; i < 7; i++) fwht(fast, plain, x, w, orders[i], adds);
-    free(w), free(x);
-}
-/* What quantises: square layers, on each tier; or those of Dream 7B's MLP, on the best. */
-static void solvers(bool mlp) {
-    char name[64];
-    for (size_t i = 0; cq_isa_available(i) && (!mlp || i == 0); i++) {
+/* Square layers; or those of Dream 7B's MLP, on the best tier. */
+static void solvers(void) {
+    static const size_t sides[] = {2048, 1024, 3584}; /* the first on each tier, all on the best */
+    bool first = true;
+    for (size_t i = 0; cq_isa_available(i); i++) {
         const char *isa = cq_isa_available(i);
-        double peak = strcmp(isa, "scalar") ? fma_peak(isa) : 0.0;
-        static const size_t sides[] = {1024, 2048, 3584};
-        if (!(peak > 0)) continue; /* plain C is the specification, and slow */
-        snprintf(name, sizeof name, "fused multiply-add, %s", isa);
-        report(name, peak, "GMAC/s", peak, 0);
-        for (size_t k = 0; k < 3 && !mlp; k++) solver(isa, sides[k], sides[k], peak);
-        if (mlp) {
-            solver(isa, 18944, 3584, peak);
-            solver(isa, 3584, 18944, peak);
+        if (!strcmp(isa, "scalar") || (option.tier && strcmp(option.tier, isa))) continue; /* plain C is slow */
+        if (option.mlp) {
+            solver(isa, 18944, 3584, true);
+            solver(isa, 3584, 18944, true);
+            return;
         }
+        for (size_t k = 0; k < (first && !option.quick ? 3 : 1); k++) solver(isa, sides[k], sides[k], first);
+        first = false;
     }
 }
 
-int main(int argc, char **argv) {
+/* ---------------------------------------------------------------------------------------------- transforms */
+#define KEEP(p) __asm__ volatile("" : : "r"(p) : "memory") /* whoever may look at p, so no copy is left out */
+
+typedef struct {
+    const cq_context *ctx;
+    cq_hadamard h;
+    float *x, *y;
+    size_t n, times; /* in one call, for what is too short for the clock */
+    void *scratch;
+} transform;
+
+static void run_fwht(void *arg) {
+    transform *t = (transform *)arg;
+    for (size_t i = 0; i < t->times; i++) cq_hadamard_f32(t->ctx, &t->h, t->x, t->scratch, i % 2 != 0);
+}
+static void run_copy(void *arg) {
+    transform *t = (transform *)arg;
+    for (size_t i = 0; i < t->times; i++) {
+        memcpy(t->y, t->x, t->n * sizeof(float));
+        KEEP(t->y);
+    }
+}
+static void fwht(const cq_context *fast, const cq_context *plain, float *x, float *y, size_t n) {
+    transform t;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    result r = row(cq_isa(fast), 1);
+    double levels = 0, seconds, copy, plain_seconds, adds = peak_rate(yardsticks_of(r.tier)->add);
+    snprintf(r.name, sizeof r.name, "fwht f32 n=%u", (unsigned)n);
+    if (!wanted(r.name, r.tier)) return;
+    memset(&t, 0, sizeof t);
+    t.ctx = fast;
+    t.x = x;
+    t.y = y;
+    t.n = n;
+    t.times = 1 + 65536 / n;
+    if (cq_hadamard_init(&t.h, n, &arena, NULL)) exit(1);
+    void *cores = allocate(arena.used + 1); /* a power of two needs none */
+    arena = cq_arena_over(cores, arena.used);
+    if (cq_hadamard_init(&t.h, n, &arena, NULL)) exit(1);
+    t.scratch = allocate(cq_hadamard_scratch(&t.h) + 1);
+    for (size_t i = t.h.pow2; i > 1; i /= 2) levels++;
+    if (t.h.k1 > 1) levels += (double)t.h.k1 / 4 + 2;
+    seconds = best(run_fwht, &t, 0.1) / (double)t.times;
+    copy = best(run_copy, &t, 0.05) / (double)t.times;
+    t.ctx = plain;
+    plain_seconds = best(run_fwht, &t, 0.05) / (double)t.times;
+    double work = (double)n * levels * 1e-9;
+    snprintf(r.note, sizeof r.note, "%.0f ns, a copy %.0f ns", seconds * 1e9, copy * 1e9);
+    r.value = work / seconds;
+    r.unit = "Gadd/s";
+    r.limit = work / copy < adds ? work / copy : adds;
+    r.by = work / copy < adds ? "a copy" : yardsticks_of(r.tier)->add->name;
+    r.plain = plain_seconds / seconds;
+    report(r);
+    free(cores);
+    free(t.scratch);
+}
+
+enum { R1_N = 3584, R1_OTHER = 18944 }; /* down_proj of a model of 7 billion weights */
+typedef struct {
+    const cq_context *ctx;
+    cq_rotation r;
+    float *w, *copy;
+    void *scratch;
+    size_t part; /* of the other axis */
+} rotation;
+
+static void run_rows(void *arg) {
+    rotation *t = (rotation *)arg;
+    if (cq_rotate_rows_f32(t->ctx, &t->r, t->w, t->part, R1_N, R1_N, t->scratch)) exit(1);
+}
+static void run_columns(void *arg) {
+    rotation *t = (rotation *)arg;
+    if (cq_rotate_cols_f32(t->ctx, &t->r, t->w, R1_N, t->part, R1_OTHER, t->scratch)) exit(1);
+}
+static void run_copy_twice(void *arg) {
+    rotation *t = (rotation *)arg;
+    memcpy(t->copy, t->w, (size_t)R1_N * R1_OTHER * sizeof(float));
+    KEEP(t->copy); /* or the way back would be dropped: it changes nothing */
+    memcpy(t->w, t->copy, (size_t)R1_N * R1_OTHER * sizeof(float));
+}
+static void rotate(const cq_context *fast, const cq_context *plain) {
+    rotation t;
+    cq_arena arena = cq_arena_over(NULL, 0);
+    if (option.quick || !wanted("R1 rows columns", cq_isa(fast))) return;
+    if (cq_rotation_init(&t.r, CQ_ROTATE_HADAMARD, R1_N, 1, 0, &arena, NULL)) exit(1);
+    void *memory = allocate(arena.used);
+    arena = cq_arena_over(memory, arena.used);
+    if (cq_rotation_init(&t.r, CQ_ROTATE_HADAMARD, R1_N, 1, 0, &arena, NULL)) exit(1);
+    t.scratch = allocate(cq_rotation_scratch(fast, &t.r));
+    t.w = (float *)allocate((size_t)R1_N * R1_OTHER * sizeof(float));
+    t.copy = (float *)allocate((size_t)R1_N * R1_OTHER * sizeof(float));
+    for (size_t i = 0; i < (size_t)R1_N * R1_OTHER; i++) t.w[i] = (float)(i % 251) - 125;
+    t.part = R1_OTHER;
+    double copy = 1e9, seconds[2] = {1e9, 1e9}, plain_seconds[2];
+    for (int i = 0; i < 4; i++) { /* by turns, so that what disturbs the machine disturbs all */
+        void (*call[3])(void *) = {run_rows, run_columns, run_copy_twice};
+        for (int c = 0; c < 3; c++) {
+            double *least = c == 2 ? &copy : &seconds[c], time = now();
+            t.ctx = fast;
+            call[c](&t);
+            time = now() - time;
+            *least = time < *least ? time : *least;
+        }
+    }
+    t.ctx = plain;
+    t.part = R1_OTHER / 16; /* a part is enough */
+    plain_seconds[0] = 16 * best(run_rows, &t, 0.05);
+    plain_seconds[1] = 16 * best(run_columns, &t, 0.05);
+    for (int i = 0; i < 2; i++) {
+        result r = row(cq_isa(fast), 1);
+        snprintf(r.name, sizeof r.name, "%s", i ? "R1 columns 3584 x 18944" : "R1 rows 18944 x 3584");
+        r.value = seconds[i] * 1e3;
+        r.unit = "ms";
+        r.limit = copy * 1e3;
+        r.by = "two copies";
+        r.plain = plain_seconds[i] / seconds[i];
+        report(r);
+    }
+    free(memory), free(t.scratch), free(t.w), free(t.copy);
+}
+
+static void transforms(void) {
+    static const size_t orders[] = {128, 512, 1024, 4096, 16384, 28 * 128, 148 * 128};
     cq_context fast, plain;
-    cq_context_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.isa = "scalar";
-    if (cq_init(&fast, NULL, NULL) || cq_init(&plain, &desc, NULL)) return 1;
-    bool mlp = argc > 1 && !strcmp(argv[1], "--mlp");
-    if (!mlp) products(&fast, &plain);
-    solvers(mlp);
-    if (mlp) return 0;
+    context(&fast, option.tier, 1);
+    context(&plain, "scalar", 1);
+    float *x = (float *)allocate(148 * 128 * sizeof(float)), *y = (float *)allocate(148 * 128 * sizeof(float));
+    fill_random(x, 148 * 128, 10);
+    heading("Transforms");
+    for (size_t i = 0; i < 7; i++) fwht(&fast, &plain, x, y, orders[i]);
+    free(x), free(y);
     rotate(&fast, &plain);
-    return argc > 1 ? write_json(argv[1]) : 0;
+}
+
+/* ---------------------------------------------------------------------------------------------- summary
+   What the rows above say of the products that matter most, a line a tier. */
+static const result *find(const char *name, const char *tier, int threads) {
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(results[i].name, name) && !strcmp(results[i].tier, tier) && results[i].threads == threads)
+            return &results[i];
+    return NULL;
+}
+static void summary_cell(const result *r, bool share) {
+    if (!r) printf(" %9s", "-");
+    else if (share) printf(" %8.0f%%", 100 * r->value / r->limit);
+    else printf(" %9.2f", r->fma);
+}
+static void summary(void) {
+    static const struct {
+        const char *head, *name;
+        bool all, share; /* with all threads; the share of the limit, else in peaks of fused multiply-adds */
+    } columns[] = {
+        {"g32 n=1", "q8 int4 g32 n=1", false, true},      {"threads", "q8 int4 g32 n=1", true, true},
+        {"g32 n=64", "q8 int4 g32 n=64", false, false},   {"threads", "q8 int4 g32 n=64", true, false},
+        {"g128 n=64", "q8 int4 g128 n=64", false, false}, {"threads", "q8 int4 g128 n=64", true, false},
+        {"int8 n=64", "q8 int8 row n=64", false, false},  {"gemm f32", "gemm f32 1024x1024x1024", false, true},
+        {"syrk", "syrk 2048x2048", false, true},          {"factor", "factor 2048x2048", false, true},
+    };
+    printf("\nSummary: n=1 as a share of the read bandwidth; n=64 in peaks of fused multiply-adds of 256-bit vectors "
+           "on one core;\nothers as a share of the tier's own such peak. \"threads\": the column before, on %d\n%-10s",
+           option.threads, "");
+    for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) printf(" %9s", columns[c].head);
+    printf("\n");
+    for (size_t t = 0; cq_isa_available(t); t++) {
+        const char *tier = cq_isa_available(t);
+        if (!find(columns[0].name, tier, 1)) continue;
+        printf("%-10s", tier);
+        for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
+            summary_cell(columns[c].all && option.threads == 1
+                             ? NULL
+                             : find(columns[c].name, tier, columns[c].all ? option.threads : 1),
+                         columns[c].share);
+        printf("\n");
+    }
+}
+
+static int usage(void) {
+    fprintf(stderr, "usage: bench [--quick] [--only WORDS] [--tier NAME] [--threads N] [--json FILE] [--csv FILE] "
+                    "[--mlp]\n");
+    return 2;
+}
+int main(int argc, char **argv) {
+    option.threads = cores();
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (!strcmp(a, "--quick")) option.quick = true;
+        else if (!strcmp(a, "--mlp")) option.mlp = true;
+        else if (!value) return usage();
+        else if (i++, !strcmp(a, "--only")) option.only = value;
+        else if (!strcmp(a, "--tier")) option.tier = value;
+        else if (!strcmp(a, "--threads")) option.threads = atoi(value);
+        else if (!strcmp(a, "--json")) option.json = value;
+        else if (!strcmp(a, "--csv")) option.csv = value;
+        else return usage();
+    }
+    if (option.threads < 1 || option.threads > TEAM_MOST) return usage();
+    if (option.tier && !has_tier(option.tier)) {
+        fprintf(stderr, "bench: this build or this processor has no tier '%s'\n", option.tier);
+        return 1;
+    }
+    describe(stdout);
+    pool.size = option.quick ? (size_t)256 << 20 : beyond_caches();
+    pool.memory = (unsigned char *)allocate(pool.size);
+    printf("memory     weights and bandwidth: from %u MB\n", (unsigned)(pool.size >> 20));
+    print_crowd(option.threads, cq_isa_available(0));
+    if (!option.mlp) {
+        yardstick_rows();
+        products();
+        vector_rows();
+        free(pool.memory);
+        gemm_rows();
+    }
+    solvers();
+    if (!option.mlp) transforms();
+    if (!option.mlp && !option.only) summary();
+    int failed = 0;
+    if (option.json) failed |= write_results(option.json, true);
+    if (option.csv) failed |= write_results(option.csv, false);
+    return failed;
 }

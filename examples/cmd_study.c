@@ -735,6 +735,7 @@ void tool_gptq_options(cq_gptq_desc *desc, bool *rtn) {
 static double trace(const cq_context *ctx, const float *w, const float *q, const float *h, size_t rows, size_t cols) {
     const size_t step = rows < 64 ? rows : 64;
     float *e = (float *)tool_alloc(step * cols, sizeof *e), *g = (float *)tool_alloc(step * cols, sizeof *g);
+    float *scratch = (float *)tool_alloc(cq_gemm_scratch(step, cols, cols), sizeof *scratch);
     double total = 0.0;
     for (size_t r0 = 0; r0 < rows; r0 += step) {
         const size_t n = rows - r0 < step ? rows - r0 : step;
@@ -742,11 +743,12 @@ static double trace(const cq_context *ctx, const float *w, const float *q, const
             e[i] = w[r0 * cols + i] - (q ? q[r0 * cols + i] : 0.0f);
             g[i] = 0.0f;
         }
-        cq_gemm(ctx, g, cols, e, cols, h, cols, n, cols, cols);
+        cq_gemm(ctx, g, cols, e, cols, h, cols, n, cols, cols, scratch);
         for (size_t i = 0; i < n * cols; i++) total += (double)e[i] * (double)g[i];
     }
     free(e);
     free(g);
+    free(scratch);
     return total;
 }
 

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what is missing to build the tool ("tool"), to run the tests ("test") and the other processors ("lanes"): from Debian's packages where
-# apt-get and the right to use it are there; elsewhere it says what to install. Says nothing when nothing is missing.
-#   tests/setup.sh tool|test|lanes ...
+# Installs what is missing to build the tool ("tool"), to run the tests ("test"), the other processors ("lanes") and the
+# boards ("firmware"): from Debian's packages where apt-get and the right to use it are there; elsewhere it says what to
+# install. Says nothing when nothing is missing.
+#   tests/setup.sh tool|test|lanes|firmware ...
 set -u
 CC=${CC:-cc}
 missing=
@@ -18,10 +19,17 @@ for part in "$@"; do
         include yaml.h libyaml-dev
         ;;
     lanes)
-        for c in aarch64-linux-gnu:arm64 arm-linux-gnueabihf:armhf s390x-linux-gnu:s390x; do
-            command -v "${c%:*}-gcc" >/dev/null 2>&1 || missing="$missing gcc-${c%:*} libc6-dev-${c#*:}-cross"
-        done
+        command -v clang-19 >/dev/null 2>&1 || missing="$missing clang-19"
+        command -v ld.lld-19 >/dev/null 2>&1 || missing="$missing lld-19"
         command -v qemu-s390x-static >/dev/null 2>&1 || missing="$missing qemu-user-static"
+        command -v bochs >/dev/null 2>&1 || missing="$missing bochs bochs-term"
+        [ -f /usr/share/bochs/BIOS-bochs-latest ] || missing="$missing bochsbios"
+        [ -f /usr/share/bochs/VGABIOS-lgpl-latest ] || missing="$missing vgabios"
+        command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+        ;;
+    firmware)
+        command -v arm-none-eabi-gcc >/dev/null 2>&1 || missing="$missing gcc-arm-none-eabi"
+        command -v qemu-system-arm >/dev/null 2>&1 || missing="$missing qemu-system-arm"
         ;;
     test)
         include cmocka.h libcmocka-dev

@@ -17,12 +17,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "examples/tiles.h"
 #define CQUANT_IMPLEMENTATION
 #include "cquant.h"
+
+#include "kernels.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -1118,117 +1122,55 @@ static void test_quantize_acts(void **state) {
         }
 }
 
-/* catches: a tier whose bits differ from the plain C kernels, whatever the numbers, shapes, strides and alignments */
+/* every block of a round of kernels.h ends where a page begins that nobody may touch */
+enum { GUARDED = 24, GUARDED_BYTES = 1 << 17 };
+static unsigned char *guarded;
+static size_t guarded_used, guarded_step;
+static void *get_guarded(void *user, size_t bytes) {
+    (void)user;
+    assert_true(guarded_used < GUARDED && bytes <= GUARDED_BYTES);
+    unsigned char *end = guarded + guarded_used++ * guarded_step + GUARDED_BYTES;
+    memset(end - bytes, 0x5a, bytes);
+    return end - bytes;
+}
+static void release_guarded(void *user) {
+    (void)user;
+    guarded_used = 0;
+}
+static void say(void *user, const char *text) {
+    (void)user;
+    print_error("%s", text);
+}
+/* kernels.h says what it catches; here also reads past the end */
 static void test_kernels(void **state) {
     (void)state;
-    float (*kind[])(void) = {uniform, special, denormal, wide, any_float};
-    const cq__kernels *c = &cq__kernels_c;
+    static unsigned char memory[CQ_KERNELS_MEMORY] __attribute__((aligned(64)));
+    static cq_kernel_test test;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
 #ifdef CQUANT_TEST_QUICK
-    enum { ROUNDS = 60 };
+    test.rounds = 10;
 #else
-    enum { ROUNDS = 400 };
+    test.rounds = 100;
 #endif
-    FOR_TIERS(ctx) {
-        const cq__kernels *k = ctx.k;
-        for (int round = 0; round < ROUNDS; round++)
-            for (size_t what = 0; what < COUNT(kind); what++) {
-                size_t n = rng() % 70, count = rng() % 9, ld = n + rng() % 5, shift = rng() % 4;
-                float *a = floats((count + 1) * (ld + 1) + shift), *b = floats(n + shift + 1), *y = floats(n + 20),
-                    *z = floats(n + 20);
-                fill(a, (count + 1) * (ld + 1) + shift, kind[what]);
-                fill(b, n + shift + 1, kind[what]);
-                fill(y, n + 20, kind[what]);
-                memcpy(z, y, (n + 20) * sizeof(float));
-                const float *p = a + shift, *q = b + shift;
-                float s[9], t[9], m = kind[what]();
-                s[0] = k->dot(p, q, n), t[0] = c->dot(p, q, n);
-                s[1] = k->sum(p, n), t[1] = c->sum(p, n);
-                assert_same(s, t, 2, "dot, sum");
-                s[0] = k->max(p, n), t[0] = c->max(p, n);
-                assert_true(s[0] == t[0]); /* -0 and 0 are both the largest */
-                k->dots(s, q, p, ld, n, count), c->dots(t, q, p, ld, n, count);
-                assert_same(s, t, count, "dots");
-                fill(s, 9, kind[what]);
-                k->mix(y, s, p, ld, n, count), c->mix(z, s, p, ld, n, count);
-                assert_same(y, z, n + 20, "mix");
-                int8_t *codes = (int8_t *)must(count * n + 1);
-                unsigned char *halves = (unsigned char *)must(2 * n + 1);
-                float *u = floats(count * n + 1), *v = floats(count * n + 1);
-                for (size_t i = 0; i < count * n; i++) codes[i] = (int8_t)rng();
-                for (size_t i = 0; i < n; i++) { /* any bits but those of a signalling NaN */
-                    uint16_t h = (uint16_t)rng();
-                    cq__put16(halves + 1 + 2 * i, (uint16_t)((h & 0x7c00) == 0x7c00 && (h & 0x3ff) ? h | 0x200 : h));
-                }
-                k->from_int8(u, codes, s, n, count), c->from_int8(v, codes, s, n, count);
-                assert_same(u, v, count * n, "from_int8");
-                k->from_f16(y, halves + 1, n), c->from_f16(z, halves + 1, n);
-                assert_same(y, z, n + 20, "from_f16");
-                free(codes), free(halves), free(u), free(v);
-                k->axpy(y + 1, m, p, n), c->axpy(z + 1, m, p, n);
-                assert_same(y, z, n + 20, "axpy");
-                unsigned char *bytes = (unsigned char *)must(4 * n + 1);
-                for (size_t i = 0; i < n; i++) cq__put32(bytes + 1 + 4 * i, to_bits(kind[what]()));
-                k->scale(y, p, bytes + 1, m, n), c->scale(z, p, bytes + 1, m, n);
-                assert_same(y, z, n + 20, "scale");
-                k->scale(y, y, NULL, m, n), c->scale(z, z, NULL, m, n);
-                assert_same(y, z, n + 20, "scale without weights, in place");
-                fill(y, n, kind[what]);
-                memcpy(z, y, n * sizeof(float));
-                k->exp_minus(y, m, n), c->exp_minus(z, m, n);
-                assert_same(y, z, n + 20, "exp_minus");
-                fill(y, n, kind[what]);
-                if (round & 1)
-                    for (size_t i = 0; i < n; i++) y[i] *= 50.0f;
-                memcpy(z, y, n * sizeof(float));
-                k->silu_mul(y, q, n), c->silu_mul(z, q, n);
-                assert_same(y, z, n + 20, "silu_mul");
-                free(a), free(b), free(y), free(z), free(bytes);
+    test.say = say;
+    test.memory = memory;
+    assert_int_equal(cq_check_kernels(&test), 0);
+    assert_int_equal(test.tiers, tier_count);
+    assert_true(test.tier[0].comparisons > 300 * test.rounds); /* it did compare */
+    uint64_t checksum = test.checksum;
 
-                /* tiles: any depth, any strides */
-                size_t depth = rng() % 80, cols = rng() % 10, lda = 16 + rng() % 4, ldc = 16 + rng() % 3;
-                size_t kb = rng() & 1 ? 1 : 11, jb = kb == 1 ? depth + rng() % 3 : 1;
-                size_t nb = depth * kb + cols * jb + 1;
-                a = floats(depth * lda + 20), b = floats(nb), y = floats(cols * ldc + 1), z = floats(cols * ldc + 1);
-                fill(a, depth * lda + 20, kind[what]);
-                fill(b, nb, kind[what]);
-                fill(y, cols * ldc + 1, kind[what]);
-                memcpy(z, y, (cols * ldc + 1) * sizeof(float));
-                k->tile_f32(y, ldc, a + shift, lda, b, kb, jb, depth, cols);
-                c->tile_f32(z, ldc, a + shift, lda, b, kb, jb, depth, cols);
-                assert_same(y, z, cols * ldc + 1, "tile_f32");
-                free(a), free(b), free(y), free(z);
-
-                /* chains: panels too */
-                size_t panels = rng() % 5, ap = depth * lda + rng() % 3, cp;
-                cols = rng() % 30;
-                cp = rng() & 1 ? 16 : cols * ldc + 3;
-                ldc = cp == 16 ? 16 * panels + 1 : ldc;
-                jb = kb == 1 ? depth + rng() % 3 : 1;
-                nb = depth * 11 + cols * (depth + 3) + 1;
-                size_t na = panels * ap + 20, nc = panels * cp + cols * ldc + 1;
-                a = floats(na), b = floats(nb), y = floats(nc), z = floats(nc);
-                fill(a, na, kind[what]);
-                fill(b, nb, kind[what]);
-                fill(y, nc, kind[what]);
-                memcpy(z, y, nc * sizeof(float));
-                k->fma_f32(y, cp, ldc, a + shift, ap, lda, b, kb, jb, depth, cols, panels);
-                c->fma_f32(z, cp, ldc, a + shift, ap, lda, b, kb, jb, depth, cols, panels);
-                assert_same(y, z, nc, "fma_f32");
-                free(a), free(b), free(y), free(z);
-
-                /* activations */
-                size_t pad = (n + 31) / 32 * 32;
-                float *x = floats(n);
-                int8_t *q1 = (int8_t *)must(pad), *q2 = (int8_t *)must(pad);
-                int32_t *s1 = (int32_t *)must(pad / 8), *s2 = (int32_t *)must(pad / 8);
-                fill(x, n, kind[what]);
-                s[0] = k->quantize(q1, s1, 1, x, n, pad), t[0] = c->quantize(q2, s2, 1, x, n, pad);
-                assert_same(s, t, 1, "quantize: scale");
-                assert_memory_equal(q1, q2, pad);
-                assert_memory_equal(s1, s2, pad / 8);
-                free(x), free(q1), free(q2), free(s1), free(s2);
-            }
-    }
+    guarded_step = GUARDED_BYTES + page;
+    void *pages = NULL;
+    assert_int_equal(posix_memalign(&pages, page, GUARDED * guarded_step), 0);
+    guarded = (unsigned char *)pages;
+    for (size_t i = 0; i < GUARDED; i++)
+        assert_int_equal(mprotect(guarded + i * guarded_step + GUARDED_BYTES, page, PROT_NONE), 0);
+    test.get = get_guarded;
+    test.release = release_guarded;
+    assert_int_equal(cq_check_kernels(&test), 0);
+    assert_true(test.checksum == checksum); /* the numbers do not depend on where they lie */
+    assert_int_equal(mprotect(pages, GUARDED * guarded_step, PROT_READ | PROT_WRITE), 0);
+    free(pages);
 }
 
 /* X^T diag(weight) X, its scratch exactly as large as it says */
@@ -1239,60 +1181,12 @@ static void syrk(const cq_context *ctx, float *c, size_t ldc, const float *x, si
     cq_syrk(ctx, c, ldc, x, ldx, n, weight, cols, scratch);
     free(scratch);
 }
-/* catches: the same for the kernels that read packed weights; float weights of any bit pattern, scales too */
-static void test_packed_kernels(void **state) {
-    (void)state;
-    const cq__kernels *c = &cq__kernels_c;
-    FOR_TIERS(ctx)
-    for (int f = 0; f < CQ_FORMAT_COUNT; f++)
-        for (int lay = f < CQ_INT8 ? 0 : 1; lay < 2; lay++)
-            for (size_t ci = 0; ci < COUNT(some_cols); ci++)
-                for (size_t ri = 0; ri < COUNT(some_rows); ri++)
-                    for (int variant = 0; variant < 12; variant++) {
-                        cq_tensor t;
-                        unsigned char *raw = make_tensor(&t, f, lay, some_rows[ri], some_cols[ci],
-                            some_groups[variant / 2],
-                                                         variant & 1, (size_t)(variant & 3), variant & 2);
-                        t.data = raw + (variant & 3);
-                        for (size_t p = 0; p < cq_panel_count(&t); p++) {
-                            for (size_t b = 0; b < (t.cols + 31) / 32; b++) {
-                                float y[512], z[512];
-                                size_t n = t.cols - b * 32 < 32 ? t.cols - b * 32 : 32;
-                                fill(y, 512, uniform);
-                                memcpy(z, y, sizeof y);
-                                ctx.k->unpack(y, &t, p, b), c->unpack(z, &t, p, b);
-                                assert_same(y, z, n * 16, "unpack");
-                            }
-                            if (!cq_format_has_q8((cq_format)f)) continue;
-                            size_t n = 1 + rng() % 35, first = rng() % 3, ldq = (t.cols + 31) / 32 * 32, lds = ldq / 32;
-                            cq_acts a;
-                            memset(&a, 0, sizeof a);
-                            a.n = first + n, a.cols = t.cols, a.stride = ldq, a.bits = 8;
-                            a.group_size = t.group_size % 32 || variant % 3 ? 0 : t.group_size;
-                            size_t scales = a.n * (a.group_size ? cq_tensor_groups(&t) : 1);
-                            a.q = (int8_t *)must(a.n * ldq);
-                            a.sum = (int32_t *)must(a.n * lds * 4);
-                            a.scale = floats(scales);
-                            float *y = floats(2 * n * 16), *z = floats(2 * n * 16);
-                            for (size_t i = 0; i < a.n * ldq; i++)
-                                a.q[i] = i % ldq < t.cols ? (int8_t)((int)(rng() % 255) - 127) : (int8_t)0;
-                            a.ld_sum = a.n;
-                            for (size_t i = 0; i < a.n * lds; i++) {
-                                int32_t *sum = &a.sum[i % lds * a.ld_sum + i / lds];
-                                *sum = 0;
-                                for (size_t j = 0; j < 32; j++) *sum += a.q[i * 32 + j];
-                            }
-                            fill(a.scale, scales, variant & 2 ? special : uniform);
-                            size_t panels = p + 1 < cq_panel_count(&t) ? 2 : 1;
-                            ctx.k->panels_q8(y, &t, p, panels, &a, first, n);
-                            c->panels_q8(z, &t, p, panels, &a, first, n);
-                            assert_same(y, z, panels * n * 16, "panels_q8");
-                            free(a.q), free(a.sum), free(a.scale), free(y), free(z);
-                        }
-                        free(raw);
-                    }
+static void gemm(const cq_context *ctx, float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t ldb,
+                 size_t m, size_t k, size_t n) {
+    float *scratch = (float *)must(cq_gemm_scratch(m, k, n) * sizeof(float));
+    cq_gemm(ctx, c, ldc, a, lda, b, ldb, m, k, n, scratch);
+    free(scratch);
 }
-
 /* catches: sums in another order than the one that the head of the header promises */
 static void test_lane_order(void **state) {
     (void)state;
@@ -1387,7 +1281,7 @@ static void test_threads(void **state) {
         }
         syrk(&ctx, p, COLS, x, COLS, N, NULL, COLS);
         p += COLS * COLS;
-        cq_gemm(&ctx, p, COLS, x, COLS, x, COLS, N, N, COLS);
+        gemm(&ctx, p, COLS, x, COLS, x, COLS, N, N, COLS);
         if (first) assert_memory_equal(first, y, OUT * sizeof(float));
         else first = y;
         if (way) free(y);
@@ -1426,7 +1320,7 @@ static void test_fmaf(void **state) {
 /* catches: wrong sums, an asymmetric result, a previous C that is lost, writes beyond the matrix */
 static void test_syrk_gemm(void **state) {
     (void)state;
-    static const size_t n_[] = {1, 31, 33, 70, 300, 530}, cols_[] = {1, 15, 16, 17, 40, 49, 96, 191, 209, 400};
+    static const size_t n_[] = {1, 31, 33, 70, 300, 830}, cols_[] = {1, 15, 16, 17, 40, 49, 96, 191, 209, 400};
     const cq_context plain = context("scalar");
     FOR_TIERS(ctx)
     for (size_t ni = 0; ni < COUNT(n_); ni++)
@@ -1469,14 +1363,14 @@ static void test_syrk_gemm(void **state) {
             memcpy(x, y, n * ldx * sizeof(float));
             free(weight), free(y);
             /* C (p, m) += A (p, n) B (n, m), B = x */
-            size_t p = 1 + rng() % 20, lda = n + 3;
+            size_t p = 1 + rng() % 20 + (rng() & 1) * 190, lda = n + 3; /* packed or not; more than a square */
             float *a = floats(p * lda), *e0 = floats(p * ldc), *e = floats(p * ldc), *g = floats(p * ldc);
             fill(a, p * lda, uniform);
             fill(e0, p * ldc, uniform);
             memcpy(e, e0, p * ldc * sizeof(float));
             memcpy(g, e0, p * ldc * sizeof(float));
-            cq_gemm(&ctx, e, ldc, a, lda, x, ldx, p, n, m);
-            cq_gemm(&plain, g, ldc, a, lda, x, ldx, p, n, m);
+            gemm(&ctx, e, ldc, a, lda, x, ldx, p, n, m);
+            gemm(&plain, g, ldc, a, lda, x, ldx, p, n, m);
             assert_same(e, g, p * ldc, "gemm");
             for (size_t i = 0; i < p; i++) {
                 for (size_t j = 0; j < m; j++) {
@@ -1512,7 +1406,7 @@ static void test_empty(void **state) {
             assert_true(y[0] == 3 && y[1] == 4);
         }
         syrk(&ctx, y, 2, x, 1, 0, NULL, 2);
-        cq_gemm(&ctx, y, 2, x, 1, x, 1, 0, 1, 2);
+        gemm(&ctx, y, 2, x, 1, x, 1, 0, 1, 2);
         assert_true(cq_dot(&ctx, x, x, 0) == 0 && cq_sum(&ctx, x, 0) == 0 && !cq_softmax(&ctx, x, 0));
     }
 }
@@ -1682,7 +1576,7 @@ int main(void) {
         cmocka_unit_test(test_rtn),          cmocka_unit_test(test_matmul),
         cmocka_unit_test(test_matmul_q8),    cmocka_unit_test(test_q8_largest_group),
         cmocka_unit_test(test_quantize_acts), cmocka_unit_test(test_quantize_acts_bits), cmocka_unit_test(test_kernels),
-        cmocka_unit_test(test_packed_kernels), cmocka_unit_test(test_lane_order),
+        cmocka_unit_test(test_lane_order),
         cmocka_unit_test(test_threads),      cmocka_unit_test(test_syrk_gemm), cmocka_unit_test(test_fmaf),
         cmocka_unit_test(test_empty),        cmocka_unit_test(test_softmax),
         cmocka_unit_test(test_norm_and_silu), cmocka_unit_test(test_golden),

@@ -1050,7 +1050,7 @@ static void test_example(void **state) {
     cq_grid grids[16 * 1];
     static union {
         double align[8];
-        unsigned char bytes[262144];
+        unsigned char bytes[524288];
     } memory;
     unsigned char packed[4096];
     cq_context ctx;

@@ -2026,9 +2026,82 @@ static void test_cache_same_bits(void **state) {
             cq_logits(&s, NULL, 1, own);
             check(cq_forward(&t, &in, err));
             cq_logits(&t, NULL, 1, other);
-            same_bits("what the cache holds", own, other, g.m->vocab);
+            if (s.desc.cache != CQ_INT8) same_bits("what the cache holds", own, other, g.m->vocab);
+            else assert_true(distance(own, other, g.m->vocab) < 1e-3); /* queries are rounded to 16 bits */
             free_down_to(mark);
         }
+}
+/* one head of a row from an int8 cache, as cq__attend_int8 defines it, in plain steps: out (v_dim) */
+static void attend_head(const cq_session *s, const cq_block *b, size_t h, const float *q, size_t visible, float *out) {
+    size_t d = b->head_dim, vd = b->v_dim, kv = h / (b->heads / b->kv_heads), max = s->desc.max_tokens;
+    const int8_t *cache = (const int8_t *)s->cache, *k = cache + (b->cache_k + kv * d) * max;
+    const int8_t *v = cache + (b->cache_v + kv * vd) * max;
+    const float *ks = s->cache_scale + (b->cache_scale + kv) * max, *vs = ks + b->kv_heads * max;
+    float *p = (float *)get((visible + 1) * sizeof *p), *rest = (float *)get(d * sizeof *rest);
+    memcpy(rest, q, d * sizeof *rest);
+    for (size_t pass = 0; pass < 2; pass++) {
+        float most = 0;
+        for (size_t e = 0; e < d; e++) most = fabsf(rest[e]) > most ? fabsf(rest[e]) : most;
+        float scale = most > 0 ? most / 127.0f : 0, inverse = most > 0 ? 127.0f / most : 0;
+        for (size_t t = 0; t < visible; t++) {
+            long dot = 0;
+            for (size_t e = 0; e < d; e++) dot += lrintf(rest[e] * inverse) * k[t * d + e];
+            float score = (float)dot * (scale * ks[t]);
+            p[t] = pass ? p[t] + score : score;
+        }
+        for (size_t e = 0; e < d; e++) {
+            float rounded = (float)lrintf(rest[e] * inverse) * scale;
+            rest[e] = rest[e] - rounded;
+        }
+    }
+    for (size_t t = 0; t < visible; t++) p[t] = p[t] * b->scale_qk;
+    cq_context ctx = plain();
+    cq_softmax(&ctx, p, visible);
+    for (size_t e = 0; e < vd; e++) {
+        out[e] = 0;
+        for (size_t t = 0; t < visible; t++) {
+            float x = (float)v[t * vd + e] * vs[t];
+            x = p[t] * x;
+            out[e] = out[e] + x;
+        }
+    }
+}
+/* Catches: scores of int8 keys that are not what their definition says, in any tier, with any number of threads, over
+   any number of tiles of keys; a query that is rounded once only. */
+static void test_int8_scores(void **state) {
+    enum { SLOTS = 700, ROWS = 5 }; /* some tiles of keys */
+    model g = load("qwen3");
+    const cq_block *b = &g.m->blocks[0];
+    size_t d = b->head_dim, vd = b->v_dim;
+    cq_context ctx = plain();
+    (void)state;
+    assert_true(b->kind == CQ_BLOCK_ATTENTION && b->causal && !b->window);
+    float *want = (float *)get(ROWS * b->heads * vd * sizeof *want);
+    for (size_t c = 0; context_number(c, &ctx); c++) {
+        cq_session_desc desc;
+        cq_input in;
+        memset(&desc, 0, sizeof desc);
+        memset(&in, 0, sizeof in);
+        desc.max_tokens = SLOTS;
+        desc.max_rows = ROWS;
+        desc.cache = CQ_INT8;
+        cq_session s = session_of(&ctx, g.m, &desc);
+        uint64_t seed = 5;
+        for (size_t i = 0; i < g.m->cache_dims * SLOTS; i++)
+            s.cache[i] = (unsigned char)(int8_t)((int)((seed = seed * 6364136223846793005u + 1) >> 40) % 255 - 127);
+        for (size_t i = 0; i < g.m->cache_heads * SLOTS; i++)
+            s.cache_scale[i] = (float)((seed = seed * 6364136223846793005u + 1) >> 40) / 16777216.0f / 127.0f;
+        for (size_t i = 0; i < ROWS * b->heads * d; i++)
+            s.q[i] = (float)((seed = seed * 6364136223846793005u + 1) >> 40) / 8388608.0f - 1.0f;
+        for (size_t e = 0; e < d; e++) s.q[e] = 0.0f; /* and one that is nothing */
+        in.n = ROWS;
+        in.slot = SLOTS - ROWS;
+        for (size_t r = 0; r < ROWS && !c; r++)
+            for (size_t h = 0; h < b->heads; h++)
+                attend_head(&s, b, h, s.q + (r * b->heads + h) * d, in.slot + r + 1, want + (r * b->heads + h) * vd);
+        cq__attend(&s, b, &in);
+        same_bits("scores of int8 keys", s.mixed, want, ROWS * b->heads * vd);
+    }
 }
 /* Catches: fp16 keys that become infinite, zeros that become no numbers. */
 static void test_cache_extremes(void **state) {
@@ -2522,6 +2595,7 @@ int main(void) {
         TEST(test_bind_memory), TEST(test_many_layers), TEST(test_parts), TEST(test_rotation), TEST(test_cq_formats),
         TEST(test_acts_of_file),
         TEST(test_online), TEST(test_online_refuses), TEST(test_cache_formats), TEST(test_cache_same_bits),
+        TEST(test_int8_scores),
         TEST(test_cache_extremes),
         TEST(test_quantize), TEST(test_quantize_memory), TEST(test_quantize_same_bits), TEST(test_quantize_rtn),
         TEST(test_quantize_to_file), TEST(test_quantize_policy), TEST(test_quantize_refuses),
