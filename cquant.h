@@ -4329,6 +4329,7 @@ CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q,
     for (size_t k = 0, g = 0; k < blocks; k += per, g++) /* what is left */
         for (size_t p = 0; p < 2; p++) {
             const size_t j = k < whole ? columns : 0;
+            if (j == n) continue;
             cq__dot_avx512vnni(acc + p * CQ__SUMS + j * CQ__ROWS, w + p * CQ__PLANE + k * 512,
                                q + j * ldq + k * CQ__BLOCK, ldq, n - j, cq__min(per, blocks - k), per, 8,
                                less ? less + g * CQ__Q8_COLUMNS + j : NULL, out ? out + p * ld + j * CQ__ROWS : NULL,

@@ -8,9 +8,10 @@ LLAMA is a directory with llama-diffusion-cli; of several (built for different i
 sides run without a cache: every step computes all rows. cquant computes the head only for rows that predict a masked
 token, llama.cpp for all. Per step:
 
-    wall    as the engines themselves report it, loading left out; the least of the turns
-    cpu     CPU seconds of a run of 3 steps less those of 1, halved: it says more on a busy machine. With one thread no
-            waiting is in it, with more there is
+    wall    seconds of a run of 3 steps less those of 1, halved, as the engines themselves report them, so that nothing
+            of the start is in it; the least of the turns
+    cpu     the same of CPU seconds: it says more on a busy machine. With one thread no waiting is in it, with more
+            there is
     memory  most memory resident, mapped weights included
 """
 import argparse
@@ -78,7 +79,7 @@ def ours(args, files, steps):
     report = json.loads(said)
     if report["forwards"] != steps:
         raise Failed(f"{steps} steps were asked of cquant, and {report['forwards']} forward passes made")
-    return report["seconds"] / steps, cpu, memory
+    return report["seconds"], cpu, memory
 
 
 def theirs(args, program, model, steps):
@@ -90,7 +91,7 @@ def theirs(args, program, model, steps):
     found = re.search(r"time per step: ([0-9.]+)ms", said)
     if not found:
         raise Failed(f"llama-diffusion-cli did not say how long a step takes\n{said[-500:]}")
-    return float(found.group(1)) / 1000, cpu, memory
+    return steps * float(found.group(1)) / 1000, cpu, memory
 
 
 def main():
@@ -115,15 +116,15 @@ def main():
     for turn in range(args.turns):
         for name, step in list(engines.items()):
             try:
-                _, cpu1, _ = step(1)
-                wall, cpu3, memory = step(3)
+                wall1, cpu1, _ = step(1)
+                wall3, cpu3, memory = step(3)
             except Failed as failed:
                 if name == OURS:
                     sys.exit(f"peers_llama: {name}: {failed}")
                 print(f"{name}: left out: {failed}", flush=True)
                 del engines[name], least[name]
                 continue
-            now = [wall, (cpu3 - cpu1) / 2, memory]
+            now = [(wall3 - wall1) / 2, (cpu3 - cpu1) / 2, memory]
             best = least[name]
             least[name] = [min(best[0], now[0]), min(best[1], now[1]), max(best[2], now[2])]
             print(f"turn {turn + 1}: {name:24} wall {now[0]:8.3f} s  cpu {now[1]:8.3f} s a step", flush=True)

@@ -776,7 +776,7 @@ bool tool_live(void) { return !tool.json && !tool.quiet && isatty(STDOUT_FILENO)
    [THREADS]  a pool that lives as long as the tool. Each job is a counter from which all take the next index; who comes
    too late finds the job closed and sleeps on, so that nobody waits for a thread that the machine has no core for.
    ================================================================================================================== */
-#define SPIN 4000 /* looks at the counter before a thread goes to sleep: jobs follow each other closely */
+#define SPIN 4000 /* looks before a thread goes to sleep; jobs follow each other closely */
 
 static struct {
     pthread_mutex_t lock;
@@ -791,6 +791,11 @@ static struct {
           NULL, 0};
 static __thread bool in_pool; /* a task that itself asks for threads gets a loop */
 
+static void rest(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
 static void pool_take(void) {
     in_pool = true;
     for (size_t i; (i = __atomic_fetch_add(&pool.next, 1, __ATOMIC_RELAXED)) < pool.count;) pool.task(pool.arg, i);
@@ -801,11 +806,7 @@ static void *pool_helper(void *unused) {
     size_t seen = 0;
     (void)unused;
     for (;;) {
-        for (int i = 0; i < pool.spin && __atomic_load_n(&pool.job, __ATOMIC_ACQUIRE) == seen; i++) {
-#if defined(__x86_64__) || defined(__i386__)
-            __builtin_ia32_pause();
-#endif
-        }
+        for (int i = 0; i < pool.spin && __atomic_load_n(&pool.job, __ATOMIC_ACQUIRE) == seen; i++) rest();
         pthread_mutex_lock(&pool.lock);
         while (pool.job == seen) pthread_cond_wait(&pool.work, &pool.lock);
         seen = pool.job;
@@ -815,7 +816,7 @@ static void *pool_helper(void *unused) {
         if (!join) continue;
         pool_take();
         pthread_mutex_lock(&pool.lock);
-        if (--pool.running == 0) pthread_cond_signal(&pool.done);
+        if (__atomic_sub_fetch(&pool.running, 1, __ATOMIC_RELEASE) == 0) pthread_cond_signal(&pool.done);
         pthread_mutex_unlock(&pool.lock);
     }
     return NULL;
@@ -839,6 +840,9 @@ static void pool_run(void *user, size_t count, cq_task task, void *arg) {
     pool_take();
     pthread_mutex_lock(&pool.lock);
     pool.open = false;
+    pthread_mutex_unlock(&pool.lock);
+    for (int i = 0; i < pool.spin && __atomic_load_n(&pool.running, __ATOMIC_ACQUIRE); i++) rest();
+    pthread_mutex_lock(&pool.lock);
     while (pool.running) pthread_cond_wait(&pool.done, &pool.lock);
     pthread_mutex_unlock(&pool.lock);
 }
