@@ -127,7 +127,7 @@ usage "seed too large" models --seed 18446744073709551616
 usage "real that is none" solve --weight w --hessian h -o q --damp abc
 usage "real nan" solve --weight w --hessian h -o q --damp nan
 usage "real out of range" solve --weight w --hessian h -o q --damp 2
-match="scalar|avx2" usage "isa that is none" models --isa mmx
+match="scalar|v128|sse41|avx2" usage "isa that is none" models --isa mmx
 usage "word that is none" generate d --ids i.npy --alg best
 usage "word that is a part" generate d --ids i.npy --alg 'origin|maskgit_plus'
 usage "bits 5" solve --weight w --hessian h -o q --bits 5
