@@ -6201,7 +6201,7 @@ static const cq__kernels cq__kernels_neon = {
 
 #define CQ__HAS_DOTPROD 1u
 #define CQ__HAS_I8MM 2u
-static uint32_t cq__cpu(void) {
+CQ__UNUSED static uint32_t cq__cpu(void) {
     uint32_t has = 0;
 #if CQ__A64 && (defined(__linux__) && !defined(__ANDROID__) || !__STDC_HOSTED__ && !defined(__APPLE__))
     /* The processor's own words. Linux lets programs read them since 4.11 (2017), and firmware may. Elsewhere, and
@@ -6223,7 +6223,7 @@ static uint32_t cq__cpu(void) {
 #endif /* CQ__ARM */
 
 #if !CQ__X86 && !CQ__ARM
-static uint32_t cq__cpu(void) { return 0; }
+CQ__UNUSED static uint32_t cq__cpu(void) { return 0; }
 #endif
 
 /* ###################################################################################################################

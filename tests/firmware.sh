@@ -58,7 +58,7 @@ models() { # dream, made for tests, with both kinds of activations; kjv, trained
     for m in dream-int4 dream-int8 kjv-int4 kjv-int8; do
         name=$m-$1
         case $name in kjv-*-m0) continue ;; esac # plain C and emulated: minutes
-        awk -v f="$dir/$m.cq" '$2 == f && $4 == "scalar" {print $1, $3}' $dir/checksum.out >"$dir/$name.want"
+        awk -v f="$m" '$2 == f && $4 == "scalar" {print $1, $3}' $dir/checksum.out >"$dir/$name.want"
         if build "$name" "$dir/model-$1.o" -DMODEL_FILE="\"$dir/$m.cq\"" tests/firmware/flash.S && run "$name" &&
             awk '{print $1, $2}' "$dir/$name.out" >"$dir/$name.got" && [ -s "$dir/$name.got" ] &&
             ! grep -vxqFf "$dir/$name.want" "$dir/$name.got"; then
