@@ -596,7 +596,9 @@ static void solvers(void) {
     bool first = true;
     for (size_t i = 0; cq_isa_available(i); i++) {
         const char *isa = cq_isa_available(i);
-        if (!strcmp(isa, "scalar") || (option.tier && strcmp(option.tier, isa))) continue; /* plain C is slow */
+        cq_context ctx;
+        if (!context(&ctx, isa, 1) || (option.tier && strcmp(option.tier, isa))) continue;
+        if (ctx.k->fma_f32 == cq__kernels_c.fma_f32) continue; /* plain C without fused instructions: minutes */
         if (option.mlp) {
             solver(isa, 18944, 3584, true);
             solver(isa, 3584, 18944, true);
