@@ -18,10 +18,18 @@ fail() {
     echo "bench-peers: $*" >&2
     exit 1
 }
+# checkout URL COMMIT DIRECTORY: fetched the first time
+checkout() {
+    if [ ! -d "$3" ]; then
+        rm -rf "$3.new"
+        mkdir -p build/peers
+        git clone --quiet "$1" "$3.new" || fail "cannot fetch $1 (is there a network, and git?); nothing was measured"
+        mv "$3.new" "$3"
+    fi
+    git -C "$3" checkout --quiet "$2" || fail "$3 has no commit $2"
+}
 
 fht() {
-    url=https://github.com/FALCONN-LIB/FFHT
-    commit=fba727a3ff72c862260460631ae1cc8e3e44e861
     dir=build/peers/FFHT
     case $(uname -m) in
     x86_64 | amd64) ;;
@@ -30,13 +38,7 @@ fht() {
         return
         ;;
     esac
-    if [ ! -d $dir ]; then
-        rm -rf $dir.new
-        mkdir -p build/peers
-        git clone --quiet $url $dir.new || fail "cannot fetch $url (is there a network, and git?); nothing was measured"
-        mv $dir.new $dir
-    fi
-    git -C $dir checkout --quiet $commit || fail "$dir has no commit $commit"
+    checkout https://github.com/FALCONN-LIB/FFHT fba727a3ff72c862260460631ae1cc8e3e44e861 $dir
     # its flags: those of its own Makefile
     for f in fht fast_copy; do
         ${CC:-cc} -O3 -march=native -std=c99 -w -c $dir/$f.c -o build/peers/$f.o || fail "FFHT does not compile"
@@ -207,7 +209,11 @@ blas() {
     build/peers/blas best --json build/peers_blas.json || fail "OpenBLAS was not measured"
 }
 
-cmsis() { sh bench/peers_cmsis.sh || fail "CMSIS-NN was not measured"; }
+cmsis() {
+    dir=build/peers/CMSIS-NN
+    checkout https://github.com/ARM-software/CMSIS-NN 99f736a63036613032f9b70de36b493bcd7802d4 $dir
+    sh bench/peers_cmsis.sh $dir || fail "CMSIS-NN was not measured"
+}
 
 [ $# -gt 0 ] || set -- fht gptq ggml blas
 for what; do

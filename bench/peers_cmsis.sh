@@ -1,23 +1,15 @@
 #!/bin/sh
 # CMSIS-NN's arm_nn_vec_mat_mult_t_s4 and _s8 beside cq_matmul_q8: instructions for each multiplication, one column, on
-# emulated boards. It is fetched from GitHub into build/peers the first time. Its weights lie row by row, one scale for
-# all; ours in panels, packed for this, with a scale for each group. `sh tests/setup.sh firmware` installs the tools.
+# emulated boards. Its weights lie row by row, one scale for all; ours in panels, packed for this, with a scale for each
+# group. `sh tests/setup.sh firmware` installs the tools; bench/peers.sh fetches CMSIS-NN and calls this.
+#   bench/peers_cmsis.sh DIRECTORY
 set -u
 cd "$(dirname "$0")/.." || exit 1
-url=https://github.com/ARM-software/CMSIS-NN
-commit=99f736a63036613032f9b70de36b493bcd7802d4
-dir=build/peers/CMSIS-NN
+dir=$1
 fail() {
     echo "bench-peers: $*" >&2
     exit 1
 }
-if [ ! -d $dir ]; then
-    rm -rf $dir.new
-    mkdir -p build/peers
-    git clone --quiet $url $dir.new || fail "cannot fetch $url (is there a network, and git?); nothing was measured"
-    mv $dir.new $dir
-fi
-git -C $dir checkout --quiet $commit || fail "$dir has no commit $commit"
 mkdir -p build/firmware build/peers/include
 cat >build/peers/include/string.h <<'END'
 #include <stddef.h>
