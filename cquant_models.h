@@ -1,4 +1,4 @@
-/* cquant_models.h - v0.6.0 - models: from a checkpoint's bytes to text
+/* cquant_models.h - v0.7.0 - models: from a checkpoint's bytes to text
 
    Readers for JSON, safetensors and .cq files over bytes; the tokenizer; architectures described as data; the forward
    pass with a static cache; calibration, rotation and quantisation of whole models; the denoiser of diffusion models.
@@ -53,7 +53,7 @@
 #include "cquant_gptq.h"
 #include "cquant_rotate.h"
 
-#define CQUANT_MODELS_VERSION_NUM 600
+#define CQUANT_MODELS_VERSION_NUM 700
 #if CQUANT_VERSION_NUM != CQUANT_MODELS_VERSION_NUM
 #error "cquant.h and cquant_models.h are of different versions"
 #endif
@@ -690,7 +690,8 @@ CQUANT_DEF size_t cq_head_name(const cq_model *m, char *out, size_t size);
    one name expert by expert; NULL past the last (index 0: no such group). Routers and shared gates are in none. */
 CQUANT_DEF const cq_linear *cq_block_group(const cq_block *b, size_t group, size_t index);
 /* The index-th group of the layer that begins with block `first`, in the order in which they are quantised: block after
-   block; in layers with two streams both attentions, then both MLPs, the tokens' before the text's. false past the
+   block, but groups of several blocks that share an input (they stand beside each other and have one norm) follow each
+   other; in layers with two streams both attentions, then both MLPs, the tokens' before the text's. false past the
    last. */
 CQUANT_DEF bool cq_layer_group(const cq_model *m, size_t first, size_t index, const cq_block **block, size_t *group);
 CQUANT_DEF const char *cq_role_name(cq_role role);
@@ -9630,15 +9631,34 @@ static bool cq__same_layer(const cq_model *m, size_t a, size_t b) { /* the block
            m->blocks[a].layer == m->blocks[b].layer;
 }
 
+/* Blocks beside each other that read the stream through one norm have one input: the first of them is calibrated for all
+   (parallel attention and MLP, as GPT-J, Falcon and Phi have them). Experts see rows of their own, and what recurrent
+   blocks read is their own too. Returns the block whose Hessian serves b's group: b, or the first such block. */
+static const cq_block *cq__calibrated(const cq_block *b, size_t group) {
+    const cq_norm *pre = &b->norm[CQ_NORM_PRE];
+    const cq_block *found = b;
+    if (group || b->kind > CQ_BLOCK_MLP || !cq_block_group(b, 0, 0)) return b;
+    for (const cq_block *o = b; o->beside;) {
+        const cq_norm *other = &(--o)->norm[CQ_NORM_PRE];
+        bool same = pre->on == other->on && pre->stored_gain == other->stored_gain &&
+                    pre->stored_bias == other->stored_bias && pre->kind == other->kind &&
+                    !(pre->eps < other->eps || pre->eps > other->eps) &&
+                    !(b->in_scale < o->in_scale || b->in_scale > o->in_scale);
+        if (same && o->kind <= CQ_BLOCK_MLP && cq_block_group(o, 0, 0)) found = o;
+    }
+    return found;
+}
+
 CQUANT_DEF bool cq_layer_group(const cq_model *m, size_t first, size_t index, const cq_block **block, size_t *group) {
     size_t count = 0;
     bool streams = false;
     for (; cq__same_layer(m, first, first + count); count++) streams = streams || m->blocks[first + count].text;
     for (size_t phase = 0; phase < (streams ? 2u : count); phase++) /* attentions, the others; or block after block */
         for (size_t g = 0; g < CQ__NO_GROUP; g++)
-            for (size_t k = 0; k < (streams ? 2 * count : 1); k++) {
-                const cq_block *b = &m->blocks[first + (streams ? k % count : phase)];
+            for (size_t k = 0; k < (streams ? 2 * count : count); k++) {
+                const cq_block *b = &m->blocks[first + k % count];
                 if (streams && (b->text != (k >= count) || (b->kind > CQ_BLOCK_MLA) != (phase != 0))) continue;
+                if (!streams && cq__calibrated(b, g) != &m->blocks[first + phase]) continue;
                 if (!cq_block_group(b, g, 0) || index-- != 0) continue;
                 *block = b;
                 *group = g;
@@ -15838,7 +15858,8 @@ CQUANT_DEF cq_status cq_rotate_plan_import(cq_rotate_plan *plan, const cq_contex
    is kept for every sample, and put into the cache before the reader runs.
 
    Blocks that read one stream beside each other, or see each other's rows (two streams), form a unit: the samples run
-   through the unit from its beginning, and the stream is only put back when all of it is done.
+   through the unit from its beginning, and the stream is only put back when all of it is done. If blocks beside each
+   other have one norm as well, what they read first is the same, and one Hessian and one factor serve them all.
    ================================================================================================================== */
 typedef struct cq__quantize_run {
     const cq_context *ctx;
@@ -16281,7 +16302,7 @@ static cq_status cq__quantize_linear(cq__quantize_run *q, const cq_block *source
 static cq_status cq__quantize_members(cq__quantize_run *q, size_t k, size_t group, size_t expert, cq__stand_in *slots,
                                       const cq_factor *factor, const cq__seen *seen, bool starved) {
     const cq_block *source = &q->m->blocks[q->first + k];
-    bool dry = !q->arena->base, first = true;
+    bool dry = !q->arena->base, first = cq__calibrated(source, group) == source;
     cq_status st;
     for (size_t i = 0; i < source->linears; i++) {
         const cq_linear *l = &source->lin[i];
@@ -16352,15 +16373,16 @@ static size_t cq__pool_bytes(const cq__quantize_run *q, const cq_block *b, size_
 /* all of one group */
 static size_t cq__group_work(const cq__quantize_run *q, const cq_block *b, size_t group) {
     size_t runs, hessians = 0, linears = 0;
+    bool own = cq__calibrated(b, group) == b;
     (void)cq__pool_bytes(q, b, group, &runs);
     for (size_t i = 0; i < cq__items(b); i++) {
         const cq_linear *first = cq__first_of(b, group, cq__item(b, i));
         if (first) hessians += cq__hessian_work(q, b, first);
         for (size_t j = 0; first && j < b->linears; j++)
             if (cq__in_group(b, &b->lin[j], group) && cq__belongs(b, &b->lin[j], cq__item(b, i)))
-                linears += cq__linear_work(q, &b->lin[j], &b->lin[j] == first);
+                linears += cq__linear_work(q, &b->lin[j], own && &b->lin[j] == first);
     }
-    return linears + (q->desc->rtn || !runs ? 0 : q->desc->samples * runs * (cq__run_work(q, b, 1) + hessians / runs));
+    return linears + (q->desc->rtn || !runs || !own ? 0 : q->desc->samples * runs * (cq__run_work(q, b, 1) + hessians / runs));
 }
 
 /* When do an expert's own rows say less than all rows do? Measured on two trained models (Qwen2-MoE and OLMoE, 16 experts
@@ -16378,8 +16400,19 @@ static bool cq__is_starved(const cq__quantize_run *q, const cq_block *b, size_t 
     return b->kind == CQ_BLOCK_MOE && q->seen[cq__seat(b, expert)].tokens < least;
 }
 
+/* Those blocks of the unit after k that block k's Hessian serves too */
+static cq_status cq__quantize_others(cq__quantize_run *q, size_t k, size_t group, cq__stand_in *const *slots,
+                                     const cq_factor *factor, const cq__seen *seen) {
+    const cq_block *source = &q->m->blocks[q->first + k];
+    cq_status st = CQ_OK;
+    for (size_t o = k + 1; st == CQ_OK && o < q->count; o++)
+        if (cq__calibrated(&q->m->blocks[q->first + o], group) == source)
+            st = cq__quantize_members(q, o, group, CQ_ALL, slots[o], factor, seen, false);
+    return st;
+}
+
 /* The Hessians of a batch are complete: each is factored and its linears are solved. */
-static cq_status cq__quantize_batch(cq__quantize_run *q, size_t k, size_t group, cq__stand_in *slots) {
+static cq_status cq__quantize_batch(cq__quantize_run *q, size_t k, size_t group, cq__stand_in *const *slots) {
     const cq_block *source = &q->m->blocks[q->first + k];
     cq_status st;
     for (cq__collector *c = q->batch; c < q->batch + q->batch_count; c++) {
@@ -16396,17 +16429,19 @@ static cq_status cq__quantize_batch(cq__quantize_run *q, size_t k, size_t group,
         for (size_t e = c->expert;; e++) {
             const cq__seen *seen = source->kind == CQ_BLOCK_MOE ? &q->seen[cq__seat(source, e)] : &all;
             bool mine = !joint || cq__is_starved(q, source, group, e);
-            st = mine ? cq__quantize_members(q, k, group, e, slots, &factor, seen, c->starved) : CQ_OK;
+            st = mine ? cq__quantize_members(q, k, group, e, slots[k], &factor, seen, c->starved) : CQ_OK;
             if (st) return st;
             if (e == last) break;
         }
+        if ((st = cq__quantize_others(q, k, group, slots, &factor, &all)) != CQ_OK) return st;
         cq__release(q, mark);
     }
     return CQ_OK;
 }
 
-/* All linears of a group of block k of the unit: those that read one input share a Hessian and its factor. */
-static cq_status cq__quantize_group(cq__quantize_run *q, size_t k, size_t group, cq__stand_in *slots) {
+/* All linears of a group of block k of the unit: those that read one input share a Hessian and its factor, also with the
+   blocks beside it that read the same. */
+static cq_status cq__quantize_group(cq__quantize_run *q, size_t k, size_t group, cq__stand_in *const *slots) {
     const cq_block *source = &q->m->blocks[q->first + k];
     bool dry = !q->arena->base, joint = false;
     size_t mark = q->arena->used, runs, pool_bytes, work = cq__run_work(q, source, 1), hessians = 0, end, items;
@@ -16416,11 +16451,12 @@ static cq_status cq__quantize_group(cq__quantize_run *q, size_t k, size_t group,
     items = cq__items(source);
     if (q->desc->rtn) {
         for (size_t i = 0; i < items; i++) {
-            st = cq__quantize_members(q, k, group, cq__item(source, i), slots, NULL, NULL, false);
+            st = cq__quantize_members(q, k, group, cq__item(source, i), slots[k], NULL, NULL, false);
             if (st) return st;
         }
         return CQ_OK;
     }
+    if (cq__calibrated(source, group) != source) return CQ_OK; /* done with that block */
     q->mismatch = NULL;
     if (q->desc->correct > 0.0f && items == 1) {
         const cq_linear *first = cq__first_of(source, group, CQ_ALL);
@@ -16444,14 +16480,17 @@ static cq_status cq__quantize_group(cq__quantize_run *q, size_t k, size_t group,
             h.cols = first->w.cols;
             st = cq_gptq_factor(q->ctx, &factor, &h, &q->gptq, q->arena, q->err);
             if (st) return cq__quantize_fail(q, source, first, st);
-            st = cq__quantize_members(q, k, group, cq__item(source, i), slots, &factor, NULL, false);
+            st = cq__quantize_members(q, k, group, cq__item(source, i), slots[k], &factor, NULL, false);
             if (st) return st;
+            if ((st = cq__quantize_others(q, k, group, slots, &factor, NULL)) != CQ_OK) return st;
             cq__release(q, own);
         }
         cq__release(q, mark);
         return CQ_OK;
     }
     end = q->done + cq__group_work(q, source, group);
+    for (size_t o = k + 1; o < q->count; o++)
+        if (cq__calibrated(source + (o - k), group) == source) end += cq__group_work(q, source + (o - k), group);
     for (size_t i = 0; i < items; i++) {
         const cq_linear *first = cq__first_of(source, group, cq__item(source, i));
         if (first) hessians += cq__hessian_work(q, source, first);
@@ -16467,7 +16506,8 @@ static cq_status cq__quantize_group(cq__quantize_run *q, size_t k, size_t group,
             const cq_linear *first = cq__first_of(source, group, expert);
             if (!first || (shares && joint)) continue;
             if (starved && q->desc->starved == CQ_STARVED_RTN) {
-                st = cq__quantize_members(q, k, group, expert, slots, NULL, &q->seen[cq__seat(source, expert)], true);
+                st = cq__quantize_members(q, k, group, expert, slots[k], NULL, &q->seen[cq__seat(source, expert)],
+                                          true);
                 if (st) return st;
                 continue;
             }
@@ -16566,7 +16606,7 @@ static cq_status cq__unit_copy(cq__quantize_run *q, cq__stand_in **slots) {
     return CQ_OK;
 }
 
-#define CQ__MAX_UNIT 8u
+#define CQ__MAX_UNIT CQ_MAX_BLOCKS /* a unit is a layer at most */
 static cq_status cq__quantize_unit(cq__quantize_run *q) {
     size_t mark = q->arena->used;
     cq__stand_in *slots[CQ__MAX_UNIT];
@@ -16594,7 +16634,7 @@ static cq_status cq__quantize_unit(cq__quantize_run *q) {
         if (k >= q->count) continue;
         if (!counted[k] && (st = cq__count_experts(q, k)) != CQ_OK) return st;
         counted[k] = true;
-        if ((st = cq__quantize_group(q, k, group, slots[k])) != CQ_OK) return st;
+        if ((st = cq__quantize_group(q, k, group, slots)) != CQ_OK) return st;
     }
     if (!q->desc->rtn && q->arena->base) {
         st = cq__run_samples(q, NULL, cq__run_work(q, &q->m->blocks[q->first], q->count));

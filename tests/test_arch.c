@@ -1202,6 +1202,60 @@ static double quantized(const cq_context *ctx, golden *g, bool rtn, unsigned bit
     free_down_to(mark);
     return c;
 }
+static bool note_total(void *user, size_t done, size_t total) {
+    (void)done;
+    *(size_t *)user = total;
+    return false;
+}
+static bool emit_nothing(void *user, const cq_module *module) {
+    (void)user;
+    (void)module;
+    fail(); /* cancelled before */
+    return false;
+}
+/* How much work it is to quantise m; 0: it cannot be done. */
+static size_t total_work(const cq_context *ctx, const golden *g, cq_model *m) {
+    size_t total = 0, mark = pool_count;
+    cq_quantize_desc desc;
+    cq_arena a = cq_arena_over(NULL, 0);
+    memset(&desc, 0, sizeof desc);
+    desc.gptq.format = CQ_INT4;
+    desc.gptq.group_size = 32;
+    desc.samples = 1;
+    desc.ids = g->ids;
+    desc.seq_len = g->n;
+    desc.emit = emit_nothing;
+    desc.progress = note_total;
+    desc.user = &total;
+    if (cq_quantize_model(ctx, m, &desc, &a, NULL)) return 0;
+    a = arena_of(a.used);
+    assert_int_equal(cq_quantize_model(ctx, m, &desc, &a, NULL), CQ_ERR_CANCELLED);
+    free_down_to(mark);
+    return total;
+}
+/* Blocks beside each other that read one norm need one Hessian and one factor: with inputs of their own they are more
+   work. */
+static size_t sharing;
+static void check_sharing(const cq_context *ctx, golden *g) {
+    cq_model *m = g->model.m;
+    bool shares = false;
+    if (g->text) return;
+    size_t together = total_work(ctx, g, m), apart;
+    for (size_t i = 1; i < m->block_count; i++) {
+        cq_block *b = &m->blocks[i], *before = b - 1;
+        if (!b->beside) continue;
+        shares = shares || (b->kind <= CQ_BLOCK_MLP && before->kind <= CQ_BLOCK_MLP &&
+                            b->norm[CQ_NORM_PRE].stored_gain == before->norm[CQ_NORM_PRE].stored_gain &&
+                            !(b->in_scale < before->in_scale || b->in_scale > before->in_scale));
+        b->in_scale *= 2 + (float)(i % 7);
+    }
+    apart = total_work(ctx, g, m);
+    if (!together || (shares ? apart <= together : apart != together))
+        complain("%s: work %zu, with inputs of their own %zu\n", g->name, together, apart);
+    for (size_t i = 1; i < m->block_count; i++)
+        if (m->blocks[i].beside) m->blocks[i].in_scale /= 2 + (float)(i % 7);
+    sharing += shares;
+}
 static double least[4];
 static void quantize_one(golden *g) {
     /* the choice of experts may change, and models as small as these depend on it */
@@ -1213,6 +1267,7 @@ static void quantize_one(golden *g) {
     size_t kinds;
     if (!runs(g)) return;
     ran++;
+    check_sharing(&ctx, g);
     float *want = run(&ctx, g->model.m, g, 0, 0, false);
     if (!want) return;
     bool any = plan_of(&ctx, g->model.m, &plan), experts = false;
@@ -1244,13 +1299,15 @@ static void quantize_one(golden *g) {
     }
 }
 /* Catches: linears that are forgotten, quantised twice, or put back in the wrong place; a Hessian of the wrong input;
-   experts without tokens that become zero; sizes that do not suffice. */
+   experts without tokens that become zero; sizes that do not suffice; two Hessians of one input. */
 static void test_quantize(void **state) {
     (void)state;
-    ran = 0;
+    ran = sharing = 0;
     least[0] = least[1] = least[2] = 1;
     each_golden(quantize_one, QUICK ? 5 : 1);
-    print_message("%zu models, least correlation %.5f, %.5f, %.5f\n", ran, least[0], least[1], least[2]);
+    print_message("%zu models, least correlation %.5f, %.5f, %.5f; %zu share inputs between blocks\n", ran, least[0],
+                  least[1], least[2], sharing);
+    assert_true(sharing >= (QUICK ? 1 : 5));
     no_complaints();
 }
 
