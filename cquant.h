@@ -3371,20 +3371,27 @@ CQ__AVX512 void cq__fma1_avx512(float *c, size_t cp, const float *a, size_t ap, 
 }
 CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
                                    const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
-    const float *first = c;
-    for (; panels >= 2; panels -= 2, c += 2 * cp, a += 2 * ap) {
-        size_t j = 0;
-        for (; j + 12 <= n; j += 12) {
-            const float *next = j + 24 <= n ? c + (j + 12) * ldc : panels >= 4 ? c + 2 * cp : first + n * ldc;
+    const size_t pairs = panels / 2;
+    size_t j = 0;
+    for (; j + 12 <= n; j += 12)
+        for (size_t p = 0; p < pairs; p++) {
+            float *to = c + 2 * p * cp + j * ldc;
+            const float *next = p + 1 < pairs ? to + 2 * cp : c + (j + 12) * ldc;
             for (size_t i = 0; i < 12 && k >= 64; i++) { /* the next tile of c, or of the next call */
                 _mm_prefetch((const char *)(next + i * ldc), _MM_HINT_T0);
                 _mm_prefetch((const char *)(next + cp + i * ldc), _MM_HINT_T0);
             }
-            cq__fma12_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
+            cq__fma12_avx512(to, cp, ldc, a + 2 * p * ap, ap, lda, b + j * jb, kb, jb, k);
         }
-        for (; j + 4 <= n; j += 4) cq__fma4_avx512(c + j * ldc, cp, ldc, a, ap, lda, b + j * jb, kb, jb, k);
-        for (; j < n; j++) cq__fma1_avx512(c + j * ldc, cp, a, ap, lda, b + j * jb, kb, k);
-    }
+    for (; j + 4 <= n; j += 4)
+        for (size_t p = 0; p < pairs; p++)
+            cq__fma4_avx512(c + 2 * p * cp + j * ldc, cp, ldc, a + 2 * p * ap, ap, lda, b + j * jb, kb, jb, k);
+    for (; j < n; j++)
+        for (size_t p = 0; p < pairs; p++)
+            cq__fma1_avx512(c + 2 * p * cp + j * ldc, cp, a + 2 * p * ap, ap, lda, b + j * jb, kb, k);
+    c += 2 * pairs * cp;
+    a += 2 * pairs * ap;
+    panels -= 2 * pairs;
     CQ__CLEAN();
     cq__fma_f32_avx2(c, cp, ldc, a, ap, lda, b, kb, jb, k, n, panels);
 }

@@ -921,6 +921,7 @@ CQ__INLINE void cq__lanes_code(uint8_t *q, const cq__lanes *l, const float *leve
    U is read once for a *strip* of up to four panels. A slot owns scratch for one strip and takes every slots-th one.
    ================================================================================================================== */
 #define CQ__SOLVE_STEP 12u
+#define CQ__AGAIN_STEP (2 * CQ__SOLVE_STEP)
 #define CQ__STRIP 4u         /* panels in a strip at most */
 
 typedef struct cq__slot { /* scratch for a strip: each (panels, cols, 16), but lanes (panels, groups) */
@@ -987,10 +988,12 @@ typedef struct cq__descent {
     float own;            /* added to the diagonal of h */
     const uint32_t *perm; /* natural index of each column; NULL: first, first + 1, ... */
     size_t first;
+    bool again;           /* the gradients are read again afterwards */
 } cq__descent;
 
 /* The best level for each column, given all others. Steps of 12 as in the pass: a change of e goes to the gradients of
-   its step at once, to the others with the step, so that all are up to date in the end. s->change has all changes. */
+   its step at once, to the others with the step: to those of later columns, and, if they are read again, of earlier
+   ones. s->change has all changes. */
 static void cq__descend(const cq__solve_job *job, cq__slot *s, size_t panels, const cq__descent *d, size_t n) {
     const cq__steps steps = cq__steps_of(cq__facts(job->desc.format)->mini);
     const size_t next = job->cols * 16, cp = cq__local_ld(job->cols) * 16;
@@ -1008,7 +1011,7 @@ static void cq__descend(const cq__solve_job *job, cq__slot *s, size_t panels, co
             cq__lanes_product(job->ctx, d->g + s0 * 16, d->gp, s->change + k * 16, cp, d->h + s0 * d->ldh + k, d->ldh,
                               1, s1 - s0, panels);
         }
-        cq__lanes_product(job->ctx, d->g, d->gp, change, cp, h, d->ldh, s1 - s0, s0, panels);
+        if (d->again) cq__lanes_product(job->ctx, d->g, d->gp, change, cp, h, d->ldh, s1 - s0, s0, panels);
         cq__lanes_product(job->ctx, d->g + s1 * 16, d->gp, change, cp, h + s1 * d->ldh, d->ldh, s1 - s0, n - s1,
                           panels);
     }
@@ -1020,8 +1023,10 @@ static void cq__block_again(const cq__solve_job *job, cq__slot *s, size_t panels
     const size_t n = end - begin, ld = cq__local_ld(job->cols), gp = ld * 16;
     cq__descent d;
     for (size_t i = 0; i < panels * gp; i++) s->g[i] = 0.0f;
-    job->ctx->k->fma_f32(s->g, gp, 16, s->x + begin * 16, job->cols * 16, 16, f->ut + begin * job->cols + begin,
-                         job->cols, 1, n, n, panels);
+    for (size_t k = 0; k < n; k += CQ__AGAIN_STEP) /* above the diagonal U^T is 0 */
+        job->ctx->k->fma_f32(s->g + k * 16, gp, 16, s->x + (begin + k) * 16, job->cols * 16, 16,
+                             f->ut + (begin + k) * job->cols + begin + k, job->cols, 1, n - k,
+                             cq__min(CQ__AGAIN_STEP, n - k), panels);
     d.g = s->g;
     d.gp = gp;
     d.e = s->e + begin * 16;
@@ -1030,6 +1035,7 @@ static void cq__block_again(const cq__solve_job *job, cq__slot *s, size_t panels
     d.own = 0.0f;
     d.perm = f->perm + begin;
     d.first = 0;
+    d.again = false;
     cq__descend(job, s, panels, &d, n);
 }
 
@@ -1129,6 +1135,7 @@ static void cq__sweep_group(const cq__solve_job *job, cq__slot *s, size_t panels
         d.own = job->f->lambda;
         d.perm = NULL;
         d.first = begin;
+        d.again = true;
         cq__descend(job, s, panels, &d, end - begin);
         cq__lanes_product(job->ctx, g + first * 16, next, s->change, cq__local_ld(cols) * 16, h + first * cols + begin,
                           cols, end - begin, begin - first, panels); /* the group's columns before the block */
