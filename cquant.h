@@ -362,29 +362,48 @@ CQUANT_DEF uint64_t cq_random(uint64_t seed, uint64_t stream, uint64_t counter);
 #include <arm_mve.h>
 #endif
 
-/* No fused multiply-add behind our back, and no float vectors of Helium: they would change bits from one compiler to the
-   next. Undone at the end. */
+/* Between these two, in each of the headers, compilers leave floats alone: no fused multiply-add behind our back, and no
+   vectors of Helium. They would change bits from one compiler to the next. */
 #if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
 #ifdef CQ__HELIUM
-#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
+#define CQ__NO_HELIUM _Pragma("clang attribute push(__attribute__((target(\"no-mve.fp\"))), apply_to = function)")
+#define CQ__HELIUM_AGAIN _Pragma("clang attribute pop")
+#else
+#define CQ__NO_HELIUM
+#define CQ__HELIUM_AGAIN
 #endif
+#define CQ__EXACT_BEGIN _Pragma("STDC FP_CONTRACT OFF") CQ__NO_HELIUM
+#define CQ__EXACT_END CQ__HELIUM_AGAIN _Pragma("STDC FP_CONTRACT DEFAULT")
 #elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
 #ifdef __aarch64__ /* scheduling before registers are chosen, which other machines do not do: our tiles would spill */
-#pragma GCC optimize("no-schedule-insns")
+#define CQ__KEEP_ORDER _Pragma("GCC optimize(\"no-schedule-insns\")")
+#else
+#define CQ__KEEP_ORDER
 #endif
 #ifdef CQ__HELIUM
-#pragma GCC optimize("no-tree-vectorize")
+#define CQ__NO_HELIUM _Pragma("GCC optimize(\"no-tree-vectorize\")")
+#else
+#define CQ__NO_HELIUM
 #endif
 #if defined(__thumb__) && !defined(__thumb2__) /* gcc 12 -Os pops into r1..r3 to free stack, and takes them for kept */
-#pragma GCC optimize("no-ipa-ra")
+#define CQ__NO_IPA_RA _Pragma("GCC optimize(\"no-ipa-ra\")")
+#else
+#define CQ__NO_IPA_RA
 #endif
 #if !__STDC_HOSTED__ /* that pragma brings back what -ffreestanding turns off: loops becoming calls of memset */
-#pragma GCC optimize("no-tree-loop-distribute-patterns")
+#define CQ__NO_MEMSET _Pragma("GCC optimize(\"no-tree-loop-distribute-patterns\")")
+#else
+#define CQ__NO_MEMSET
 #endif
+#define CQ__EXACT_BEGIN                                                                                                \
+    _Pragma("GCC push_options") _Pragma("GCC optimize(\"fp-contract=off\")")                                           \
+    CQ__KEEP_ORDER CQ__NO_HELIUM CQ__NO_IPA_RA CQ__NO_MEMSET
+#define CQ__EXACT_END _Pragma("GCC pop_options")
+#else
+#define CQ__EXACT_BEGIN
+#define CQ__EXACT_END
 #endif
+CQ__EXACT_BEGIN
 
 #if !defined(CQUANT_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) &&                       \
     (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
@@ -7549,7 +7568,7 @@ static const cq__kernels cq__kernels_dsp = {
 
 #if CQ__MVE
 #ifdef __clang__
-#pragma clang attribute pop
+CQ__HELIUM_AGAIN
 #endif
 /* The heart: eight rows. Sums need an even general register each, so that they take r0, r2 ... lr, and all else the odd
    ones. It is written down as it shall run: compilers turn the intrinsic of a gathering load that also moves its
@@ -7801,7 +7820,7 @@ static const cq__kernels cq__kernels_mve = {
     cq__from_int8_c, cq__dots_q8_mve,  cq__turn_c,     cq__sum_c,     cq__max_c,    cq__axpy_c,     cq__scale_c,
     cq__exp_minus_c, cq__silu_mul_c};
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
+CQ__NO_HELIUM
 #endif
 #endif /* CQ__MVE */
 
@@ -7919,14 +7938,7 @@ CQUANT_DEF cq_status cq_init(cq_context *ctx, const cq_context_desc *desc, cq_er
 }
 #endif
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT DEFAULT
-#ifdef CQ__HELIUM
-#pragma clang attribute pop
-#endif
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CQ__EXACT_END
 #endif /* CQUANT_IMPLEMENTATION */
 
 /* ===================================================================================================================

@@ -261,24 +261,7 @@ CQUANT_DEF bool cq_glob(const char *pattern, size_t pattern_len, const char *nam
 #define CQUANT__GPTQ_IMPLEMENTED
 #include "cquant.h" /* its implementation, should this file have been included without it before */
 
-#if defined(__clang__) /* no fused multiply-add, no float vectors of Helium: see cquant.h */
-#pragma STDC FP_CONTRACT OFF
-#ifdef CQ__HELIUM
-#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
-#endif
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
-#ifdef CQ__HELIUM
-#pragma GCC optimize("no-tree-vectorize")
-#endif
-#if defined(__thumb__) && !defined(__thumb2__) /* see cquant.h */
-#pragma GCC optimize("no-ipa-ra")
-#endif
-#if !__STDC_HOSTED__
-#pragma GCC optimize("no-tree-loop-distribute-patterns")
-#endif
-#endif
+CQ__EXACT_BEGIN /* see cquant.h */
 
 #ifdef __cplusplus
 extern "C" {
@@ -1625,12 +1608,5 @@ CQUANT_DEF size_t cq_policy_unmatched(const cq_policy *policy, size_t from) {
 }
 #endif
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT DEFAULT
-#ifdef CQ__HELIUM
-#pragma clang attribute pop
-#endif
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CQ__EXACT_END
 #endif /* CQUANT_IMPLEMENTATION */

@@ -1199,24 +1199,7 @@ CQUANT_DEF int32_t cq_sample(float *logits, size_t vocab, const cq_generate_desc
 #include "cquant_rotate.h"
 
 /* No fused multiply-add, no float vectors of Helium, as in cquant.h. */
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#ifdef CQ__HELIUM
-#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
-#endif
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
-#ifdef CQ__HELIUM
-#pragma GCC optimize("no-tree-vectorize")
-#endif
-#if defined(__thumb__) && !defined(__thumb2__) /* see cquant.h */
-#pragma GCC optimize("no-ipa-ra")
-#endif
-#if !__STDC_HOSTED__
-#pragma GCC optimize("no-tree-loop-distribute-patterns")
-#endif
-#endif
+CQ__EXACT_BEGIN /* see cquant.h */
 
 #ifdef __cplusplus
 extern "C" {
@@ -16916,12 +16899,5 @@ CQUANT_DEF cq_status cq_quantize_model(const cq_context *ctx, cq_model *m, const
 }
 #endif
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT DEFAULT
-#ifdef CQ__HELIUM
-#pragma clang attribute pop
-#endif
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CQ__EXACT_END
 #endif /* CQUANT_IMPLEMENTATION */

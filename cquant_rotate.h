@@ -173,24 +173,7 @@ CQUANT_DEF void cq_center_rows_f64(double *w, size_t rows, size_t cols, size_t l
 #include "cquant.h" /* its implementation, should this file have been included without it before */
 
 /* No fused multiply-add, no float vectors of Helium, as in cquant.h. Undone at the end. */
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#ifdef CQ__HELIUM
-#pragma clang attribute push(__attribute__((target("no-mve.fp"))), apply_to = function)
-#endif
-#elif defined(__GNUC__)
-#pragma GCC push_options
-#pragma GCC optimize("fp-contract=off")
-#ifdef CQ__HELIUM
-#pragma GCC optimize("no-tree-vectorize")
-#endif
-#if defined(__thumb__) && !defined(__thumb2__) /* see cquant.h */
-#pragma GCC optimize("no-ipa-ra")
-#endif
-#if !__STDC_HOSTED__
-#pragma GCC optimize("no-tree-loop-distribute-patterns")
-#endif
-#endif
+CQ__EXACT_BEGIN /* see cquant.h */
 
 #ifdef __cplusplus
 extern "C" {
@@ -1768,12 +1751,5 @@ CQ__DEFINE_NORMS(f64, double)
 }
 #endif
 
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT DEFAULT
-#ifdef CQ__HELIUM
-#pragma clang attribute pop
-#endif
-#elif defined(__GNUC__)
-#pragma GCC pop_options
-#endif
+CQ__EXACT_END
 #endif /* CQUANT_IMPLEMENTATION */
