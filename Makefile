@@ -49,6 +49,7 @@ interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python 
 	$(B)/venv/bin/python tests/reference/check_arch.py $(B) $(B)/arch
 	$(B)/venv/bin/python tests/reference/check_front.py $(B) $(B)/arch
 	$(B)/venv/bin/python tests/reference/check_llada.py $(B) $(B)/arch
+	$(B)/venv/bin/python tests/reference/check_sampling.py $(B)
 	$(B)/venv/bin/python tests/reference/check_quantized.py $(B) $(B)/arch
 
 firmware: $(B)/cquant ## without a libc or an operating system: on this machine, and on emulated Cortex-M boards

@@ -700,6 +700,10 @@ CQUANT_DEF const char *cq_block_name(cq_block_kind kind); /* "attn", "mla", "mlp
 /* ===================================================================================================================
    [SESSIONS]  one arena, a static KV cache, and the forward pass
    ================================================================================================================== */
+/* What a long job calls between pieces of its work, from the thread that asked for the job: so much of it is done, in
+   units of a million operations, about: time is as good as proportional to it. false cancels: CQ_ERR_CANCELLED. */
+typedef bool (*cq_progress)(void *user, size_t done, size_t total);
+
 #define CQ_ACTS_FLOAT 32u
 typedef struct cq_session_desc {
     size_t max_tokens; /* cache slots; required */
@@ -714,6 +718,10 @@ typedef struct cq_session_desc {
     unsigned kv_bits;  /* 0: 8. 2 to 7: codes of so many bits in the int8 cache, to study as well. Not 0: the cache is
                           CQ_INT8 without saying so */
     bool upstream_cache; /* DualStreamRoformer: decoding sees only the first key of single layers, as published */
+    cq_progress progress; /* NULL, or: of each pass, called after each product of a tile of rows and each block's
+                             attention; and of the head of a denoising step, anew, for each tile of the vocabulary or
+                             head_rows rows. What is left when it cancels: see cq_forward, cq_generate_step */
+    void *user;           /* the first argument of progress */
 } cq_session_desc;
 
 typedef struct cq_session {
@@ -747,6 +755,8 @@ typedef struct cq_session {
     size_t proj_dim, score_dim, row_dim, online_bytes;
     cq_acts acts;         /* the input of the current group in int8 */
     bool acts_ready;
+    bool cancelled;        /* by desc.progress: what is left of the pass was not computed */
+    uint64_t done, total;  /* for desc.progress: operations of this pass, or of the head */
 } cq_session;
 
 /* Hot (activations) and cold (cache) memory apart; both may come from the same arena. */
@@ -774,7 +784,9 @@ typedef struct cq_input {
 /* Runs all blocks. Fully masked rows get attention output 0. CQ_ERR_RANGE names an id outside the vocabulary, or a slot
    that does not follow the one before. Recurrent blocks only go forward: a pass begins at slot 0 or where the last one
    ended, without masks. They, and models of two streams, take no `slots`. A row run anew, with all else in the cache as
-   it was, comes out with the same bits. */
+   it was, comes out with the same bits. CQ_ERR_CANCELLED: the rows' own slots, and s->x, hold nothing of use, all other
+   slots what they held. The same pass, run again, gives what it would have given; but recurrent blocks must begin
+   again at slot 0, and after a text that was cancelled the text must be run again. */
 CQUANT_DEF cq_status cq_forward(cq_session *s, const cq_input *in, cq_error *err);
 /* Two streams: the text comes first: n rows of the first input (n, input[0].w.cols), and one of the second (a box) if
    the model has it. They fill n or n + 1 cache slots before those of the tokens, so max_tokens must be that much
@@ -1025,8 +1037,7 @@ typedef struct cq_quantize_desc {
     /* Called for each linear in execution order, of experts one after the other; everything in *module is valid during
        the call. Linears that stay as they are (routers, those marked) are not passed. */
     bool (*emit)(void *user, const cq_module *module);
-    /* May be NULL; false cancels. In units of a million operations, about: time is as good as proportional to it. */
-    bool (*progress)(void *user, size_t done, size_t total);
+    cq_progress progress; /* may be NULL */
     /* May be NULL. A layer is finished, all before m->blocks[next] has been emitted; first with next 0, when the
        tokens are embedded. acts: the activations as they now are, all cq_quantize_acts_bytes of them; NULL with
        `load`, or rtn. false: CQ_ERR_IO */
@@ -1108,7 +1119,8 @@ typedef struct cq_generate_desc {
 } cq_generate_desc;
 
 typedef struct cq_generate_stats {
-    size_t steps, forwards, rows, head_rows; /* forward passes; rows computed by them; rows that went through lm_head */
+    size_t steps, forwards, rows, head_rows; /* forward passes; rows computed by them; rows that went through lm_head;
+                                                what was cancelled counts as well */
     /* denoising: what the plain loop would do: in every step of the schedule (of the threshold: one for each mask) a
        pass over all rows, all of them through lm_head */
     size_t naive_forwards, naive_rows, naive_head_rows;
@@ -1123,6 +1135,7 @@ typedef struct cq_generator {
     const uint8_t *keep;   /* (n) 0 where a token is not seen, 1 for new tokens; NULL: all are seen */
     size_t step;           /* steps done */
     bool done;
+    bool begun, changed;   /* private: the hook before the first step was called; this step has changed something */
     cq_generate_stats stats;
     /* private: the range of positions that is being filled, and how far it is */
     size_t from, to;       /* everything; or the prompt if it has masks, then block by block */
@@ -1158,7 +1171,10 @@ typedef struct cq_generator {
    pointers s, desc and keep (NULL or not) count, and ids may be NULL. What desc points to must live as long as g. */
 CQUANT_DEF cq_status cq_generate_begin(cq_generator *g, cq_session *s, const cq_generate_desc *desc, int32_t *ids,
                                        size_t n, size_t prompt, const uint8_t *keep, cq_arena *arena, cq_error *err);
-/* One denoising step; g->done tells when there is nothing left to do. */
+/* One denoising step; g->done tells when there is nothing left to do. If the session's progress cancels it, it may be
+   called again, at any time and as often as need be: the step is done anew (of a block that is entered only what is
+   left of it), and the ids come out as if it had never been cancelled, whatever the cache. The session must not be used
+   for anything else in between if there is a cache. A logits hook sees the step's rows again, a tokens hook nothing. */
 CQUANT_DEF cq_status cq_generate_step(cq_generator *g, cq_error *err);
 
 /* Causal models: one token after another. `n` tokens of prompt in ids (capacity n + max_new); returns how many were
@@ -11495,7 +11511,7 @@ static cq_status cq__session_layout(cq_session *s, const cq_context *ctx, const 
     cq__fill(s, 0, sizeof *s);
     s->ctx = ctx;
     s->m = m;
-    s->desc = *desc;
+    cq__copy(&s->desc, desc, sizeof s->desc);
     if (!desc->max_tokens) return cq_fail(err, CQ_ERR_ARG, "a session needs max_tokens");
     if (!s->desc.max_rows) s->desc.max_rows = desc->max_tokens;
     if (!s->desc.tile) s->desc.tile = 64;
@@ -11581,10 +11597,54 @@ CQUANT_DEF cq_status cq_session_init(cq_session *s, const cq_context *ctx, const
     return cq__session_layout(s, ctx, m, desc, m->cache_dims, m->state_dims, false, hot, cold, err);
 }
 
+/* ---- the rows of a pass ---- */
+static size_t cq__slot_of(const cq_input *in, size_t r) { return in->slots ? in->slots[r] : in->slot + r; }
+static size_t cq__visible(const cq_input *in) {
+    return in->visible ? in->visible : in->n ? cq__slot_of(in, in->n - 1) + 1 : 0;
+}
+static int32_t cq__position(const cq_input *in, size_t r) {
+    return in->positions ? in->positions[r] : in->text ? 0 : (int32_t)(cq__slot_of(in, r) - in->text_rows);
+}
+
+/* ---- progress ----
+   A pass that is cancelled is walked to its end, but its products and its attention are left out: what is between them
+   is little, and safe whatever it reads. */
+static void cq__work_begin(cq_session *s, uint64_t operations) {
+    s->done = 0;
+    s->total = operations;
+    s->cancelled = false;
+}
+static void cq__worked(cq_session *s, uint64_t operations) {
+    if (!s->desc.progress || s->cancelled) return;
+    s->done += operations;
+    if (s->total < s->done) s->total = s->done; /* experts: only about so many rows go to each */
+    s->cancelled = !s->desc.progress(s->desc.user, (size_t)(s->done / 1000000), (size_t)(s->total / 1000000));
+}
+static uint64_t cq__product_work(const cq_tensor *w, size_t n) { return 2 * (uint64_t)w->rows * w->cols * n; }
+static uint64_t cq__attention_work(const cq_block *b, const cq_input *in) {
+    if (b->kind > CQ_BLOCK_MLA) return 0;
+    return 2 * (uint64_t)b->heads * (b->head_dim + b->v_dim) * in->n * cq__visible(in);
+}
+/* of all blocks of the stream */
+static uint64_t cq__pass_work(const cq_session *s, const cq_input *in) {
+    uint64_t sum = 0;
+    for (size_t i = 0; s->desc.progress && i < s->m->block_count; i++) {
+        const cq_block *b = &s->m->blocks[i];
+        if (b->text != in->text) continue;
+        sum += cq__attention_work(b, in);
+        for (size_t k = 0; k < b->linears; k++) {
+            uint64_t work = cq__product_work(&b->lin[k].w, in->n);
+            bool routed = b->kind == CQ_BLOCK_MOE && cq__is_expert(b->lin[k].role);
+            sum += routed ? work / b->experts * b->top_k : work;
+        }
+    }
+    return sum;
+}
+
 /* y = W x + b over a tile of rows, in integers where the session and the weights allow it. The linears of a group share
    their quantised activations: whoever fills x anew sets acts_ready to false. */
-static void cq__linear(cq_session *s, const cq_linear *l, float *y, size_t ldy, const float *x, size_t ldx, size_t n,
-                       bool add) {
+static void cq__product(cq_session *s, const cq_linear *l, float *y, size_t ldy, const float *x, size_t ldx, size_t n,
+                        bool add) {
     if (!cq__reads_codes(s, l)) {
         cq_matmul(s->ctx, y, ldy, &l->w, l->bias, x, ldx, n, add);
         return;
@@ -11592,6 +11652,13 @@ static void cq__linear(cq_session *s, const cq_linear *l, float *y, size_t ldy, 
     if (!s->acts_ready) cq_quantize_acts(s->ctx, &s->acts, x, ldx, n, l->w.cols);
     s->acts_ready = true;
     cq_matmul_q8(s->ctx, y, ldy, &l->w, l->bias, &s->acts, n, add);
+}
+/* The same in a block of a pass, where it may be cancelled. */
+static void cq__linear(cq_session *s, const cq_linear *l, float *y, size_t ldy, const float *x, size_t ldx, size_t n,
+                       bool add) {
+    if (s->cancelled) return;
+    cq__product(s, l, y, ldy, x, ldx, n, add);
+    cq__worked(s, cq__product_work(&l->w, n));
 }
 
 /* ---- online rotations ----
@@ -11733,13 +11800,6 @@ static void cq__rope(const cq_context *ctx, float *x, const float *angles, size_
         }
 }
 
-static size_t cq__slot_of(const cq_input *in, size_t r) { return in->slots ? in->slots[r] : in->slot + r; }
-static size_t cq__visible(const cq_input *in) {
-    return in->visible ? in->visible : in->n ? cq__slot_of(in, in->n - 1) + 1 : 0;
-}
-static int32_t cq__position(const cq_input *in, size_t r) {
-    return in->positions ? in->positions[r] : in->text ? 0 : (int32_t)(cq__slot_of(in, r) - in->text_rows);
-}
 
 CQUANT_DEF void cq_prepare(cq_session *s, const cq_input *in) {
     for (size_t t = 0; t < s->m->ropes; t++) {
@@ -12176,8 +12236,9 @@ static void cq__run_attention(cq_session *s, const cq_block *b, const cq_input *
                 cq__head_copy(b, proj, CQ__HEAD_GATE, h, s->gate + r * mixed + h * d);
         }
     }
-    if (stopped || !queries) return;
+    if (stopped || !queries || s->cancelled) return;
     cq__attend(s, b, in);
+    cq__worked(s, cq__attention_work(b, in));
     for (size_t r0 = 0; r0 < in->n; r0 += s->desc.tile) {
         size_t n = cq__min(s->desc.tile, in->n - r0);
         float *a = s->mixed + r0 * mixed;
@@ -12795,8 +12856,13 @@ CQUANT_DEF void cq_embed(cq_session *s, const cq_input *in) {
 static void cq__run_stream(cq_session *s, const cq_input *in) {
     s->rows = in->n;
     cq_prepare(s, in);
-    for (size_t i = 0; i < s->m->block_count; i++)
+    cq__work_begin(s, cq__pass_work(s, in));
+    for (size_t i = 0; i < s->m->block_count && !s->cancelled; i++)
         if (s->m->blocks[i].text == in->text) cq_run_block(s, &s->m->blocks[i], in, NULL);
+}
+
+static cq_status cq__cancelled(cq_error *err) {
+    return cq_fail(err, CQ_ERR_CANCELLED, "cancelled by the session's progress");
 }
 
 /* the text stream's rows as they enter: the text, and the box as one more */
@@ -12824,7 +12890,9 @@ CQUANT_DEF cq_status cq_forward_text(cq_session *s, const float *text, size_t n,
     in.text = true;
     s->text_rows = rows;
     cq__run_stream(s, &in);
-    return CQ_OK;
+    if (!s->cancelled) return CQ_OK;
+    s->text_rows = 0;
+    return cq__cancelled(err);
 }
 
 /* Has an id a row in the embedding, and in the side table? */
@@ -12881,7 +12949,9 @@ CQUANT_DEF cq_status cq_forward(cq_session *s, const cq_input *in, cq_error *err
     if (in->ids) cq_embed(s, &shifted);
     s->next = end;
     cq__run_stream(s, &shifted);
-    return CQ_OK;
+    if (!s->cancelled) return CQ_OK;
+    s->next = SIZE_MAX; /* the states of recurrent blocks are anywhere */
+    return cq__cancelled(err);
 }
 
 /* the length of a row of the head */
@@ -12910,7 +12980,7 @@ static const float *cq__head_input(cq_session *s, const uint32_t *rows, size_t r
     s->acts_ready = false;
     if (m->head_dense.w.rows) {
         cq__act act = {m->head_act, 0.0f, 0.0f, 0.0f};
-        cq__linear(s, &m->head_dense, s->y, hidden, h, hidden, n, false);
+        cq__product(s, &m->head_dense, s->y, hidden, h, hidden, n, false);
         for (size_t r = 0; r < n; r++) {
             cq__activate(s->ctx, &act, s->y + r * hidden, NULL, hidden, false);
             if (m->head_norm.on) cq__norm_row(s->ctx, &m->head_norm, h + r * hidden, s->y + r * hidden, hidden);
@@ -13297,14 +13367,17 @@ static cq_status cq__gen_pass_some(cq_generator *g, cq_error *err) {
 }
 
 /* The pass of a step without blocks that are cached. */
+static bool cq__gen_full(const cq_generator *g) {
+    return g->desc.cache != CQ_CACHE_STEPS || !g->passes || g->passes >= g->desc.refresh;
+}
 static cq_status cq__gen_pass_all(cq_generator *g, cq_error *err) {
-    cq_status status;
-    if (g->desc.cache != CQ_CACHE_STEPS) return cq__gen_pass(g, g->lead, g->n, g->keep, err);
-    bool full = !g->passes || g->passes >= g->desc.refresh;
-    status = full ? cq__gen_pass(g, g->lead, g->n, g->keep, err) : cq__gen_pass_some(g, err);
-    g->passes = full ? 1 : g->passes + 1;
+    return cq__gen_full(g) ? cq__gen_pass(g, g->lead, g->n, g->keep, err) : cq__gen_pass_some(g, err);
+}
+/* Its predictions are there; not before, as a step that is cancelled runs the same pass again. */
+static void cq__gen_passed(cq_generator *g) {
+    if (g->desc.cache != CQ_CACHE_STEPS) return;
+    g->passes = cq__gen_full(g) ? 1 : g->passes + 1;
     cq__copy(g->last, g->ids, g->n * sizeof *g->last);
-    return status;
 }
 
 typedef struct cq__gen_batch {
@@ -13333,6 +13406,7 @@ static void cq__gen_pick(void *arg, size_t i) {
 static cq_status cq__gen_rows(cq_generator *g, cq__gen_batch *b, size_t count, cq_error *err) {
     const cq_generate_desc *d = &g->desc;
     b->size = g->s->m->vocab;
+    cq__work_begin(g->s, cq__product_work(&g->s->m->head.w, count));
     for (b->first = 0; b->first < count; b->first += d->head_rows) {
         size_t n = cq__min(d->head_rows, count - b->first);
         cq_logits(g->s, g->row + b->first, n, g->logits);
@@ -13344,6 +13418,8 @@ static cq_status cq__gen_rows(cq_generator *g, cq__gen_batch *b, size_t count, c
             }
         }
         cq_parallel_for(g->s->ctx, n, cq__gen_draw, b);
+        cq__worked(g->s, cq__product_work(&g->s->m->head.w, n));
+        if (g->s->cancelled) return cq__cancelled(err);
     }
     return CQ_OK;
 }
@@ -13364,7 +13440,7 @@ static const cq_acts *cq__acts_rows(cq_acts *part, const cq_acts *a, size_t a0, 
 
 /* The head, tile by tile of the vocabulary, for all rows of the pass that need it: its weights are read once, and the
    logits of a tile are reduced while they are in the cache. */
-static void cq__gen_stream(cq_generator *g, cq__gen_batch *b, size_t count) {
+static cq_status cq__gen_stream(cq_generator *g, cq__gen_batch *b, size_t count, cq_error *err) {
     cq_session *s = g->s;
     const cq_model *m = s->m;
     size_t rows = cq__min(s->desc.tile, CQ__GEN_ROWS), cols = m->head.w.cols;
@@ -13381,6 +13457,7 @@ static void cq__gen_stream(cq_generator *g, cq__gen_batch *b, size_t count) {
         }
     }
     for (size_t i = 0; i < count; i++) cq__pick_start(&g->pick[i]);
+    cq__work_begin(s, cq__product_work(&m->head.w, count));
     b->size = CQ__GEN_TILE * (count < rows ? rows / count : 1);
     for (b->token = 0; b->token < m->vocab; b->token += b->size) {
         b->n = cq__min(b->size, m->vocab - b->token);
@@ -13390,6 +13467,8 @@ static void cq__gen_stream(cq_generator *g, cq__gen_batch *b, size_t count) {
                           codes ? cq__acts_rows(&part, &g->acts, b->first, n) : NULL, n, b->token, b->n, g->logits,
                           b->n);
             cq_parallel_for(s->ctx, n, cq__gen_pick, b);
+            cq__worked(s, 2 * (uint64_t)b->n * cols * n);
+            if (s->cancelled) return cq__cancelled(err);
         }
     }
     for (size_t i = 0; i < count; i++) {
@@ -13397,6 +13476,7 @@ static void cq__gen_stream(cq_generator *g, cq__gen_batch *b, size_t count) {
         g->token[j] = (int32_t)g->pick[i].token;
         if (b->sure) g->confidence[j] = cq__pick_confidence(&g->pick[i], b->desc->alg);
     }
+    return CQ_OK;
 }
 
 /* Tokens and confidences of the candidates item[0 .. count), which the rows row[] of the last pass predict. */
@@ -13407,9 +13487,7 @@ static cq_status cq__gen_head(cq_generator *g, const cq_generate_desc *desc, boo
     b.sure = sure;
     b.first = b.n = b.token = b.size = 0;
     g->stats.head_rows += count;
-    if (g->whole) return cq__gen_rows(g, &b, count, err);
-    cq__gen_stream(g, &b, count);
-    return CQ_OK;
+    return g->whole ? cq__gen_rows(g, &b, count, err) : cq__gen_stream(g, &b, count, err);
 }
 
 /* Fills token[j] and, if `sure`, confidence[j] for the candidates where[0 .. count) after a pass. In models that shift,
@@ -13690,16 +13768,17 @@ static cq_status cq__gen_hook(cq_generator *g, cq_error *err) {
 
 /* With a cache for blocks, a block of a model that shifts is entered with a full pass that fills its first position,
    as the row that predicts it stands before the window, and is computed only now. */
-static cq_status cq__gen_enter(cq_generator *g, bool *changed, cq_error *err) {
+static cq_status cq__gen_enter(cq_generator *g, cq_error *err) {
     cq_status status = cq__gen_pass(g, g->lead, g->n, g->keep, err);
-    g->enter = false;
-    if (status != CQ_OK || !cq__gen_is_mask(g, g->from)) return status;
-    cq_generate_desc likeliest;
-    cq__copy(&likeliest, &g->desc, sizeof likeliest);
-    likeliest.temperature = 0.0f;
-    g->where[0] = (uint32_t)g->from;
-    status = cq__gen_predict(g, &likeliest, false, false, 1, err);
-    if (status == CQ_OK) *changed = cq__gen_take(g, 0);
+    if (status == CQ_OK && cq__gen_is_mask(g, g->from)) {
+        cq_generate_desc likeliest;
+        cq__copy(&likeliest, &g->desc, sizeof likeliest);
+        likeliest.temperature = 0.0f;
+        g->where[0] = (uint32_t)g->from;
+        status = cq__gen_predict(g, &likeliest, false, false, 1, err);
+        if (status == CQ_OK) g->changed = cq__gen_take(g, 0);
+    }
+    if (status == CQ_OK) g->enter = false;
     return status;
 }
 
@@ -13710,14 +13789,18 @@ static cq_status cq__gen_enter(cq_generator *g, bool *changed, cq_error *err) {
 
    Two things of the reference are not computed because they change nothing: a pass after which the schedule fills no
    mask, and the steps after the last mask. In one thing we differ: where the schedule has a single step for a block,
-   Fast-dLLM leaves all but the first token masked; we fill them. */
+   Fast-dLLM leaves all but the first token masked; we fill them.
+
+   A step may be cancelled in every pass and every head, and then begins anew: what it has done counts only when the
+   predictions are there (and the first position of a block, which is filled by a pass of its own). */
 CQUANT_DEF cq_status cq_generate_step(cq_generator *g, cq_error *err) {
     const cq_generate_desc *d = &g->desc;
-    bool by_threshold = d->threshold > 0.0f, changed = false;
+    bool by_threshold = d->threshold > 0.0f;
     cq_status status = CQ_OK;
     if (g->done) return CQ_OK;
-    if (g->step == 0) status = cq__gen_hook(g, err);
-    if (status == CQ_OK && g->enter && g->s->m->arch.shift) status = cq__gen_enter(g, &changed, err);
+    if (!g->begun) status = cq__gen_hook(g, err);
+    g->begun = true;
+    if (status == CQ_OK && g->enter && g->s->m->arch.shift) status = cq__gen_enter(g, err);
     if (status != CQ_OK) return status;
 
     size_t count = cq__gen_masks(g), take = count, begun = g->window && g->s->m->arch.shift; /* a round was the entry */
@@ -13731,11 +13814,14 @@ CQUANT_DEF cq_status cq_generate_step(cq_generator *g, cq_error *err) {
         bool window = g->window && !g->enter;     /* a full pass that enters a block fills some of it itself */
         if (window) status = cq__gen_pass(g, g->from, d->cache == CQ_CACHE_DUAL ? g->to : g->n, g->keep, err);
         else status = cq__gen_pass_all(g, err);
-        g->enter = false;
         if (status == CQ_OK) status = cq__gen_predict(g, d, sure, window, count, err);
         if (status != CQ_OK) return status;
-        if (cq__gen_choose(g, count, take, by_threshold)) changed = true;
+        g->enter = false;
+        cq__gen_passed(g);
+        if (cq__gen_choose(g, count, take, by_threshold)) g->changed = true;
     }
+    bool changed = g->changed;
+    g->changed = false;
     g->step++;
     g->round++;
     g->stats.steps++;

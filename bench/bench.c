@@ -23,6 +23,10 @@
                 rows n^2 / 2, 3 rows n^2 / 2 multiply-adds, beside the tier's fused multiply-adds
      fwht       a Hadamard transform of order n = K 2^p, scaled, in additions a second: n p, and n (K/4 + 2) for a core;
                 limit: the lower of two, additions and a copy of n floats
+     dream      a denoising step of Dream 7B (dream.h), 256 rows of which 128 are masked, int8 activations, on all
+                threads; an eighth of the shape with --quick, with less memory than it takes, or where a step would take
+                more than 10 s. GMAC/s of all products; limit: the tier's 8-bit products on all threads. Weights, cache
+                and arena: bytes as the queries say; first step: from weights in memory to where it begins
      R1         a rotation of order 3584 = 28 * 128 of either side of a 3584 x 18944 float weight, in ms; limit: the
                 time to copy the weight twice; here less than 100 % is faster than that
 
@@ -36,10 +40,11 @@
 #define _GNU_SOURCE
 #include "examples/tiles.h"
 #define CQUANT_IMPLEMENTATION
-#include "cquant_gptq.h"
-#include "cquant_rotate.h"
+#include "cquant_models.h"
 
 #include "measure.h"
+
+#include "dream.h"
 
 enum { DIM = 4096, MOST = 256 }; /* of the weights; tokens */
 static struct {
@@ -57,7 +62,7 @@ typedef struct {
     const char *by; /* what the limit is */
     double gmacs, plain; /* GMAC/s; times as fast as plain C. 0: not known */
     double cycle, fma;   /* gmacs per cycle, per peak: report() */
-    char note[96];
+    char note[160];
 } result;
 static result results[4096];
 static size_t count;
@@ -744,6 +749,92 @@ static void transforms(void) {
     rotate(&fast, &plain);
 }
 
+/* ---------------------------------------------------------------------------------------------- a denoising step */
+static double available_memory(void) { /* bytes; 0: not known */
+    char text[64] = "";
+    first_line("/proc/meminfo", "MemAvailable", text, sizeof text);
+    return strtod(text, NULL) * 1024;
+}
+static void denoising(void) {
+    enum { STEPS = 32 };
+    result r = row(option.tier ? option.tier : cq_isa_available(0), option.threads);
+    dream d;
+    cq_context ctx;
+    cq_model m;
+    cq_session s;
+    cq_session_desc sd;
+    cq_generator g;
+    cq_generate_desc gd;
+    cq_error err;
+    size_t used[3]; /* model; activations; cache */
+    int32_t ids[DREAM_ROWS];
+    double peak = option.threads * peak_rate(yardsticks_of(r.tier)->i8), macs = 0, attention, seconds = 1e9;
+    size_t part = option.quick ? 8 : 1;
+    if (!wanted("dream 7B step", r.tier)) return;
+    for (;; part = 8) {
+        dream_list(&d, part);
+        attention = 2.0 * DREAM_ROWS * DREAM_ROWS * DREAM_HIDDEN * (double)d.layers;
+        macs = d.linears * DREAM_ROWS + attention;
+        bool fits = available_memory() > (double)dream_memory(&d) + ((size_t)1 << 30), soon = macs * 1e-9 / peak < 10;
+        if (fits && soon) break;
+        free(d.list), free(d.name);
+        if (part == 8) return;
+    }
+    unsigned char *weights = (unsigned char *)allocate(dream_memory(&d));
+    dream_fill(&d, weights);
+
+    if (option.threads > 1) team_start(option.threads);
+    context(&ctx, r.tier, option.threads);
+    memset(&sd, 0, sizeof sd);
+    memset(&gd, 0, sizeof gd);
+    memset(&err, 0, sizeof err);
+    sd.max_tokens = DREAM_ROWS;
+    sd.act_bits = 8;
+    gd.alg = CQ_ALG_ENTROPY;
+    gd.steps = STEPS;
+    double begin = now();
+    cq_weights named = {d.list, d.count};
+    used[0] = cq_model_bound(d.config_len, &named, NULL, 0);
+    cq_arena arena = cq_arena_over(allocate(used[0]), used[0]), hot = cq_arena_over(NULL, 0), cold = hot, scratch = hot;
+    dream_check(cq_model_bind(&m, d.config, d.config_len, &named, NULL, 0, &arena, &err), &err);
+    dream_check(cq_session_init(&s, &ctx, &m, &sd, &hot, &cold, &err), &err);
+    used[1] = hot.used;
+    used[2] = cold.used;
+    hot = cq_arena_over(allocate(used[1]), used[1]);
+    cold = cq_arena_over(allocate(used[2]), used[2]);
+    dream_check(cq_session_init(&s, &ctx, &m, &sd, &hot, &cold, &err), &err);
+    dream_check(cq_generate_begin(&g, &s, &gd, NULL, DREAM_ROWS, DREAM_PROMPT, NULL, &scratch, &err), &err);
+    size_t more = scratch.used;
+    scratch = cq_arena_over(allocate(more), more);
+    for (int i = 0; i < DREAM_ROWS; i++) ids[i] = i < DREAM_PROMPT ? 7 * i + 1 : m.mask_id;
+    dream_check(cq_generate_begin(&g, &s, &gd, ids, DREAM_ROWS, DREAM_PROMPT, NULL, &scratch, &err), &err);
+    double first = now() - begin, spent = 0;
+    for (int i = 0; i < 4 && spent < (option.quick ? 3 : 20); i++) { /* the first one warms up; each has fewer masks */
+        size_t heads = g.stats.head_rows;
+        double time = now();
+        dream_check(cq_generate_step(&g, &err), &err);
+        time = now() - time;
+        spent += time;
+        double work = d.linears * DREAM_ROWS + attention +
+                      (double)(g.stats.head_rows - heads) * (double)d.vocab * DREAM_HIDDEN;
+        if (r.gmacs > work / time * 1e-9) continue;
+        r.gmacs = work / time * 1e-9;
+        seconds = time;
+    }
+    if (option.threads > 1) team_stop();
+    heading("A denoising step: 256 rows, 128 of them masked");
+    snprintf(r.name, sizeof r.name, "dream 7B step%s", part > 1 ? ", 1/8" : "");
+    snprintf(r.note, sizeof r.note, "%.2f s a step; weights %.0f MB, cache %.1f, arena %.1f; first step in %.0f ms",
+             seconds, (double)d.bytes * 1e-6, (double)used[2] * 1e-6, (double)(used[0] + used[1] + more) * 1e-6,
+             first * 1e3);
+    r.value = r.gmacs;
+    r.unit = "GMAC/s";
+    r.limit = peak;
+    r.by = yardsticks_of(r.tier)->i8->name;
+    report(r);
+    free(arena.base), free(hot.base), free(cold.base), free(scratch.base), free(weights), free(d.list), free(d.name);
+}
+
 /* ---------------------------------------------------------------------------------------------- summary
    What the rows above say of the products that matter most, a line a tier. */
 static const result *find(const char *name, const char *tier, int threads) {
@@ -824,6 +915,7 @@ int main(int argc, char **argv) {
     }
     solvers();
     if (!option.mlp) transforms();
+    if (!option.mlp) denoising();
     if (!option.mlp && !option.only) summary();
     int failed = 0;
     if (option.json) failed |= write_results(option.json, true);

@@ -519,6 +519,50 @@ static void rows_anywhere(const cq_context *ctx, const cq_model *m, const golden
         }
     }
 }
+/* Catches: a pass of any kind of block that, cancelled and run again, gives other bits; states of recurrent blocks that
+   are gone on with, a text that is read, although their pass was cancelled. */
+static bool stop_at_zero(void *user, size_t done, size_t total) {
+    size_t *left = (size_t *)user;
+    assert_true(done <= total && *left > 0); /* not again after false */
+    return --*left > 0;
+}
+static void cancelled_passes(const cq_context *ctx, const cq_model *m, const golden *g, const float *whole) {
+    float *out = (float *)get(g->n * m->vocab * sizeof *out);
+    for (size_t i = 0; i < 3; i++) {
+        size_t left = SIZE_MAX, at = 1 + 7 * i;
+        cq_session_desc d;
+        cq_error err;
+        cq_input in, later;
+        memset(&d, 0, sizeof d);
+        memset(&in, 0, sizeof in);
+        d.max_tokens = g->n + (g->text ? g->text_rows + (g->box != NULL) : 0);
+        d.tile = 3;
+        d.progress = stop_at_zero;
+        d.user = &left;
+        cq_session s = session_of(ctx, m, &d);
+        in.ids = g->ids;
+        in.n = g->n;
+        if (g->text) {
+            left = at;
+            assert_int_equal(cq_forward_text(&s, g->text, g->text_rows, g->box, &err), CQ_ERR_CANCELLED);
+            left = SIZE_MAX;
+            assert_int_equal(cq_forward(&s, &in, &err), CQ_ERR_ARG);
+            check(cq_forward_text(&s, g->text, g->text_rows, g->box, err));
+        }
+        left = at;
+        cq_status st = cq_forward(&s, &in, &err);
+        if (st != (left ? CQ_OK : CQ_ERR_CANCELLED)) complain("%s: cancelled: status %d\n", g->name, (int)st);
+        left = SIZE_MAX;
+        memcpy(&later, &in, sizeof later);
+        later.n = later.slot = 1;
+        if (st && m->recurrent && cq_forward(&s, &later, &err) != CQ_ERR_UNSUPPORTED)
+            complain("%s: goes on after a pass that was cancelled\n", g->name);
+        check(cq_forward(&s, &in, err));
+        cq_logits(&s, NULL, g->n, out);
+        if (memcmp(out, whole, g->n * m->vocab * sizeof *out))
+            complain("%s: a pass run again after it was cancelled at %zu has other bits\n", g->name, at);
+    }
+}
 static void forward_one(golden *g) {
     cq_context ctx = plain();
     bool good = runs(g), stops = !good && g->model.m->arch.blocked.n;
@@ -555,6 +599,7 @@ static void forward_one(golden *g) {
         if (memcmp(same, whole, count * sizeof *whole)) complain("%s: other bits, context %zu\n", g->name, k);
     }
     rows_anywhere(&ctx, m, g, whole);
+    cancelled_passes(&ctx, m, g, whole);
     float *cached = run(&ctx, m, g, 0, 7, false);
     if (g->laters) {
         assert_int_equal(g->prefill, 7);

@@ -680,6 +680,248 @@ static void test_padding_predicts(void **state) {
     net_close(&t);
 }
 
+/* ---- distributions, end to end ----------------------------------------------------------------------------------- */
+/* Two masks, two steps: the first step fills one of them (origin: each with the schedule's probability), the second
+   what is left. The exact distribution of the two tokens is enumerated below in double from the logits of whole passes
+   and the reference's formulas; cq_generate_step's is counted over many seeds. */
+enum { CHI_N = 8, CHI_PROMPT = 7, CHI_A = 5, CHI_B = 7, CHI_VOCAB = 96 };
+typedef struct exact {
+    net *t;
+    cq_session *s;
+    const cq_generate_desc *d;
+    const uint8_t *keep; /* (CHI_PROMPT) or NULL */
+    double joint[CHI_VOCAB][CHI_VOCAB];
+    double edge; /* how near a decision of top_p is to going the other way */
+} exact;
+typedef struct guess { /* of a masked position: */
+    double p[CHI_VOCAB], sure[CHI_VOCAB]; /* the chance of each token, and how sure the alg is of it */
+} guess;
+
+/* The pass that the reference makes: a row sees what its mask and the key's allow; row p - 1 predicts position p. */
+static void exact_guess(exact *e, const int32_t *ids, size_t position, guess *out) {
+    static float logits[CHI_N * CHI_VOCAB];
+    const cq_generate_desc *d = e->d;
+    uint8_t allow[CHI_N * CHI_N];
+    int32_t positions[CHI_N], next = 0;
+    bool kept[300];
+    double sum = 0, entropy = 0, first = 0, second = 0;
+    cq_input in;
+    memset(&in, 0, sizeof in);
+    for (size_t p = 0; p < CHI_N; p++) {
+        bool seen = p >= CHI_PROMPT || !e->keep || e->keep[p];
+        positions[p] = seen ? next++ : 1;
+        for (size_t k = 0; k < CHI_N; k++)
+            allow[p * CHI_N + k] = seen && (k >= CHI_PROMPT || !e->keep || e->keep[k]);
+    }
+    in.ids = ids;
+    in.n = in.ld_mask = CHI_N;
+    in.positions = positions;
+    in.allow = allow;
+    assert_int_equal(cq_forward(e->s, &in, NULL), CQ_OK);
+    cq_logits(e->s, NULL, CHI_N, logits);
+    float *x = logits + (position - 1) * CHI_VOCAB;
+    size_t best = 0;
+    for (size_t v = 0; v < CHI_VOCAB; v++) {
+        if (d->temperature > 0) x[v] /= d->temperature;
+        if (x[v] > x[best]) best = v;
+    }
+    double edge = brute_filter(x, CHI_VOCAB, d->top_p, d->top_k, kept);
+    if (edge < e->edge) e->edge = edge;
+    for (size_t v = 0; v < CHI_VOCAB; v++) sum += out->p[v] = kept[v] ? exp((double)x[v] - (double)x[best]) : 0;
+    for (size_t v = 0; v < CHI_VOCAB; v++) {
+        double p = out->p[v] /= sum;
+        entropy += p * log(p + 1e-10);
+        if (p > first) {
+            second = first;
+            first = p;
+        } else if (p > second) {
+            second = p;
+        }
+    }
+    for (size_t v = 0; v < CHI_VOCAB; v++) {
+        out->sure[v] = d->alg == CQ_ALG_ENTROPY       ? entropy
+                       : d->alg == CQ_ALG_TOPK_MARGIN ? first - second
+                                                      : out->p[v];
+        if (!(d->temperature > 0)) out->p[v] = v == best; /* sure by what it would have been */
+    }
+}
+
+/* Everything that can happen from step `step` on, `weight` its chance. A mask that is drawn stays open. */
+static void exact_walk(exact *e, int32_t *ids, size_t step, double weight) {
+    static const size_t where[2] = {CHI_A, CHI_B};
+    const cq_generate_desc *d = e->d;
+    int32_t mask = e->t->m.mask_id;
+    bool open[2];
+    guess *g = (guess *)calloc(2, sizeof *g);
+    for (int j = 0; j < 2; j++) {
+        open[j] = ids[where[j]] == mask;
+        if (open[j] && step < 2) exact_guess(e, ids, where[j], &g[j]);
+        else g[j].p[ids[where[j]]] = 1;
+    }
+    if (step == 1 || !(open[0] && open[1])) { /* the last step fills all that is open */
+        for (size_t a = 0; a < CHI_VOCAB; a++)
+            for (size_t b = 0; b < CHI_VOCAB; b++) e->joint[a][b] += weight * g[0].p[a] * g[1].p[b];
+    } else if (d->alg == CQ_ALG_ORIGIN) {
+        double time = (1 + (double)d->eps) / 2, go = 1 - time;
+        exact_walk(e, ids, 1, weight * (1 - go) * (1 - go));
+        for (size_t a = 0; a < CHI_VOCAB; a++)
+            for (size_t b = 0; b < CHI_VOCAB; b++) {
+                if (!(g[0].p[a] * g[1].p[b] > 0)) continue;
+                if ((int32_t)a == mask || (int32_t)b == mask) fail_msg("the mask is drawn: choose another prompt");
+                e->joint[a][b] += weight * go * go * g[0].p[a] * g[1].p[b];
+            }
+        for (int j = 0; j < 2; j++)
+            for (size_t v = 0; v < CHI_VOCAB; v++) {
+                if (!(g[j].p[v] > 0)) continue;
+                ids[where[j]] = (int32_t)v;
+                exact_walk(e, ids, 1, weight * go * (1 - go) * g[j].p[v]);
+                ids[where[j]] = mask;
+            }
+    } else {
+        double gone[2][CHI_VOCAB] = {{0}};
+        for (size_t a = 0; a < CHI_VOCAB; a++)
+            for (size_t b = 0; b < CHI_VOCAB; b++) {
+                double p = g[0].p[a] * g[1].p[b], more = g[1].sure[b] - g[0].sure[a];
+                double second = d->alg_temp > 0 ? 1 / (1 + exp(-more / (double)d->alg_temp)) : more > 0;
+                gone[0][a] += p * (1 - second);
+                gone[1][b] += p * second;
+            }
+        for (int j = 0; j < 2; j++)
+            for (size_t v = 0; v < CHI_VOCAB; v++) {
+                if (!(gone[j][v] > 0)) continue;
+                ids[where[j]] = (int32_t)v;
+                exact_walk(e, ids, 1, weight * gone[j][v]);
+                ids[where[j]] = mask;
+            }
+    }
+    free(g);
+}
+
+/* The 99.99% quantile of chi-squared (Wilson and Hilferty) */
+static double chi_quantile(size_t degrees) {
+    double k = (double)degrees, c = 1 - 2 / (9 * k) + 3.719 * sqrt(2 / (9 * k));
+    return k * c * c * c;
+}
+/* Chi-squared of counts beside chances. What is expected fewer than 8 times is one cell, what has none must not be. */
+static void chi_check(const char *name, const uint32_t *hits, const double *p, size_t cells, size_t draws) {
+    double chi = 0, rest = 0, rest_hits = 0, sum = 0;
+    size_t used = 0;
+    for (size_t i = 0; i < cells; i++) {
+        double want = p[i] * (double)draws;
+        sum += p[i];
+        if (want < 8) {
+            if (!(p[i] > 0) && hits[i]) fail_msg("%s: %u times what cannot be (cell %zu)", name, hits[i], i);
+            rest += want;
+            rest_hits += hits[i];
+            continue;
+        }
+        chi += (hits[i] - want) * (hits[i] - want) / want;
+        used++;
+    }
+    if (rest >= 8) {
+        chi += (rest_hits - rest) * (rest_hits - rest) / rest;
+        used++;
+    }
+    assert_true(fabs(sum - 1) < 1e-9 && used >= 2);
+    if (chi > chi_quantile(used - 1))
+        fail_msg("%s: chi-squared %.1f, %.1f at most (%zu cells)", name, chi, chi_quantile(used - 1), used);
+}
+
+/* Catches: a generation whose tokens do not follow the reference's distribution: temperature, filters, confidences of
+   filtered distributions, positions drawn by alg_temp, a second step that does not see the first one's token, padding
+   that is seen; rows of a batch (seeds that follow each other) that are not independent. */
+static void test_distributions(void **state) {
+    static const struct {
+        const char *name;
+        cq_alg alg;
+        float temperature, top_p;
+        size_t top_k;
+        float alg_temp;
+    } modes[] = {
+        {"origin, top_p", CQ_ALG_ORIGIN, 0.7f, 0.9f, 0, 0},
+        {"origin, top_k", CQ_ALG_ORIGIN, 1.0f, 0, 4, 0},
+        {"maskgit_plus, top_p, alg_temp", CQ_ALG_MASKGIT_PLUS, 0.7f, 0.9f, 0, 0.3f},
+        {"maskgit_plus, top_k", CQ_ALG_MASKGIT_PLUS, 1.0f, 0, 4, 0},
+        {"topk_margin, both, alg_temp", CQ_ALG_TOPK_MARGIN, 1.3f, 0.8f, 6, 0.05f},
+        {"entropy, top_p, alg_temp", CQ_ALG_ENTROPY, 0.7f, 0.9f, 0, 0.4f},
+        {"entropy, alg_temp", CQ_ALG_ENTROPY, 0.5f, 0, 0, 0.2f},
+        {"entropy, temperature 0, top_k, alg_temp", CQ_ALG_ENTROPY, 0, 0, 4, 0.2f},
+    };
+    static const uint8_t pad[CHI_PROMPT] = {0, 0, 1, 1, 1, 1, 1};
+    static exact e[2];
+    static uint32_t hits[2][CHI_VOCAB][CHI_VOCAB], both[CHI_VOCAB][CHI_VOCAB], filled[3]; /* so many, by step 0 */
+    static double product[CHI_VOCAB][CHI_VOCAB];
+#ifdef CQUANT_TEST_QUICK
+    enum { DRAWS = 400 };
+#else
+    enum { DRAWS = 4000 };
+#endif
+    net t;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    assert_int_equal(t.m.vocab, CHI_VOCAB);
+    for (size_t mode = 0; mode < COUNT(modes); mode++) {
+        cq_session s;
+        cq_generate_desc d = desc_zero();
+        int32_t start[2][CHI_N], ids[CHI_N];
+        net_session(&t, &s, CHI_N, 0);
+        size_t mark = t.arena.used;
+        d.alg = modes[mode].alg;
+        d.steps = 2;
+        d.eps = d.alg == CQ_ALG_ORIGIN ? 0.001f : 1e-9f; /* in float the first step halves time: one of two goes */
+        d.temperature = modes[mode].temperature;
+        d.top_p = modes[mode].top_p;
+        d.top_k = modes[mode].top_k;
+        d.alg_temp = modes[mode].alg_temp;
+        memset(hits, 0, sizeof hits);
+        memset(both, 0, sizeof both);
+        memset(filled, 0, sizeof filled);
+        for (size_t r = 0; r < 2; r++) { /* two rows of a batch, the first is padded */
+            memset(&e[r], 0, sizeof e[r]);
+            e[r].t = &t;
+            e[r].s = &s;
+            e[r].d = &d;
+            e[r].keep = r ? NULL : pad;
+            e[r].edge = 1;
+            for (size_t p = 0; p < CHI_N; p++)
+                start[r][p] = p == CHI_A || p == CHI_B ? t.m.mask_id : (int32_t)(9 * p + 4 * r + 3);
+            memcpy(ids, start[r], sizeof ids);
+            exact_walk(&e[r], ids, 0, 1);
+            assert_true(e[r].edge > 1e-6);
+        }
+        for (size_t draw = 0; draw < DRAWS; draw++) {
+            int32_t first[2];
+            for (size_t r = 0; r < 2; r++) {
+                cq_generator g;
+                d.seed = 1000000 * (mode + 1) + 2 * draw + r;
+                memcpy(ids, start[r], sizeof ids);
+                t.arena.used = mark;
+                assert_int_equal(cq_generate_begin(&g, &s, &d, ids, CHI_N, CHI_PROMPT, e[r].keep, &t.arena, NULL),
+                                 CQ_OK);
+                assert_int_equal(cq_generate_step(&g, NULL), CQ_OK);
+                filled[(ids[CHI_A] != t.m.mask_id) + (ids[CHI_B] != t.m.mask_id)]++;
+                while (!g.done) assert_int_equal(cq_generate_step(&g, NULL), CQ_OK);
+                hits[r][ids[CHI_A]][ids[CHI_B]]++;
+                first[r] = ids[CHI_A];
+            }
+            both[first[0]][first[1]]++;
+        }
+        double chance[2][CHI_VOCAB] = {{0}}, go = 1 - (1 + 0.001) / 2; /* origin: t goes from 1 to this, then to eps */
+        double fills[2][3] = {{0, 1, 0}, {(1 - go) * (1 - go), 2 * go * (1 - go), go * go}};
+        if (d.alg == CQ_ALG_ORIGIN) chi_check("origin, the first step", filled, fills[1], 3, 2 * DRAWS);
+        else assert_int_equal(filled[1], 2 * DRAWS);
+        for (size_t r = 0; r < 2; r++) {
+            chi_check(modes[mode].name, &hits[r][0][0], &e[r].joint[0][0], CHI_VOCAB * CHI_VOCAB, DRAWS);
+            for (size_t a = 0; a < CHI_VOCAB; a++)
+                for (size_t b = 0; b < CHI_VOCAB; b++) chance[r][a] += e[r].joint[a][b];
+        }
+        for (size_t a = 0; a < CHI_VOCAB; a++)
+            for (size_t b = 0; b < CHI_VOCAB; b++) product[a][b] = chance[0][a] * chance[1][b];
+        chi_check("two rows of a batch", &both[0][0], &product[0][0], CHI_VOCAB * CHI_VOCAB, DRAWS);
+    }
+    net_close(&t);
+}
+
 /* Catches: text that depends on the tier, on the order of tasks or on anything but the seed; masks that stay. */
 static void test_seeds(void **state) {
     (void)state;
@@ -1406,6 +1648,205 @@ static void test_hooks(void **state) {
     net_close(&t);
 }
 
+/* ---- cancelling -------------------------------------------------------------------------------------------------- */
+typedef struct canceller {
+    size_t calls, at, again, done; /* calls so far; false at this one, and at every `again`-th after it (0: at none) */
+    bool fell, over, wrong;        /* done went back; it was false in this step; it was called after that */
+} canceller;
+static bool on_progress(void *user, size_t done, size_t total) {
+    canceller *c = (canceller *)user;
+    c->calls++;
+    if (c->over || done > total) c->wrong = true;
+    if (done < c->done) c->fell = true; /* the head begins anew */
+    c->done = done;
+    c->over = c->calls == c->at || (c->again && c->calls > c->at && (c->calls - c->at) % c->again == 0);
+    return !c->over;
+}
+
+static void run_until_over(void *user, size_t count, cq_task task, void *arg) { /* cq_parallel.run */
+    canceller *c = (canceller *)user;
+    if (c->over) c->wrong = true;
+    for (size_t i = 0; i < count; i++) task(arg, i);
+}
+
+/* Catches: a step that, cancelled in any product of any pass or tile of any head and called again, gives other ids,
+   history or steps than one that was not; a cache that is left half new; a hook that is called twice; a cancelled pass
+   that goes on. */
+static void test_cancelled_steps(void **state) {
+    static const uint8_t pad[8] = {0, 0, 1, 1, 1, 1, 1, 1};
+    enum { N = 20, P = 8, MODES = 14, STEPS = 8 };
+#ifdef CQUANT_TEST_QUICK
+    enum { STRIDE = 23 };
+#else
+    enum { STRIDE = 1 };
+#endif
+    net t;
+    size_t cancelled = 0, passes = 0;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (int mode = 0; mode < MODES; mode++) {
+        int32_t want[N], history[2][STEPS * N], prompt[N];
+        size_t steps = 0, calls = 0;
+        cq_generate_desc d = desc_zero();
+        d.cache = (cq_cache)(mode % CQ_CACHE_COUNT);
+        d.alg = mode % 3 ? CQ_ALG_ENTROPY : CQ_ALG_ORIGIN;
+        d.steps = STEPS;
+        d.block_length = 6;
+        d.refresh = 3;
+        d.threshold = mode >= 8 && mode < 11 ? 0.3f : 0.0f;
+        d.temperature = mode >= 4 && mode < 8 ? 0.8f : 0.0f; /* whole rows of logits */
+        d.head_rows = 3;
+        d.history_rows = STEPS;
+        t.m.arch.shift = mode < 12;
+        memset(history, 0, sizeof history);
+        for (size_t p = 0; p < N; p++) prompt[p] = p < P && p != 2 ? (int32_t)(7 * p + 3) : t.m.mask_id;
+        for (size_t at = 0; at == 0 || at <= calls; at += at ? STRIDE : 1 + (size_t)mode % STRIDE) {
+            int32_t ids[N];
+            cq_session s;
+            cq_session_desc sd;
+            cq_generator g;
+            canceller c;
+            size_t tries = 0;
+            memset(&sd, 0, sizeof sd);
+            memset(&c, 0, sizeof c);
+            c.at = at;
+            c.again = at % 3 == 1 ? 97 : 0;
+            sd.max_tokens = N;
+            sd.tile = 7;
+            sd.progress = on_progress;
+            sd.user = &c;
+            d.history = history[at != 0];
+            memcpy(ids, prompt, sizeof ids);
+            t.arena.used = t.mark;
+            assert_int_equal(cq_session_init(&s, &t.ctx, &t.m, &sd, &t.arena, &t.arena, NULL), CQ_OK);
+            assert_int_equal(cq_generate_begin(&g, &s, &d, ids, N, P, mode % 2 ? pad : NULL, &t.arena, NULL), CQ_OK);
+            while (!g.done) {
+                cq_error err;
+                size_t before = g.step;
+                c.over = false;
+                cq_status status = cq_generate_step(&g, &err);
+                assert_int_equal(status, c.over ? CQ_ERR_CANCELLED : CQ_OK);
+                if (status != CQ_OK) assert_true(err.status == status && g.step == before && !g.done);
+                tries += status != CQ_OK;
+                assert_true(tries < 100);
+            }
+            assert_false(c.wrong);
+            if (at == 0) {
+                memcpy(want, ids, sizeof want);
+                steps = g.step;
+                calls = c.calls;
+                passes += g.stats.forwards;
+                assert_true(tries == 0 && c.fell && calls > 8 * g.stats.forwards);
+                continue;
+            }
+            assert_true(tries >= 1);
+            cancelled += tries;
+            assert_memory_equal(ids, want, sizeof ids);
+            assert_memory_equal(history[0], history[1], sizeof history[0]);
+            assert_int_equal(g.step, steps);
+        }
+    }
+    assert_true(passes > 60 && cancelled > 20 * MODES);
+    t.m.arch.shift = true;
+    /* the hook before the first step is called once; false from a hook is for ever */
+    static hooked h;
+    int32_t ids[N];
+    cq_generate_desc d = desc_zero();
+    cq_session s;
+    cq_session_desc sd;
+    cq_generator g;
+    canceller c;
+    memset(&h, 0, sizeof h);
+    memset(&c, 0, sizeof c);
+    memset(&sd, 0, sizeof sd);
+    h.stop = 2;
+    c.at = 5;
+    sd.max_tokens = N;
+    sd.progress = on_progress;
+    sd.user = &c;
+    d.alg = CQ_ALG_ENTROPY;
+    d.steps = 4;
+    d.tokens = on_tokens;
+    d.user = &h;
+    for (size_t p = 0; p < N; p++) ids[p] = p < P ? (int32_t)p : t.m.mask_id;
+    t.arena.used = t.mark;
+    assert_int_equal(cq_session_init(&s, &t.ctx, &t.m, &sd, &t.arena, &t.arena, NULL), CQ_OK);
+    assert_int_equal(cq_generate_begin(&g, &s, &d, ids, N, P, NULL, &t.arena, NULL), CQ_OK);
+    assert_int_equal(cq_generate_step(&g, NULL), CQ_ERR_CANCELLED);
+    assert_true(h.calls == 1 && !g.done);
+    c.over = false;
+    assert_int_equal(cq_generate_step(&g, NULL), CQ_OK);
+    assert_int_equal(h.calls, 2);
+    assert_int_equal(cq_generate_step(&g, NULL), CQ_ERR_CANCELLED);
+    assert_true(g.done);
+    net_close(&t);
+}
+
+/* Catches: slots that a cancelled pass had no business with, a pass that is not what it would have been when it is run
+   again, in every format of the cache; logits, too, of a pass after a cancelled one. */
+static void test_cancelled_pass(void **state) {
+    static const cq_format formats[] = {CQ_F32, CQ_F16, CQ_INT8};
+    enum { N = 20, AT = 6, ROWS = 7 };
+    net t;
+    (void)state;
+    net_open(&t, "dream", NULL, false);
+    for (size_t f = 0; f < COUNT(formats); f++) {
+        static float want[ROWS * 96], got[ROWS * 96];
+        int32_t ids[N];
+        cq_session s;
+        cq_session_desc sd;
+        canceller c;
+        cq_error err;
+        cq_input whole, part;
+        memset(&sd, 0, sizeof sd);
+        memset(&c, 0, sizeof c);
+        memset(&whole, 0, sizeof whole);
+        t.ctx.parallel.run = run_until_over; /* nothing for several threads is begun after it was cancelled */
+        t.ctx.parallel.user = &c;
+        sd.max_tokens = N;
+        sd.tile = 4;
+        sd.cache = formats[f];
+        sd.progress = on_progress;
+        sd.user = &c;
+        t.arena.used = t.mark;
+        assert_int_equal(cq_session_init(&s, &t.ctx, &t.m, &sd, &t.arena, &t.arena, NULL), CQ_OK);
+        for (size_t p = 0; p < N; p++) ids[p] = (int32_t)(3 * p + 1);
+        whole.ids = ids;
+        whole.n = whole.visible = N;
+        assert_int_equal(cq_forward(&s, &whole, NULL), CQ_OK);
+        memcpy(&part, &whole, sizeof part);
+        for (size_t p = 0; p < ROWS; p++) ids[p] = (int32_t)(5 * p + 2);
+        part.n = ROWS;
+        part.slot = AT;
+        c.calls = 0;
+        assert_int_equal(cq_forward(&s, &part, NULL), CQ_OK);
+        cq_logits(&s, NULL, ROWS, want);
+        size_t calls = c.calls, bytes = t.m.cache_dims * N * cq_format_bits(formats[f]) / 8;
+        unsigned char *before = (unsigned char *)malloc(bytes);
+        memcpy(before, s.cache, bytes);
+        for (size_t at = 1; at <= calls; at++) {
+            c.calls = 0;
+            c.at = at;
+            ids[1] = 88; /* what is cancelled is another pass over the same slots */
+            assert_int_equal(cq_forward(&s, &part, &err), CQ_ERR_CANCELLED);
+            assert_true(c.calls == at && !c.wrong && err.status == CQ_ERR_CANCELLED);
+            for (size_t i = 0; i < bytes; i++) { /* (kv_heads, slots, 12) */
+                size_t slot = i / (12 * cq_format_bits(formats[f]) / 8) % N;
+                if (slot < AT || slot >= AT + ROWS) assert_int_equal(s.cache[i], before[i]);
+            }
+            c.at = 0;
+            c.over = false;
+            ids[1] = 7;
+            assert_int_equal(cq_forward(&s, &part, &err), CQ_OK);
+            cq_logits(&s, NULL, ROWS, got);
+            assert_memory_equal(got, want, sizeof want);
+            assert_memory_equal(s.cache, before, bytes);
+        }
+        free(before);
+    }
+    net_close(&t);
+}
+
 /* Catches: 4-D masks and positions that do not reach the passes, or the wrong row of them when only some rows run. */
 static void test_masks(void **state) {
     static const uint8_t keep[8] = {0, 0, 1, 1, 1, 1, 1, 1};
@@ -1461,6 +1902,7 @@ int main(void) {
         cmocka_unit_test(test_costs),
         cmocka_unit_test(test_turned_cache),
         cmocka_unit_test(test_padding_predicts),
+        cmocka_unit_test(test_distributions),
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_cache_corners),
         cmocka_unit_test(test_threshold_without_cache),
@@ -1471,6 +1913,8 @@ int main(void) {
         cmocka_unit_test(test_steps_cache),
         cmocka_unit_test(test_even_schedule),
         cmocka_unit_test(test_hooks),
+        cmocka_unit_test(test_cancelled_steps),
+        cmocka_unit_test(test_cancelled_pass),
         cmocka_unit_test(test_masks),
         cmocka_unit_test(test_causal),
         cmocka_unit_test(test_begin),
