@@ -16451,7 +16451,8 @@ static size_t cq__group_work(const cq__quantize_run *q, const cq_block *b, size_
             if (cq__in_group(b, &b->lin[j], group) && cq__belongs(b, &b->lin[j], cq__item(b, i)))
                 linears += cq__linear_work(q, &b->lin[j], own && &b->lin[j] == first);
     }
-    return linears + (q->desc->rtn || !runs || !own ? 0 : q->desc->samples * runs * (cq__run_work(q, b, 1) + hessians / runs));
+    if (q->desc->rtn || !runs || !own) return linears;
+    return linears + q->desc->samples * runs * (cq__run_work(q, b, 1) + hessians / runs);
 }
 
 /* When do an expert's own rows say less than all rows do? Measured on two trained models (Qwen2-MoE and OLMoE, 16 experts
@@ -16571,7 +16572,8 @@ static cq_status cq__quantize_group(cq__quantize_run *q, size_t k, size_t group,
         cq__fill(q->rows, 0, source->experts + 1);
         for (; i < items; i++) {
             size_t expert = cq__item(source, i);
-            bool starved = cq__is_starved(q, source, group, expert), shares = starved && group == 0 && expert != CQ_SHARED;
+            bool starved = cq__is_starved(q, source, group, expert);
+            bool shares = starved && group == 0 && expert != CQ_SHARED;
             const cq_linear *first = cq__first_of(source, group, expert);
             if (!first || (shares && joint)) continue;
             if (starved && q->desc->starved == CQ_STARVED_RTN) {

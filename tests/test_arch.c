@@ -3104,7 +3104,8 @@ int main(void) {
 #define TEST(f) cmocka_unit_test_teardown(f, free_all)
     const struct CMUnitTest tests[] = {
         TEST(test_forward), TEST(test_parts), TEST(test_rotation), TEST(test_online), TEST(test_quantize),
-        TEST(test_calibrate), TEST(test_crafted), TEST(test_groups), TEST(test_parse), TEST(test_like), TEST(test_expressions), TEST(test_rotate_any),
+        TEST(test_calibrate), TEST(test_crafted), TEST(test_groups), TEST(test_parse), TEST(test_like), TEST(test_expressions),
+        TEST(test_rotate_any),
         TEST(test_lent), TEST(test_damage), TEST(test_damage_bound), TEST(test_own), TEST(test_config_builtin),
         TEST(test_config), TEST(test_config_import),
     };

@@ -1084,13 +1084,12 @@ static void test_example(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_correct),  cmocka_unit_test(test_hessian),  cmocka_unit_test(test_factor),          cmocka_unit_test(test_factor_errors),
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_orders), cmocka_unit_test(test_scales),    cmocka_unit_test(test_small_floats),
-        cmocka_unit_test(test_paper),           cmocka_unit_test(test_second_thoughts),
-        cmocka_unit_test(test_quality),  cmocka_unit_test(test_formats),         cmocka_unit_test(test_g_idx),
-        cmocka_unit_test(test_dead),     cmocka_unit_test(test_small),           cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_memory),   cmocka_unit_test(test_arguments),       cmocka_unit_test(test_glob),
-        cmocka_unit_test(test_policy),   cmocka_unit_test(test_example)};
+        cmocka_unit_test(test_correct), cmocka_unit_test(test_hessian), cmocka_unit_test(test_factor),
+        cmocka_unit_test(test_factor_errors), cmocka_unit_test(test_plain), cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_scales), cmocka_unit_test(test_small_floats), cmocka_unit_test(test_paper),
+        cmocka_unit_test(test_second_thoughts), cmocka_unit_test(test_quality), cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_g_idx), cmocka_unit_test(test_dead), cmocka_unit_test(test_small),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_memory), cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_glob), cmocka_unit_test(test_policy), cmocka_unit_test(test_example)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
