@@ -1395,6 +1395,11 @@ typedef struct cq__kernels {
        order, of c = fma(a[p][t * lda + i], b[t * kb + j * jb], c), for i < 16 and j < n. */
     void (*fma_f32)(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b, size_t kb,
                     size_t jb, size_t k, size_t n, size_t panels);
+    /* What the factor does for its columns j < n <= 12, in panels pp floats apart: in order, u = p[j] / d, p[j] = -p[j]
+       and then p[m] = fma(p[j], b[j * 12 + m], p[m]) for each later column m. Column j + 1 stands before column j in u
+       and d: u of panel p at u[p * 16 + (n - 1 - j) * ldu + i], its divisor d[n - 1 - j]. */
+    void (*eliminate)(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b, size_t n,
+                      size_t panels);
     /* What the solver does for 16 rows at once (cquant_gptq.h says why). grids: scale, zero, least and largest level of
        each, (4, 16); all else (16), but for x of cost16, (n, 16).
        round16: level = the level nearest to v.
@@ -1483,6 +1488,29 @@ static void cq__fma_f32_c(float *c, size_t cp, size_t ldc, const float *a, size_
                 for (size_t i = 0; i < CQ__ROWS; i++)
                     c[p * cp + j * ldc + i] =
                         cq__fmaf(a[p * ap + t * lda + i], b[t * kb + j * jb], c[p * cp + j * ldc + i]);
+}
+
+/* With the chains of a tier: four columns take that of all before them, and each that of those among the four. */
+CQ__INLINE void cq__eliminate_by(void (*fma_f32)(float *, size_t, size_t, const float *, size_t, size_t, const float *,
+                                                 size_t, size_t, size_t, size_t, size_t),
+                                 float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b, size_t n,
+                                 size_t panels) {
+    for (size_t j = 0; j < n; j++) {
+        float *c = p + j * CQ__ROWS, *row = u + (n - 1 - j) * ldu;
+        const size_t four = j / 4 * 4;
+        if (j == four) fma_f32(c, pp, CQ__ROWS, p, pp, CQ__ROWS, b + j, 12, 1, j, cq__min(4, n - j), panels);
+        fma_f32(c, pp, CQ__ROWS, p + four * CQ__ROWS, pp, CQ__ROWS, b + four * 12 + j, 12, 1, j - four, 1, panels);
+        for (size_t i = 0; i < panels; i++, c += pp, row += CQ__ROWS) {
+            float minus[CQ__ROWS], ratio[CQ__ROWS]; /* compilers make vectors of that */
+            for (size_t m = 0; m < CQ__ROWS; m++) minus[m] = -c[m], ratio[m] = c[m] / d[n - 1 - j];
+            for (size_t m = 0; m < CQ__ROWS; m++) c[m] = minus[m];
+            for (size_t m = 0; m < CQ__ROWS; m++) row[m] = ratio[m];
+        }
+    }
+}
+static void cq__eliminate_c(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b, size_t n,
+                            size_t panels) {
+    cq__eliminate_by(cq__fma_f32_c, p, pp, u, ldu, d, b, n, panels);
 }
 
 static void cq__round16_c(float *level, const float *v, const float *grids, const cq__steps *steps) {
@@ -1722,7 +1750,8 @@ static void cq__silu_mul_c(float *g, const float *u, size_t n) {
 }
 
 static const cq__kernels cq__kernels_c = {
-    "scalar",       cq__tile_f32_c, cq__fma_f32_c,  cq__round16_c,   cq__cost16_c,   cq__decide16_c, cq__descend16_c,
+    "scalar", cq__tile_f32_c, cq__fma_f32_c, cq__eliminate_c,
+    cq__round16_c,   cq__cost16_c,   cq__decide16_c, cq__descend16_c,
     cq__unpack_c,   cq__panels_q8_c, cq__quantize_c, cq__dot_c,       cq__dots_c,     cq__mix_c,      cq__from_f16_c,
     cq__from_int8_c, cq__dots_q8_c, cq__turn_c,     cq__sum_c,       cq__max_c,      cq__axpy_c,     cq__scale_c,
     cq__exp_minus_c, cq__silu_mul_c};
@@ -2838,7 +2867,8 @@ CQ__UNUSED static void cq__silu_mul_v4(float *g, const float *u, size_t n) {
 #if CQ__X86 || defined(__powerpc64__) || defined(__s390x__)
 #define CQ__V4_TIER 1
 static const cq__kernels cq__kernels_v4 = {
-    "v128",          cq__tile_f32_v4, cq__fma_f32_c,   cq__round16_v4,   cq__cost16_c, cq__decide16_v4,
+    "v128", cq__tile_f32_v4, cq__fma_f32_c, cq__eliminate_c,
+    cq__round16_v4,   cq__cost16_c, cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,  cq__panels_q8_c, cq__quantize_v4,  cq__dot_v4,   cq__dots_v4,
     cq__mix_v4,      cq__from_f16_v4, cq__from_int8_v4, cq__dots_q8_c,   cq__turn_v4,  cq__sum_v4,
     cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4};
@@ -3198,7 +3228,8 @@ CQ__SSE41 void cq__panels_q8_sse41(float *out, const cq_tensor *t, size_t panel,
 }
 
 static const cq__kernels cq__kernels_sse41 = {
-    "sse41",         cq__tile_f32_v4, cq__fma_f32_c,   cq__round16_v4,  cq__cost16_c,  cq__decide16_v4,
+    "sse41", cq__tile_f32_v4, cq__fma_f32_c, cq__eliminate_c,
+    cq__round16_v4,  cq__cost16_c,  cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,  cq__panels_q8_sse41, cq__quantize_v4, cq__dot_v4, cq__dots_v4,
     cq__mix_v4,      cq__from_f16_v4, cq__from_int8_v4, cq__dots_q8_c,  cq__turn_v4,   cq__sum_v4,
     cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4};
@@ -3413,6 +3444,94 @@ CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float 
     panels -= 2 * pairs;
     CQ__CLEAN();
     cq__fma_f32_avx2(c, cp, ldc, a, ap, lda, b, kb, jb, k, n, panels);
+}
+
+/* == cq__eliminate_c: 8 rows (AVX2) or two panels x 12 columns stay in registers until they are written. Where n < 12
+   the other columns are 0 and go nowhere. */
+#define CQ__FROM11(M, j) M(j, 11)
+#define CQ__FROM10(M, j) M(j, 10) CQ__FROM11(M, j)
+#define CQ__FROM9(M, j) M(j, 9) CQ__FROM10(M, j)
+#define CQ__FROM8(M, j) M(j, 8) CQ__FROM9(M, j)
+#define CQ__FROM7(M, j) M(j, 7) CQ__FROM8(M, j)
+#define CQ__FROM6(M, j) M(j, 6) CQ__FROM7(M, j)
+#define CQ__FROM5(M, j) M(j, 5) CQ__FROM6(M, j)
+#define CQ__FROM4(M, j) M(j, 4) CQ__FROM5(M, j)
+#define CQ__FROM3(M, j) M(j, 3) CQ__FROM4(M, j)
+#define CQ__FROM2(M, j) M(j, 2) CQ__FROM3(M, j)
+#define CQ__FROM1(M, j) M(j, 1) CQ__FROM2(M, j)
+#define CQ__OUT_LOAD(j, x) __m256 p##j = j < n ? _mm256_loadu_ps(p + j * 16) : _mm256_setzero_ps();
+#define CQ__OUT_DIVIDE(j)                                                                                              \
+    if (j >= n) return;                                                                                                \
+    at = n - 1 - j;                                                                                                    \
+    _mm256_storeu_ps(u + at * ldu, _mm256_div_ps(p##j, _mm256_broadcast_ss(d + at)));                                  \
+    p##j = _mm256_xor_ps(p##j, sign);                                                                                  \
+    _mm256_storeu_ps(p + j * 16, p##j);
+#define CQ__OUT_STEP(j, m) p##m = _mm256_fmadd_ps(p##j, _mm256_broadcast_ss(b + j * 12 + m), p##m);
+CQ__AVX2_FMA void cq__eliminate8_avx2(float *p, float *u, size_t ldu, const float *d, const float *b, size_t n) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    size_t at;
+    CQ__EACH12(CQ__OUT_LOAD)
+    CQ__OUT_DIVIDE(0) CQ__FROM1(CQ__OUT_STEP, 0)
+    CQ__OUT_DIVIDE(1) CQ__FROM2(CQ__OUT_STEP, 1)
+    CQ__OUT_DIVIDE(2) CQ__FROM3(CQ__OUT_STEP, 2)
+    CQ__OUT_DIVIDE(3) CQ__FROM4(CQ__OUT_STEP, 3)
+    CQ__OUT_DIVIDE(4) CQ__FROM5(CQ__OUT_STEP, 4)
+    CQ__OUT_DIVIDE(5) CQ__FROM6(CQ__OUT_STEP, 5)
+    CQ__OUT_DIVIDE(6) CQ__FROM7(CQ__OUT_STEP, 6)
+    CQ__OUT_DIVIDE(7) CQ__FROM8(CQ__OUT_STEP, 7)
+    CQ__OUT_DIVIDE(8) CQ__FROM9(CQ__OUT_STEP, 8)
+    CQ__OUT_DIVIDE(9) CQ__FROM10(CQ__OUT_STEP, 9)
+    CQ__OUT_DIVIDE(10) CQ__FROM11(CQ__OUT_STEP, 10)
+    CQ__OUT_DIVIDE(11)
+}
+CQ__AVX2_FMA void cq__eliminate_avx2(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b,
+                                     size_t n, size_t panels) {
+    for (; panels > 0; panels--, p += pp, u += 16) {
+        cq__eliminate8_avx2(p, u, ldu, d, b, n);
+        cq__eliminate8_avx2(p + 8, u + 8, ldu, d, b, n);
+    }
+}
+#define CQ__OUT_LOAD512(j, x)                                                                                          \
+    __m512 p##j = j < n ? _mm512_loadu_ps(p + j * 16) : _mm512_setzero_ps();                                           \
+    __m512 q##j = j < n ? _mm512_loadu_ps(p + pp + j * 16) : _mm512_setzero_ps();
+#define CQ__OUT_DIVIDE512(j)                                                                                           \
+    if (j >= n) return;                                                                                                \
+    at = n - 1 - j;                                                                                                    \
+    v = _mm512_set1_ps(d[at]);                                                                                         \
+    _mm512_storeu_ps(u + at * ldu, _mm512_div_ps(p##j, v));                                                            \
+    _mm512_storeu_ps(u + at * ldu + 16, _mm512_div_ps(q##j, v));                                                       \
+    p##j = _mm512_xor_ps(p##j, sign);                                                                                  \
+    q##j = _mm512_xor_ps(q##j, sign);                                                                                  \
+    _mm512_storeu_ps(p + j * 16, p##j);                                                                                \
+    _mm512_storeu_ps(p + pp + j * 16, q##j);
+#define CQ__OUT_STEP512(j, m)                                                                                          \
+    v = _mm512_set1_ps(b[j * 12 + m]);                                                                                 \
+    p##m = _mm512_fmadd_ps(p##j, v, p##m);                                                                             \
+    q##m = _mm512_fmadd_ps(q##j, v, q##m);
+CQ__AVX512 void cq__eliminate32_avx512(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b,
+                                       size_t n) {
+    const __m512 sign = _mm512_set1_ps(-0.0f);
+    __m512 v;
+    size_t at;
+    CQ__EACH12(CQ__OUT_LOAD512)
+    CQ__OUT_DIVIDE512(0) CQ__FROM1(CQ__OUT_STEP512, 0)
+    CQ__OUT_DIVIDE512(1) CQ__FROM2(CQ__OUT_STEP512, 1)
+    CQ__OUT_DIVIDE512(2) CQ__FROM3(CQ__OUT_STEP512, 2)
+    CQ__OUT_DIVIDE512(3) CQ__FROM4(CQ__OUT_STEP512, 3)
+    CQ__OUT_DIVIDE512(4) CQ__FROM5(CQ__OUT_STEP512, 4)
+    CQ__OUT_DIVIDE512(5) CQ__FROM6(CQ__OUT_STEP512, 5)
+    CQ__OUT_DIVIDE512(6) CQ__FROM7(CQ__OUT_STEP512, 6)
+    CQ__OUT_DIVIDE512(7) CQ__FROM8(CQ__OUT_STEP512, 7)
+    CQ__OUT_DIVIDE512(8) CQ__FROM9(CQ__OUT_STEP512, 8)
+    CQ__OUT_DIVIDE512(9) CQ__FROM10(CQ__OUT_STEP512, 9)
+    CQ__OUT_DIVIDE512(10) CQ__FROM11(CQ__OUT_STEP512, 10)
+    CQ__OUT_DIVIDE512(11)
+}
+CQ__AVX512 void cq__eliminate_avx512(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b,
+                                     size_t n, size_t panels) {
+    for (; panels >= 2; panels -= 2, p += 2 * pp, u += 32) cq__eliminate32_avx512(p, pp, u, ldu, d, b, n);
+    CQ__CLEAN();
+    cq__eliminate_avx2(p, pp, u, ldu, d, b, n, panels);
 }
 
 /* eight lanes of cq__step */
@@ -5064,10 +5183,10 @@ CQ__AVX512VNNI void cq__dots_q8_avx512vnni(float *out, const int8_t *q, float sc
 
 #define CQ__AVX2_TIER(name, q8, dots_q8)                                                                               \
     {                                                                                                                  \
-        name, cq__tile_f32_avx2, cq__fma_f32_avx2, cq__round16_avx2, cq__cost16_avx2, cq__decide16_avx2,               \
-            cq__descend16_avx2, cq__unpack_avx2, q8, cq__quantize_avx2, cq__dot_avx2, cq__dots_avx2, cq__mix_avx2,     \
-            cq__from_f16_avx2, cq__from_int8_avx2, dots_q8, cq__turn_avx2, cq__sum_avx2, cq__max_avx2, cq__axpy_avx2,  \
-            cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2                                                      \
+        name, cq__tile_f32_avx2, cq__fma_f32_avx2, cq__eliminate_avx2, cq__round16_avx2, cq__cost16_avx2,              \
+            cq__decide16_avx2, cq__descend16_avx2, cq__unpack_avx2, q8, cq__quantize_avx2, cq__dot_avx2,               \
+            cq__dots_avx2, cq__mix_avx2, cq__from_f16_avx2, cq__from_int8_avx2, dots_q8, cq__turn_avx2, cq__sum_avx2,  \
+            cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2                         \
     }
 static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__panels_q8_avx2, cq__dots_q8_avx2);
 #if CQ__X86_AVXVNNI
@@ -5075,10 +5194,10 @@ static const cq__kernels cq__kernels_avxvnni = CQ__AVX2_TIER("avxvnni", cq__pane
 #endif
 #define CQ__AVX512_TIER(name, q8, dots_q8)                                                                             \
     {                                                                                                                  \
-        name, cq__tile_f32_avx512, cq__fma_f32_avx512, cq__round16_avx2, cq__cost16_avx512, cq__decide16_avx2,         \
-            cq__descend16_avx2, cq__unpack_avx512, q8, cq__quantize_avx512, cq__dot_avx2, cq__dots_avx2,               \
-            cq__mix_avx512, cq__from_f16_avx512, cq__from_int8_avx512, dots_q8, cq__turn_avx2, cq__sum_avx2,           \
-            cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx512, cq__silu_mul_avx512                     \
+        name, cq__tile_f32_avx512, cq__fma_f32_avx512, cq__eliminate_avx512, cq__round16_avx2, cq__cost16_avx512,      \
+            cq__decide16_avx2, cq__descend16_avx2, cq__unpack_avx512, q8, cq__quantize_avx512, cq__dot_avx2,           \
+            cq__dots_avx2, cq__mix_avx512, cq__from_f16_avx512, cq__from_int8_avx512, dots_q8, cq__turn_avx2,          \
+            cq__sum_avx2, cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx512, cq__silu_mul_avx512       \
     }
 static const cq__kernels cq__kernels_avx512 = CQ__AVX512_TIER("avx512", cq__panels_q8_avx512, cq__dots_q8_avx2);
 static const cq__kernels cq__kernels_avx512vnni =
@@ -6167,6 +6286,10 @@ static void cq__fma_f32_neon(float *c, size_t cp, size_t ldc, const float *a, si
         for (; j < n; j++) cq__fma1_neon(c + j * ldc, ldc, a, lda, b + j * jb, kb, k);
     }
 }
+static void cq__eliminate_neon(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b, size_t n,
+                               size_t panels) {
+    cq__eliminate_by(cq__fma_f32_neon, p, pp, u, ldu, d, b, n, panels);
+}
 
 /* eight rows a time, in two registers */
 #define CQ__COST4(i, scale, inverse, lo, hi, sum)                                                                      \
@@ -6207,10 +6330,10 @@ static void cq__from_f16_neon(float *out, const unsigned char *x, size_t n) {
 #if CQ__A64
 #define CQ__TIER_ARM(name, panels_q8, dots_q8)                                                                         \
     {                                                                                                                  \
-        name, cq__tile_f32_v4, cq__fma_f32_neon, cq__round16_v4, cq__cost16_neon, cq__decide16_v4, cq__descend16_v4,   \
-            cq__unpack_v4, panels_q8, cq__quantize_v4, cq__dot_v4, cq__dots_v4, cq__mix_v4, cq__from_f16_neon,          \
-            cq__from_int8_v4, dots_q8, cq__turn_v4, cq__sum_v4, cq__max_v4, cq__axpy_v4, cq__scale_v4,                 \
-            cq__exp_minus_v4, cq__silu_mul_v4                                                                          \
+        name, cq__tile_f32_v4, cq__fma_f32_neon, cq__eliminate_neon, cq__round16_v4, cq__cost16_neon,                  \
+            cq__decide16_v4, cq__descend16_v4, cq__unpack_v4, panels_q8, cq__quantize_v4, cq__dot_v4, cq__dots_v4,     \
+            cq__mix_v4, cq__from_f16_neon, cq__from_int8_v4, dots_q8, cq__turn_v4, cq__sum_v4, cq__max_v4,             \
+            cq__axpy_v4, cq__scale_v4, cq__exp_minus_v4, cq__silu_mul_v4                                               \
     }
 static const cq__kernels cq__kernels_neon = CQ__TIER_ARM("neon", cq__panels_q8_neon, cq__dots_q8_neon);
 #if CQ__DOTPROD_TIERS
@@ -6219,7 +6342,8 @@ static const cq__kernels cq__kernels_i8mm = CQ__TIER_ARM("i8mm", cq__panels_q8_i
 #endif
 #else
 static const cq__kernels cq__kernels_neon = {
-    "neon",           cq__tile_f32_c,  cq__fma_f32_c, cq__round16_c,     cq__cost16_c,    cq__decide16_c,
+    "neon", cq__tile_f32_c, cq__fma_f32_c, cq__eliminate_c,
+    cq__round16_c,     cq__cost16_c,    cq__decide16_c,
     cq__descend16_c,  cq__unpack_c,    cq__panels_q8_neon, cq__quantize_c, cq__dot_c,      cq__dots_c,
     cq__mix_c,        cq__from_f16_c,  cq__from_int8_c, cq__dots_q8_neon, cq__turn_c,     cq__sum_c,
     cq__max_c,        cq__axpy_c,      cq__scale_c,   cq__exp_minus_c,   cq__silu_mul_c};
@@ -6851,6 +6975,10 @@ static void cq__fma_f32_rvv(float *c, size_t cp, size_t ldc, const float *a, siz
         }
     }
 }
+static void cq__eliminate_rvv(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b, size_t n,
+                              size_t panels) {
+    cq__eliminate_by(cq__fma_f32_rvv, p, pp, u, ldu, d, b, n, panels);
+}
 
 /* == cq__tree8: lanes 0+4 1+5 2+6 3+7, then of these 0+2 1+3, then 0+1 */
 CQ__INLINE float cq__tree8_rvv(vfloat32m2_t v) {
@@ -7017,7 +7145,8 @@ static void cq__silu_mul_rvv(float *g, const float *u, size_t n) {
 }
 
 static const cq__kernels cq__kernels_rvv = {
-    "rvv",            cq__tile_f32_rvv, cq__fma_f32_rvv,  cq__round16_c, cq__cost16_c,      cq__decide16_c,
+    "rvv", cq__tile_f32_rvv, cq__fma_f32_rvv, cq__eliminate_rvv,
+    cq__round16_c, cq__cost16_c,      cq__decide16_c,
     cq__descend16_c,  cq__unpack_rvv,   cq__panels_q8_rvv, cq__quantize_rvv, cq__dot_rvv,    cq__dots_rvv,
     cq__mix_rvv,      cq__from_f16_rvv, cq__from_int8_rvv, cq__dots_q8_rvv, cq__turn_rvv,   cq__sum_rvv,
     cq__max_rvv,      cq__axpy_rvv,     cq__scale_rvv,    cq__exp_minus_rvv, cq__silu_mul_rvv};
@@ -7270,7 +7399,8 @@ static void cq__dots_q8_wasm(float *out, const int8_t *q, float scale_q, const i
 }
 
 static const cq__kernels cq__kernels_wasm = {
-    "wasm",           cq__tile_f32_v4, cq__fma_f32_c,     cq__round16_v4,   cq__cost16_c,     cq__decide16_v4,
+    "wasm", cq__tile_f32_v4, cq__fma_f32_c, cq__eliminate_c,
+    cq__round16_v4,   cq__cost16_c,     cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,   cq__panels_q8_wasm, cq__quantize_v4,  cq__dot_v4,       cq__dots_v4,
     cq__mix_v4,       cq__from_f16_v4, cq__from_int8_v4,  cq__dots_q8_wasm, cq__turn_v4,      cq__sum_v4,
     cq__max_v4,       cq__axpy_v4,     cq__scale_v4,      cq__exp_minus_v4, cq__silu_mul_v4};
@@ -7560,7 +7690,8 @@ static void cq__dots_q8_dsp(float *out, const int8_t *q, float scale_q, const in
 }
 
 static const cq__kernels cq__kernels_dsp = {
-    "dsp",           cq__tile_f32_c,   cq__fma_f32_c,  cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
+    "dsp", cq__tile_f32_c, cq__fma_f32_c, cq__eliminate_c,
+    cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
     cq__unpack_c,   cq__panels_q8_dsp, cq__quantize_c, cq__dot_c,     cq__dots_c,   cq__mix_c,      cq__from_f16_c,
     cq__from_int8_c, cq__dots_q8_dsp,  cq__turn_c,     cq__sum_c,     cq__max_c,    cq__axpy_c,     cq__scale_c,
     cq__exp_minus_c, cq__silu_mul_c};
@@ -7815,7 +7946,8 @@ static void cq__dots_q8_mve(float *out, const int8_t *q, float scale_q, const in
 }
 
 static const cq__kernels cq__kernels_mve = {
-    "mve",           cq__tile_f32_c,   cq__fma_f32_c,  cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
+    "mve", cq__tile_f32_c, cq__fma_f32_c, cq__eliminate_c,
+    cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
     cq__unpack_c,   cq__panels_q8_mve, cq__quantize_c, cq__dot_c,     cq__dots_c,   cq__mix_c,      cq__from_f16_c,
     cq__from_int8_c, cq__dots_q8_mve,  cq__turn_c,     cq__sum_c,     cq__max_c,    cq__axpy_c,     cq__scale_c,
     cq__exp_minus_c, cq__silu_mul_c};

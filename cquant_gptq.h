@@ -427,68 +427,83 @@ CQ__UNUSED static bool cq__udut(float *a, size_t lda, float *d, size_t n, float 
      2. above it, 96 values of r a task, k' upwards: P[r][k'] = H[r][k'] - chain over t' < k' of P[r][t'] U[k'][t'];
      3. what is left: H[r][c] - chain over t' in J of P[r][t'] U[c][t'], for r <= c: squares, see cq__square_task.
    The first two are the same work: 12 columns k' take the chain of all those before them in one product, which is
-   nearly all of it; then 4 that of those before them among the 12, and each that of those among the 4. H[r][k'] stands where -P[r][k'] will: in
-   panels of 16 r, for it is what products load as vectors; U in strips of 12, for it is what they broadcast. */
+   nearly all of it; then those of each other, in registers, where they are divided too. H[r][k'] stands where -P[r][k']
+   will: in panels of 16 r, for it is what products load as vectors; U in strips of 12, for they broadcast it. */
 #define CQ__FACTOR 192u     /* a multiple of the square of cq__square_task */
 #define CQ__FACTOR_TASK 6u  /* panels */
-#define CQ__FACTOR_FEW 4u   /* columns */
 typedef struct cq__factor_job {
     const cq_context *ctx;
     float *a, *d;       /* (n, n); (n) */
-    float *row;         /* (ld) of U; ld: CQ__FACTOR, or less, and a multiple of 32 */
+    float *rows;        /* (12, ld) of U; ld: CQ__FACTOR, or less, and a multiple of 48: of panels, strips */
     float *s, *us;      /* the square: -P, panels (ld / 16, stride, 16), and U, strips (.., stride, 12), of k' */
     float *minus_p, *u; /* what is above: the same, of r */
     size_t n, j0, nb, ld, stride;
 } cq__factor_job;
 
-/* Columns k' in [k0, k0 + columns) of `panels` panels p take the chain over t' in [t0, t1). */
-static void cq__factor_chain(const cq__factor_job *job, float *p, size_t panels, size_t k, size_t columns, size_t t0,
-                             size_t t1) {
-    const size_t apart = job->stride * CQ__ROWS, lane = k % CQ__PACK_STRIP;
-    const float *u = job->us + (k - lane) * job->stride + t0 * CQ__PACK_STRIP + lane;
-    job->ctx->k->fma_f32(p + k * CQ__ROWS, apart, CQ__ROWS, p + t0 * CQ__ROWS, apart, CQ__ROWS, u, CQ__PACK_STRIP, 1,
-                         t1 - t0, columns, panels);
+CQ__INLINE void cq__copy_strip(float *to, const float *from) { /* by way of an array: compilers make vectors of that */
+    float v[CQ__PACK_STRIP];
+    for (size_t m = 0; m < CQ__PACK_STRIP; m++) v[m] = from[m];
+    for (size_t m = 0; m < CQ__PACK_STRIP; m++) to[m] = v[m];
 }
-/* Column k' of them is complete: u = p / pivot, p = -p */
-static void cq__factor_divide(float *u, float *p, size_t apart, size_t panels, float pivot) {
-    for (; panels > 0; panels--, p += apart, u += CQ__ROWS) {
-        float minus[CQ__ROWS], ratio[CQ__ROWS];
-        for (size_t i = 0; i < CQ__ROWS; i++) {
-            minus[i] = -p[i];
-            ratio[i] = p[i] / pivot;
+/* Columns k' in [k, k + columns), of one strip, of `panels` panels p take the chain over t' in [0, k). */
+static void cq__factor_chain(const cq__factor_job *job, float *p, size_t panels, size_t k, size_t columns) {
+    const size_t apart = job->stride * CQ__ROWS;
+    job->ctx->k->fma_f32(p + k * CQ__ROWS, apart, CQ__ROWS, p, apart, CQ__ROWS, job->us + k * job->stride,
+                         CQ__PACK_STRIP, 1, k, columns, panels);
+}
+/* ... and the chain over each other, and are divided: -P in p, U in u, the row of the last k' first. */
+static void cq__factor_eliminate(const cq__factor_job *job, float *p, size_t panels, size_t k, size_t columns, float *u,
+                                 size_t ldu) {
+    const size_t apart = job->stride * CQ__ROWS, last = job->nb - k - columns;
+    job->ctx->k->eliminate(p + k * CQ__ROWS, apart, u, ldu, job->d + job->j0 + last,
+                           job->us + k * (job->stride + CQ__PACK_STRIP), columns, panels);
+}
+/* The panels p that hold the diagonal of these columns, one after the other: their pivots, and their own rows of us. */
+static bool cq__factor_corner(const cq__factor_job *job, float *p, size_t panels, size_t k, size_t columns, float *rows,
+                              float least, size_t *bad) {
+    const cq__kernels *kernels = job->ctx->k;
+    const size_t apart = job->stride * CQ__ROWS, end = job->j0 + job->nb;
+    float *u = job->us + k * (job->stride + CQ__PACK_STRIP);
+    for (size_t j = 0; j < columns; j++, u += CQ__PACK_STRIP) {
+        float *c = p + (k + j) * CQ__ROWS, *d = job->d + end - 1 - k - j, *row = rows + (columns - 1 - j) * job->ld;
+        const size_t at = k % CQ__ROWS + j;
+        *d = c[at / CQ__ROWS * apart + at % CQ__ROWS];
+        if (!(*d > least && *d < CQ__INFINITY)) {
+            *bad = (size_t)(d - job->d);
+            return false;
         }
-        for (size_t i = 0; i < CQ__ROWS; i++) p[i] = minus[i]; /* by way of arrays: compilers make vectors of that */
-        for (size_t i = 0; i < CQ__ROWS; i++) u[i] = ratio[i];
+        kernels->eliminate(c, apart, row, 0, d, u, 1, panels);
+        for (size_t i = 0; i < CQ__PACK_STRIP; i++) u[i] = i > j && i < columns ? row[k % CQ__ROWS + i] : 0.0f;
+        kernels->fma_f32(c + CQ__ROWS, apart, CQ__ROWS, c, apart, CQ__ROWS, u + j + 1, CQ__PACK_STRIP, 1, 1,
+                         columns - 1 - j, panels);
     }
+    return true;
 }
 static bool cq__factor_square(const cq__factor_job *job, float least, size_t *bad) { /* step 1 */
     const size_t ld = job->ld, nb = job->nb, end = job->j0 + nb, apart = job->stride * CQ__ROWS;
     for (size_t k = 0; k < nb; k++) {
         const float *a = job->a + (end - 1 - k) * job->n + end - 1;
-        float *s = job->s + k * CQ__ROWS;
-        for (size_t i = 0; i < ld; i++) /* below the diagonal: waste */
-            s[i / CQ__ROWS * apart + i % CQ__ROWS] = i >= k && i < nb ? *(a - i) : 0.0f;
+        for (size_t i0 = k / CQ__ROWS * CQ__ROWS; i0 < ld; i0 += CQ__ROWS) { /* below the diagonal: waste */
+            float *s = job->s + i0 / CQ__ROWS * apart + k * CQ__ROWS;
+            if (i0 >= k && i0 + CQ__ROWS <= nb)
+                for (size_t i = 0; i < CQ__ROWS; i++) s[i] = *(a - i0 - i);
+            else
+                for (size_t i = 0; i < CQ__ROWS; i++) s[i] = i0 + i >= k && i0 + i < nb ? *(a - i0 - i) : 0.0f;
+        }
     }
-    for (size_t k = 0, k0 = 0, k1; k < nb; k++) {
-        const size_t first = k / 32 * 2, panels = ld / CQ__ROWS - first; /* panels from the diagonal on, in pairs */
-        float *s = job->s + first * apart, *row = job->row + first * CQ__ROWS;
-        if (k % CQ__PACK_STRIP == 0) {
-            k0 = k;
-            cq__factor_chain(job, s, panels, k0, cq__min(CQ__PACK_STRIP, nb - k0), 0, k0);
+    for (size_t k0 = 0; k0 < nb; k0 += CQ__PACK_STRIP) {
+        const size_t first = k0 / CQ__ROWS, panels = ld / CQ__ROWS - first, columns = cq__min(CQ__PACK_STRIP, nb - k0);
+        const size_t corner = (k0 % CQ__ROWS + columns + CQ__ROWS - 1) / CQ__ROWS;
+        float *s = job->s + first * apart, *rows = job->rows + first * CQ__ROWS;
+        cq__factor_chain(job, s, panels, k0, columns);
+        if (!cq__factor_corner(job, s, corner, k0, columns, rows, least, bad)) return false;
+        cq__factor_eliminate(job, s + corner * apart, panels - corner, k0, columns, rows + corner * CQ__ROWS, ld);
+        for (size_t k = k0; k < k0 + columns; k++) {
+            const float *row = job->rows + (k0 + columns - 1 - k) * ld;
+            for (size_t i = k + 1; i < nb; i++) job->a[(end - 1 - k) * job->n + end - 1 - i] = row[i];
+            for (size_t i = k0 + CQ__PACK_STRIP; i < nb; i += CQ__PACK_STRIP)
+                cq__copy_strip(job->us + i * job->stride + k * CQ__PACK_STRIP, row + i);
         }
-        k1 = k0 + (k - k0) / CQ__FACTOR_FEW * CQ__FACTOR_FEW;
-        if (k == k1 && k > k0) cq__factor_chain(job, s, panels, k, cq__min(CQ__FACTOR_FEW, nb - k), k0, k);
-        cq__factor_chain(job, s, panels, k, 1, k1, k);
-        const float pivot = job->d[end - 1 - k] = job->s[k / CQ__ROWS * apart + k * CQ__ROWS + k % CQ__ROWS];
-        if (!(pivot > least && pivot < CQ__INFINITY)) {
-            *bad = end - 1 - k;
-            return false;
-        }
-        cq__factor_divide(row, s + k * CQ__ROWS, apart, panels, pivot);
-        for (size_t i = k + 1; i < nb; i++) job->a[(end - 1 - k) * job->n + end - 1 - i] = job->row[i];
-        for (size_t i = k0; i < nb; i += CQ__PACK_STRIP)
-            for (size_t m = 0; m < CQ__PACK_STRIP; m++)
-                job->us[i * job->stride + k * CQ__PACK_STRIP + m] = i + m < nb ? job->row[i + m] : 0.0f;
     }
     return true;
 }
@@ -509,32 +524,26 @@ static void cq__factor_panels(void *arg, size_t index) { /* step 2 */
         for (size_t k = k1; k < cq__min(k1 + CQ__PACK_STRIP, job->nb); k++) /* the next ones come from afar */
             for (size_t i = 0; i < width; i += CQ__ROWS)
                 CQ__PREFETCH(job->a + (job->j0 + job->nb - 1 - k) * job->n + r0 + i);
-        cq__factor_chain(job, p, CQ__FACTOR_TASK, k0, k1 - k0, 0, k0);
+        cq__factor_chain(job, p, CQ__FACTOR_TASK, k0, k1 - k0);
+        cq__factor_eliminate(job, p, CQ__FACTOR_TASK, k0, k1 - k0, job->a + (job->j0 + job->nb - k1) * job->n + r0,
+                             job->n);
         for (size_t k = k0; k < k1; k++) {
-            float *row = job->a + (job->j0 + job->nb - 1 - k) * job->n + r0;
-            const size_t few = k0 + (k - k0) / CQ__FACTOR_FEW * CQ__FACTOR_FEW;
-            if (k == few && k > k0)
-                cq__factor_chain(job, p, CQ__FACTOR_TASK, k, cq__min(CQ__FACTOR_FEW, k1 - k), k0, k);
-            cq__factor_chain(job, p, CQ__FACTOR_TASK, k, 1, few, k);
-            cq__factor_divide(row, p + k * CQ__ROWS, apart, CQ__FACTOR_TASK, job->d[job->j0 + job->nb - 1 - k]);
-            for (size_t i = 0; i < width; i += CQ__PACK_STRIP) {
-                float v[CQ__PACK_STRIP];
-                for (size_t m = 0; m < CQ__PACK_STRIP; m++) v[m] = row[i + m];
-                for (size_t m = 0; m < CQ__PACK_STRIP; m++) u[i * job->stride + k * CQ__PACK_STRIP + m] = v[m];
-            }
+            const float *row = job->a + (job->j0 + job->nb - 1 - k) * job->n + r0;
+            for (size_t i = 0; i < width; i += CQ__PACK_STRIP)
+                cq__copy_strip(u + i * job->stride + k * CQ__PACK_STRIP, row + i);
         }
     }
 }
 static void cq__factor_sizes(cq__factor_job *job, size_t n, size_t *above) {
     job->stride = cq__min(n, CQ__FACTOR);
-    job->ld = (job->stride + 31) / 32 * 32;
+    job->ld = (job->stride + 47) / 48 * 48;
     *above = (n - 1) / CQ__FACTOR * CQ__FACTOR;
 }
 static size_t cq__factor_scratch(size_t n) { /* floats at v of the function below */
     cq__factor_job job;
     size_t above, v, square;
     cq__factor_sizes(&job, n, &above);
-    square = job.ld + (job.ld + cq__strips_size(job.stride)) * job.stride;
+    square = CQ__PACK_STRIP * job.ld + (job.ld + cq__strips_size(job.stride)) * job.stride;
     return cq__mul(above, 2 * CQ__FACTOR, &v) && cq__add(v, square, &v) ? v : SIZE_MAX;
 }
 static bool cq__udut_blocked(const cq_context *ctx, float *a, float *d, float *v, size_t n, float least, size_t *bad) {
@@ -550,7 +559,7 @@ static bool cq__udut_blocked(const cq_context *ctx, float *a, float *d, float *v
     job.u = job.minus_p + above * job.stride;
     job.s = job.u + above * job.stride;
     job.us = job.s + job.ld * job.stride;
-    job.row = job.us + cq__strips_size(job.stride) * job.stride;
+    job.rows = job.us + cq__strips_size(job.stride) * job.stride;
     rest.a = rest.edge = job.minus_p;
     rest.b = job.u;
     rest.lda = CQ__ROWS;
@@ -663,7 +672,7 @@ typedef struct cq__prepare_job {
     const cq_factor *f;
     const float *h;
     float *fault;  /* (tasks): not 0 when something is wrong with these rows */
-    float *scaled; /* (cols, ld of local): D U^T within blocks */
+    float *scaled; /* (cols, 2, ld of local): for each block D U^T, then U^T */
     const cq_context *ctx;
 } cq__prepare_job;
 /* Rounding errors of a sum of x x^T are small beside sqrt(H[r][r] H[c][c]). False too when anything is not finite. */
@@ -671,14 +680,36 @@ CQ__INLINE bool cq__symmetric(const float *h, size_t n, size_t r, size_t c) {
     double d = (double)h[r * n + c] - (double)h[c * n + r];
     return d * d <= 1e-6 * (double)h[r * n + r] * (double)h[c * n + c];
 }
+/* H[r][c] and H[c][r] for r < r1 from r0 and c < c1 from c0. What cq_syrk has made is equal bit for bit and finite: one
+   look at the bits, of which all exponent bits are set in NaN and infinity. */
+static bool cq__symmetric_square(const float *h, size_t n, size_t r0, size_t r1, size_t c0, size_t c1) {
+    uint32_t differ = 0, over = 0;
+    for (size_t c = c0; c < c1; c++)
+        for (size_t r = r0; r < r1; r++) {
+            const uint32_t u = cq__bits(h[r * n + c]);
+            differ |= u ^ cq__bits(h[c * n + r]);
+            over |= (u & 0x7fffffffu) + 0x00800000u;
+        }
+    if (!(differ | over >> 31)) return true;
+    for (size_t c = c0; c < c1; c++)
+        for (size_t r = r0; r < r1; r++)
+            if (!cq__symmetric(h, n, r, c)) return false;
+    return true;
+}
 static void cq__factor_check(void *arg, size_t index) {
     const cq__prepare_job *job = (const cq__prepare_job *)arg;
-    size_t n = job->f->cols, end = cq__min(index * 64 + 64, n);
+    const size_t n = job->f->cols, begin = index * 64, end = cq__min(begin + 64, n);
     bool good = true;
     for (size_t c0 = 0; c0 < end; c0 += 64) /* squares of 64: rows of the one are columns of the other */
-        for (size_t r0 = index * 64; r0 < end; r0 += 8) /* 8 rows: n may be a power of 2, and a set of L1 has 8 lines */
-            for (size_t c = c0; c < cq__min(c0 + 64, end); c++)
-                for (size_t r = r0; r < cq__min(r0 + 8, end); r++) good &= cq__symmetric(job->h, n, r, c);
+        for (size_t r0 = begin; r0 < end; r0 += 8) { /* 8 rows: n may be a power of 2, and a set of L1 has 8 lines */
+            const size_t c1 = c0 + 64 + (r0 - begin); /* the next squares come from afar: 8 rows of each */
+            for (size_t i = 0; i < 64 && c1 < end; i += CQ__ROWS)
+                for (size_t k = 0; k < 8; k++) {
+                    CQ__PREFETCH(job->h + cq__min(r0 + k, end - 1) * n + cq__min(c0 + 64 + i, end - 1));
+                    CQ__PREFETCH(job->h + cq__min(c1 + k, end - 1) * n + cq__min(begin + i, end - 1));
+                }
+            good &= cq__symmetric_square(job->h, n, r0, cq__min(r0 + 8, end), c0, cq__min(c0 + 64, end));
+        }
     job->fault[index] = good ? 0.0f : 1.0f;
 }
 static void cq__factor_copy(void *arg, size_t index) { /* the lower triangle of H + lambda I, in processing order */
@@ -687,6 +718,8 @@ static void cq__factor_copy(void *arg, size_t index) { /* the lower triangle of 
     size_t n = f->cols;
     for (size_t i = index * 64; i < cq__min(index * 64 + 64, n); i++) {
         const float *row = job->h + (size_t)f->perm[i] * n;
+        const float *next = job->h + (size_t)f->perm[cq__min(i + 1, n - 1)] * n;
+        for (size_t j = 0; j < n; j += CQ__ROWS) CQ__PREFETCH(next + j);
         for (size_t j = 0; j <= i; j++) f->ut[i * n + j] = row[f->perm[j]];
         f->ut[i * n + i] = f->ut[i * n + i] + f->lambda;
     }
@@ -699,14 +732,19 @@ static void cq__factor_local(void *arg, size_t index) {
     const cq_factor *f = job->f;
     const size_t ld = cq__local_ld(f->cols), begin = index * CQ__SOLVE_BLOCK;
     const size_t n = cq__min(CQ__SOLVE_BLOCK, f->cols - begin);
-    float *u = f->ut + begin * f->cols + begin, *scaled = job->scaled + begin * ld, *local = f->local + begin * ld;
-    for (size_t t = 0; t < n; t++)
-        for (size_t k = 0; k < ld; k++) {
-            if (k >= t && k < n) u[t * f->cols + k] = k == t ? 1.0f : 0.0f;
-            scaled[t * ld + k] = k <= t ? u[t * f->cols + k] * f->d[begin + t] : 0.0f;
-            local[t * ld + k] = 0.0f;
-        }
-    job->ctx->k->fma_f32(local, 16, ld, scaled, 16, ld, u, f->cols, 1, n, n, ld / 16);
+    float *scaled = job->scaled + 2 * begin * ld, *unit = scaled + n * ld, *local = f->local + begin * ld;
+    for (size_t t = 0; t < n; t++) {
+        float *u = f->ut + (begin + t) * f->cols + begin, d = f->d[begin + t];
+        u[t] = 1.0f;
+        for (size_t k = t + 1; k < n; k++) u[k] = 0.0f;
+        for (size_t k = 0; k < n; k++) unit[t * ld + k] = u[k]; /* side by side: rows of U may be a power of 2 apart */
+        for (size_t k = 0; k < n; k++) scaled[t * ld + k] = u[k] * d;
+        for (size_t k = n; k < ld; k++) scaled[t * ld + k] = 0.0f;
+        for (size_t k = 0; k < ld; k++) local[t * ld + k] = 0.0f;
+    }
+    for (size_t j = 0; j < n; j += CQ__PACK_STRIP) /* U^T[t][j] is 0 before t = j */
+        job->ctx->k->fma_f32(local + j * ld, 16, ld, scaled + j * ld, 16, ld, unit + j * ld + j, ld, 1, n - j,
+                             cq__min(CQ__PACK_STRIP, n - j), ld / 16);
 }
 
 /* Dead columns, H[c][c] = 0: the input was 0 in every token. Then the whole row and column of H are 0 and damping alone
@@ -731,7 +769,8 @@ CQUANT_DEF cq_status cq_gptq_factor(const cq_context *ctx, cq_factor *f, const c
     f->d = (float *)cq__reserve(arena, n, sizeof(float));
     f->local = (float *)cq__reserve_2d(arena, n, cq__local_ld(n), sizeof(float));
     f->perm = (uint32_t *)cq__reserve(arena, n, sizeof(uint32_t));
-    float *v = (float *)cq__reserve(arena, cq__factor_scratch(n), sizeof(float));
+    const size_t scratch = cq__factor_scratch(n), both = 2 * n * cq__local_ld(n); /* cols < 2^32, reserved above */
+    float *v = (float *)cq__reserve(arena, scratch > both ? scratch : both, sizeof(float));
     if (arena->failed) return cq_fail(err, CQ_ERR_MEMORY, "arena too small for the factor: ask a dry run for the size");
     if (!arena->base) return CQ_OK;
     if (h->waiting) return cq_fail(err, CQ_ERR_ARG, "rows wait to be added to H: call cq_hessian_finish first");

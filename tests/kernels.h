@@ -392,6 +392,22 @@ static void kt_chains(cq_kernel_test *t) {
     kt_release(t);
 }
 
+static void kt_eliminate(cq_kernel_test *t) {
+    size_t n = kt_below(t, 13), panels = kt_below(t, 4), pp = n * 16 + kt_below(t, 3);
+    size_t ldu = 16 * panels + kt_below(t, 3);
+    size_t np = panels && n ? (panels - 1) * pp + n * 16 : 0, nu = panels && n ? (n - 1) * ldu + 16 * panels : 0;
+    const float *b = kt_random(t, 12 * n), *d = kt_random(t, n), *p0 = kt_random(t, np), *u0 = kt_random(t, nu);
+    float *p = kt_floats(t, np), *q = kt_floats(t, np), *u = kt_floats(t, nu), *v = kt_floats(t, nu);
+    kt_facts(t, n, panels);
+    cq__kernels_c.eliminate(kt_again(q, p0, np), pp, kt_again(v, u0, nu), ldu, d, b, n, panels);
+    KT_EACH(k) {
+        k->eliminate(kt_again(p, p0, np), pp, kt_again(u, u0, nu), ldu, d, b, n, panels);
+        kt_compare(t, i, "eliminate: p", p, q, np);
+        kt_compare(t, i, "eliminate: u", u, v, nu);
+    }
+    kt_release(t);
+}
+
 /* ---- the solver ------------------------------------------------------------------------------------------------- */
 static void kt_solver(cq_kernel_test *t) {
     const cq__kernels *c = &cq__kernels_c;
@@ -551,6 +567,7 @@ static void kt_round(cq_kernel_test *t) {
         kt_quantize(t);
         kt_tile(t);
         kt_chains(t);
+        kt_eliminate(t);
         kt_solver(t);
     }
     for (unsigned f = 0; f < CQ_FORMAT_COUNT; f++)
