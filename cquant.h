@@ -48,7 +48,7 @@
    MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.
    THREADS The caller's: a parallel_for callback. None given, a loop. Results do not depend on the number of threads.
    STACK   Under 1 KB a call (gcc 12 -O2), but cq_matmul: 2.7 KB (a block of weights as floats), cq_syrk: 1.4 KB,
-           cq_matmul_q8: 15 KB with AVX2 and better, 6 KB with SSE4.1, 2.7 KB on Arm, 2.3 KB on Cortex-M.
+           cq_matmul_q8: 24 KB with AVX2 and better, 6 KB with SSE4.1, 2.7 KB on Arm, 2.3 KB on Cortex-M.
 
    Licence: see the end of the file. */
 #ifndef CQUANT_H
@@ -1444,6 +1444,9 @@ typedef struct cq__kernels {
     void (*scale)(float *y, const float *x, const unsigned char *w, float s, size_t n); /* y = (x s) w; w NULL: x s */
     void (*exp_minus)(float *x, float m, size_t n);                                       /* x = exp(x - m) */
     void (*silu_mul)(float *g, const float *u, size_t n);
+    /* y[i] += row i of a panel, i < 16, times x, over all blocks that are whole, with the bits of unpack and tile_f32;
+       for tensors that cq__has_column. NULL: there is no shorter way. */
+    void (*column_f32)(float *y, const cq_tensor *t, size_t panel, const float *x);
 } cq__kernels;
 
 static void cq__tile_f32_c(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
@@ -1754,7 +1757,7 @@ static const cq__kernels cq__kernels_c = {
     cq__round16_c,   cq__cost16_c,   cq__decide16_c, cq__descend16_c,
     cq__unpack_c,   cq__panels_q8_c, cq__quantize_c, cq__dot_c,       cq__dots_c,     cq__mix_c,      cq__from_f16_c,
     cq__from_int8_c, cq__dots_q8_c, cq__turn_c,     cq__sum_c,       cq__max_c,      cq__axpy_c,     cq__scale_c,
-    cq__exp_minus_c, cq__silu_mul_c};
+    cq__exp_minus_c, cq__silu_mul_c, NULL};
 
 CQUANT_DEF void cq_parallel_for(const cq_context *ctx, size_t count, cq_task task, void *arg) {
     if (ctx->parallel.run && count > 1) {
@@ -1786,6 +1789,9 @@ typedef struct cq__matmul_job {
 
 #define CQ__COLUMNS 64u /* activation rows that share one unpacked block: 64 x 128 bytes of x stay in the L1 cache */
 
+CQ__INLINE bool cq__has_column(const cq__kernels *k, const cq_tensor *t) {
+    return k->column_f32 && t->format == CQ_INT4 && t->group_size % CQ__BLOCK == 0;
+}
 static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
     const cq_tensor *w = job->w;
     const cq__kernels *k = job->ctx->k;
@@ -1804,7 +1810,14 @@ static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
         if (!job->add)
             for (size_t j = 0; j < n; j++)
                 for (size_t r = 0; r < rows; r++) y[j * job->ldy + r] = 0.0f;
-        for (size_t b = 0; b < cq__blocks(w); b++) {
+        size_t b = 0;
+        if (n == 1 && cq__has_column(k, w)) {
+            for (size_t r = 0; r < CQ__ROWS; r++) tail[r] = r < rows ? y[r] : 0.0f;
+            k->column_f32(tail, w, panel, job->x + j0 * job->ldx);
+            for (size_t r = 0; r < rows; r++) y[r] = tail[r];
+            b = w->cols / CQ__BLOCK;
+        }
+        for (; b < cq__blocks(w); b++) {
             size_t k0 = b * CQ__BLOCK, depth = cq__min(CQ__BLOCK, w->cols - k0);
             const float *a = block, *x = job->x + j0 * job->ldx + k0;
             if (direct) a = (const float *)(const void *)(w->data + panel * cq_panel_bytes(w)) + k0 * CQ__ROWS;
@@ -1834,7 +1847,7 @@ static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
    all of the rows, and a vector of activations between two panels; the smallest have little stack. */
 #if CQ__X86
 #define CQ__Q8_PANELS 2u
-#define CQ__Q8_COLUMNS 32u
+#define CQ__Q8_COLUMNS 64u
 #else
 #define CQ__Q8_PANELS 1u
 #define CQ__Q8_COLUMNS 16u
@@ -2871,7 +2884,7 @@ static const cq__kernels cq__kernels_v4 = {
     cq__round16_v4,   cq__cost16_c, cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,  cq__panels_q8_c, cq__quantize_v4,  cq__dot_v4,   cq__dots_v4,
     cq__mix_v4,      cq__from_f16_v4, cq__from_int8_v4, cq__dots_q8_c,   cq__turn_v4,  cq__sum_v4,
-    cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4};
+    cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4, NULL};
 #endif
 #if defined(__clang__) && defined(__ALTIVEC__)
 #pragma clang diagnostic pop
@@ -3232,11 +3245,11 @@ static const cq__kernels cq__kernels_sse41 = {
     cq__round16_v4,  cq__cost16_c,  cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,  cq__panels_q8_sse41, cq__quantize_v4, cq__dot_v4, cq__dots_v4,
     cq__mix_v4,      cq__from_f16_v4, cq__from_int8_v4, cq__dots_q8_c,  cq__turn_v4,   cq__sum_v4,
-    cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4};
+    cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4, NULL};
 #endif /* CQ__X86 && CQ__V4 */
 
 /* ###################################################################################################################
-   [X86]  the same results, faster. Per-function targets: no -m flag is needed; "fma" is in those of fma_f32 alone.
+   [X86]  the same results, faster. Per-function targets: no -m flag is needed; "fma" is in those that say so.
    ################################################################################################################## */
 #if CQ__X86
 #if defined(__GNUC__) && !defined(__clang__)
@@ -3248,6 +3261,7 @@ static const cq__kernels cq__kernels_sse41 = {
 #define CQ__AVX2 static
 #define CQ__AVX2_FMA static
 #define CQ__AVX2_INLINE static __forceinline
+#define CQ__AVX2_FMA_INLINE static __forceinline
 #define CQ__AVX512_INLINE static __forceinline
 #define CQ__AVXVNNI static
 #define CQ__AVX512 static
@@ -3255,11 +3269,12 @@ static const cq__kernels cq__kernels_sse41 = {
 #define CQ__AMX static
 #else
 #define CQ__AVX2 __attribute__((target("avx2,f16c"))) static
-#define CQ__AVX2_FMA __attribute__((target("avx2,fma"))) static
+#define CQ__AVX2_FMA __attribute__((target("avx2,f16c,fma"))) static
 #define CQ__AVX2_INLINE __attribute__((target("avx2,f16c"), always_inline)) static inline
+#define CQ__AVX2_FMA_INLINE __attribute__((target("avx2,f16c,fma"), always_inline)) static inline
 #define CQ__AVX512_INLINE                                                                                              \
     __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) static inline
-#define CQ__AVXVNNI __attribute__((target("avx2,f16c,avxvnni"))) static
+#define CQ__AVXVNNI __attribute__((target("avx2,f16c,fma,avxvnni"))) static
 #define CQ__AVX512 __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl"))) static
 #define CQ__AVX512VNNI __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))) static
 #define CQ__AMX                                                                                                        \
@@ -3639,7 +3654,14 @@ CQ__AVX512 void cq__cost16_avx512(float *cost, const float *x, const float *weig
    The codes of a few blocks of a group are spread to bytes once, into the L1 cache, for all columns of the call. The
    sums live in memory (acc), the chains in registers; they are named, not an array: then every compiler keeps them
    there at -O2. Per 2048 products of 16 rows x 32 columns x 4 activations AVX2 needs 64 vpmaddubsw, 56 vpaddw, 8
-   vpmaddwd and 8 vpaddd, all on three ports: 45 cycles; VNNI 32 vpdpbusd on two ports: 16. */
+   vpmaddwd and 8 vpaddd, all on three ports: 45 cycles; VNNI 32 vpdpbusd on two ports: 16.
+
+   The end of a group costs as much as two steps, so it is short. Sums begin at CQ__ONES, the bits of the float
+   1.5 2^23, whose last bit is worth 1: while |sum| < 2^22, the bits of CQ__ONES + sum are those of the float
+   1.5 2^23 + sum. One multiply-add, (1.5 2^23 + sum) scale - 1.5 2^23 scale, is then sum times scale, rounded once, as
+   a conversion and a multiplication would have it: 1.5 2^23 scale is exact, a scale having eleven bits. (Only a zero
+   may have the other sign, and out, which begins at +0, stays the same whichever is added.) Where 1.5 2^23 scale is
+   not finite, a scale out of all reason, plain C does the work; sums of groups that are too long are left in acc. */
 #define CQ__LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define CQ__SAVE(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
 #define CQ__SET1(p) _mm256_set1_epi32((int32_t)cq__u32((const unsigned char *)(p)))
@@ -3649,6 +3671,7 @@ CQ__AVX512 void cq__cost16_avx512(float *cost, const float *x, const float *weig
 #define CQ__NO_UNROLL
 #endif
 
+#define CQ__ONES 0x4b400000
 enum { CQ__Q8_BLOCKS = 4 }; /* blocks that are spread at a time: 2 KB a plane */
 #define CQ__PLANE (CQ__Q8_BLOCKS * CQ__BLOCK * CQ__ROWS)
 #define CQ__SUMS (CQ__Q8_COLUMNS * CQ__ROWS)
@@ -3665,13 +3688,13 @@ typedef struct cq__q8_tier {
     /* blocks * 512 bytes of codes; the high plane, where there are two, CQ__PLANE further on */
     void (*spread)(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks, bool two);
     /* acc (n, 16) += codes times n rows of activations. less (n), if not NULL: where each column's sums begin, in place
-       of acc. out (n, 16), if not NULL: where they end, in place of acc: out += sum * scale, scale (16). Both given,
-       that may be so for several groups of `per` blocks, less and scale one row of CQ__Q8_COLUMNS and 32 further on
-       for each. */
+       of acc. out (n, 16), if not NULL: where they end, in place of acc: out += (sum - CQ__ONES) scale; at scale there
+       are the 16 of them and 16 times -1.5 2^23 scale. Both given, that may be so for several groups of `per` blocks,
+       less and scale one row of CQ__Q8_COLUMNS and 64 further on for each. */
     void (*dot)(int32_t *acc, const unsigned char *codes, const int8_t *q, size_t ldq, size_t n, size_t blocks,
                 size_t per, size_t chain, const int32_t *less, float *out, const float *scale);
-    /* The same for two panels at once, what belongs to the second CQ__SUMS, CQ__PLANE, ld floats and 16 scales further
-       on; NULL: one by one. */
+    /* The same for two panels at once, what belongs to the second CQ__SUMS, CQ__PLANE, ld floats and 32 floats of
+       scales further on; NULL: one by one. */
     void (*dot2)(int32_t *acc, const unsigned char *codes, const int8_t *q, size_t ldq, size_t n, size_t blocks,
                  size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale);
 } cq__q8_tier;
@@ -3697,39 +3720,57 @@ CQ__AVX2 __m256 cq__scales8_avx2(const unsigned char *p, cq_format format) {
     none = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(255));
     return _mm256_castsi256_ps(_mm256_or_si256(v, _mm256_and_si256(none, _mm256_set1_epi32(1 << 22))));
 }
-/* The scales of a group as factors of the sums. */
-CQ__AVX2 void cq__scales16_avx2(float *out, const cq_tensor *t, const unsigned char *panel, size_t group) {
-    const unsigned char *at = panel + cq__scale_bytes(t) * (group * CQ__ROWS);
+/* The scales of some groups as factors of the sums, and what the factors make of 1.5 2^23, 64 floats further on for
+   each group. False: one of these is not finite. */
+CQ__AVX2 bool cq__scales_avx2(float *out, const cq_tensor *t, const unsigned char *panel, size_t group, size_t groups) {
+    const size_t half = 8 * cq__scale_bytes(t);
+    const unsigned char *at = panel + 2 * half * group;
     const __m256 unit = _mm256_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
-    _mm256_storeu_ps(out, _mm256_mul_ps(cq__scales8_avx2(at, t->format), unit));
-    _mm256_storeu_ps(out + 8, _mm256_mul_ps(cq__scales8_avx2(at + 8 * cq__scale_bytes(t), t->format), unit));
+    const __m256 ones = _mm256_set1_ps(-cq__float(CQ__ONES)), infinity = _mm256_set1_ps(CQ__INFINITY);
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 fine = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+    for (; groups; groups--, out += 48)
+        for (size_t i = 0; i < 2; i++, at += half, out += 8) {
+            const __m256 s = _mm256_mul_ps(cq__scales8_avx2(at, t->format), unit), v = _mm256_mul_ps(s, ones);
+            fine = _mm256_and_ps(fine, _mm256_cmp_ps(_mm256_andnot_ps(sign, v), infinity, _CMP_LT_OQ));
+            _mm256_storeu_ps(out, s);
+            _mm256_storeu_ps(out + 16, v);
+        }
+    return _mm256_movemask_ps(fine) == 255;
 }
 /* Eight sums begin and end. */
 CQ__AVX2_INLINE __m256i cq__start8_avx2(const int32_t *acc, const int32_t *less) {
     return less ? _mm256_set1_epi32(*less) : CQ__LOAD(acc);
 }
-CQ__AVX2_INLINE void cq__stop8_avx2(int32_t *acc, __m256i sum, float *out, __m256 scale) {
-    if (out) _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), _mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale)));
-    else CQ__SAVE(acc, sum);
+CQ__AVX2_FMA_INLINE void cq__stop8_avx2(int32_t *acc, __m256i sum, float *out, __m256 scale, const float *ones) {
+    if (out) {
+        const __m256 v = _mm256_fmadd_ps(_mm256_castsi256_ps(sum), scale, _mm256_loadu_ps(ones));
+        _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), v));
+    } else {
+        CQ__SAVE(acc, sum);
+    }
 }
-/* less (n) = factor times the sum of each column's activations over some blocks */
+/* less (n) = first + factor times the sum of each column's activations over some blocks */
 CQ__AVX2 void cq__totals_avx2(int32_t *less, const int32_t *sum, size_t ld_sum, size_t blocks, size_t n,
-                              int32_t factor) {
+                              int32_t factor, int32_t first) {
     size_t j = 0;
     for (; j + 8 <= n; j += 8) {
         __m256i all = _mm256_setzero_si256();
         for (size_t b = 0; b < blocks; b++) all = _mm256_add_epi32(all, CQ__LOAD(sum + b * ld_sum + j));
-        CQ__SAVE(less + j, _mm256_mullo_epi32(all, _mm256_set1_epi32(factor)));
+        all = _mm256_mullo_epi32(all, _mm256_set1_epi32(factor));
+        CQ__SAVE(less + j, _mm256_add_epi32(all, _mm256_set1_epi32(first)));
     }
     for (; j < n; j++) {
         int32_t all = 0;
         for (size_t b = 0; b < blocks; b++) all += sum[b * ld_sum + j];
-        less[j] = factor * all;
+        less[j] = first + factor * all;
     }
 }
-/* Sums begin with what the offsets add, taken away: less, or, with zeros, the sum of the activations times each. */
-CQ__AVX2 void cq__begin_avx2(int32_t *acc, const int32_t *less, const unsigned char *zeros, size_t n) {
+/* Sums begin with what the offsets add, taken away: less, or, with zeros, first less the sum of the activations times
+   each. */
+CQ__AVX2 void cq__begin_avx2(int32_t *acc, const int32_t *less, const unsigned char *zeros, size_t n, int32_t first) {
     __m256i z0 = _mm256_set1_epi32(1), z1 = z0;
+    const __m256i f = _mm256_set1_epi32(zeros ? first : 0);
     if (zeros) {
         const __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
         z0 = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_cvtepu8_epi32(z));
@@ -3737,8 +3778,8 @@ CQ__AVX2 void cq__begin_avx2(int32_t *acc, const int32_t *less, const unsigned c
     }
     for (size_t j = 0; j < n; j++, acc += CQ__ROWS) {
         const __m256i v = _mm256_set1_epi32(less[j]);
-        CQ__SAVE(acc, _mm256_mullo_epi32(z0, v));
-        CQ__SAVE(acc + 8, _mm256_mullo_epi32(z1, v));
+        CQ__SAVE(acc, _mm256_add_epi32(f, _mm256_mullo_epi32(z0, v)));
+        CQ__SAVE(acc + 8, _mm256_add_epi32(f, _mm256_mullo_epi32(z1, v)));
     }
 }
 /* The end of sums of two planes, or with a scale for each column: act (n), ld_act apart, if not NULL. */
@@ -3755,6 +3796,14 @@ CQ__AVX2 void cq__finish_avx2(const int32_t *acc, float *out, const float *scale
         }
 }
 
+/* out (n, 16) = 0, or, with act (n), out times act. */
+CQ__AVX2 void cq__times_avx2(float *out, const float *act, size_t n) {
+    for (size_t j = 0; j < n; j++, out += CQ__ROWS) {
+        const __m256 v = act ? _mm256_broadcast_ss(act + j) : _mm256_setzero_ps();
+        _mm256_storeu_ps(out, act ? _mm256_mul_ps(_mm256_loadu_ps(out), v) : v);
+        _mm256_storeu_ps(out + 8, act ? _mm256_mul_ps(_mm256_loadu_ps(out + 8), v) : v);
+    }
+}
 /* Panels of any format, whatever the tier: two at a time, group by group, a few blocks at a time. */
 static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tensor *t, size_t panel, size_t panels,
                               const cq_acts *a, size_t first, size_t n) {
@@ -3762,35 +3811,41 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
     const size_t groups = cq_tensor_groups(t), per = t->group_size / CQ__BLOCK, count = cq__blocks(t), ldq = a->stride;
     const size_t ld_scale = cq__acts_groups(a), ld = n * CQ__ROWS;
     const cq__q8_codes codes = cq__q8_codes_of(t->format, tier->whole);
-    const bool begins = !t->asym && !codes.two, ends = !a->group_size && !codes.two; /* in the registers of dot */
+    /* the largest |code - zero| */
+    const size_t most = t->asym ? ((size_t)1 << cq_format_bits(t->format)) - 1 : (size_t)codes.offset;
+    const bool small = most * 127 * t->group_size < (size_t)1 << 22; /* the sums of a group */
+    const bool begins = !t->asym && !codes.two, ends = !a->group_size && !codes.two && small; /* in registers of dot */
+    const int32_t ones = ends ? CQ__ONES : 0;
     CQ__ALIGNED unsigned char bytes[2 * CQ__PLANE];
     CQ__ALIGNED int32_t acc[2 * CQ__SUMS];
-    CQ__ALIGNED float scales[2 * CQ__ROWS * CQ__Q8_BLOCKS];
+    CQ__ALIGNED float scales[4 * CQ__ROWS * CQ__Q8_BLOCKS];
     CQ__ALIGNED int32_t less[CQ__Q8_COLUMNS * CQ__Q8_BLOCKS];
     const size_t many = begins && ends && per && per < CQ__Q8_BLOCKS ? CQ__Q8_BLOCKS / per : 1; /* groups at a time */
     for (size_t p = 0, slots; p < panels; p += slots, out += slots * ld) {
         const unsigned char *data = t->data + (panel + p) * panel_bytes;
         slots = cq__min(codes.two ? 1 : 2, panels - p);
-        for (size_t i = 0; i < slots * ld; i++) out[i] = 0.0f;
+        cq__times_avx2(out, NULL, slots * n);
         for (size_t j0 = 0; j0 < n; j0 += CQ__Q8_COLUMNS) {
             const size_t m = cq__min(CQ__Q8_COLUMNS, n - j0);
+            bool fine = true;
             const int8_t *q = a->q + (first + j0) * ldq;
             const int32_t *sum = a->sum + first + j0;
             const float *act = a->scale + (first + j0) * ld_scale;
             float *to = out + j0 * CQ__ROWS;
-            for (size_t g = 0; g < groups; g += many) {
+            for (size_t g = 0; g < groups && fine; g += many) {
                 const size_t last = cq__min((g + many) * per, count);
+                for (size_t s = 0; s < slots; s++)
+                    fine &= cq__scales_avx2(scales + 2 * s * CQ__ROWS, t, data + s * panel_bytes, g,
+                                            cq__min(many, groups - g));
                 for (size_t i = 0, b = g * per; b < last; i++) { /* the groups */
                     const size_t k = cq__min(per, last - b);
                     cq__totals_avx2(less + i * CQ__Q8_COLUMNS, sum + b * a->ld_sum, a->ld_sum, k, m,
-                                    t->asym ? 1 : -codes.offset);
+                                    t->asym ? 1 : -codes.offset, t->asym ? 0 : ones);
                     b += k;
-                    for (size_t s = 0; s < slots; s++)
-                        cq__scales16_avx2(scales + (2 * i + s) * CQ__ROWS, t, data + s * panel_bytes, g + i);
                 }
                 for (size_t s = 0; s < slots && !begins; s++) {
                     const unsigned char *zeros = data + s * panel_bytes + cq__zeros_at(t) + g * CQ__ROWS;
-                    cq__begin_avx2(acc + s * CQ__SUMS, less, t->asym ? zeros : NULL, m);
+                    cq__begin_avx2(acc + s * CQ__SUMS, less, t->asym ? zeros : NULL, m, ones);
                 }
                 for (size_t i = 0; codes.two && i < m * CQ__ROWS; i++) acc[CQ__SUMS + i] = 0;
                 for (size_t b = g * per; b < last; b += CQ__Q8_BLOCKS) {
@@ -3811,18 +3866,16 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
                     }
                     for (size_t s = 0; s < slots + codes.two; s++)
                         tier->dot(acc + s * CQ__SUMS, bytes + s * CQ__PLANE, x, ldq, m, blocks, cq__min(per, blocks),
-                                  codes.chain, from, end ? end + s * ld : NULL, scales + s * CQ__ROWS);
+                                  codes.chain, from, end ? end + s * ld : NULL, scales + 2 * s * CQ__ROWS);
                 }
                 for (size_t s = 0; s < slots && !ends; s++)
-                    cq__finish_avx2(acc + s * CQ__SUMS, to + s * ld, scales + s * CQ__ROWS,
+                    cq__finish_avx2(acc + s * CQ__SUMS, to + s * ld, scales + 2 * s * CQ__ROWS,
                                     a->group_size ? act + g : NULL, ld_scale, m, codes.two);
             }
-            for (size_t s = 0; s < slots && !a->group_size; s++)
-                for (size_t j = 0; j < m; j++)
-                    for (size_t r = 0; r < CQ__ROWS; r++) {
-                        float *o = to + s * ld + j * CQ__ROWS + r;
-                        *o = *o * act[j];
-                    }
+            for (size_t s = 0; s < slots; s++) {
+                if (!fine) cq__panel_q8_c(to + s * ld, t, panel + p + s, a, first + j0, m);
+                else if (!a->group_size) cq__times_avx2(to + s * ld, act, m);
+            }
         }
     }
 }
@@ -3905,12 +3958,14 @@ CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_for
     }
 }
 
-/* One step of four columns. gcc would gather the products before it adds any, and run out of registers: that each sum
-   is looked at (by nobody) keeps them apart. */
+/* Compilers would gather the products before they add any, and load early what is needed late, and run out of
+   registers: that each sum is looked at (by nobody), and memory changed (by nobody), keeps things where they are. */
 #if defined(__GNUC__) || defined(__clang__)
 #define CQ__KEEP(v) __asm__("" : "+x"(v))
+#define CQ__IN_ORDER() __asm__ volatile("" : : : "memory")
 #else
 #define CQ__KEEP(v) ((void)0)
+#define CQ__IN_ORDER() ((void)0)
 #endif
 #define CQ__MAD(h, w, x) h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w, x))
 #define CQ__COLUMN(h0, h1, p)                                                                                          \
@@ -3920,37 +3975,33 @@ CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_for
     CQ__MAD(h1, w1, x);                                                                                                \
     CQ__KEEP(h1)
 #define CQ__STEP4(s)                                                                                                   \
+    CQ__IN_ORDER();                                                                                                    \
     w0 = CQ__LOAD(w + 64 * (s)), w1 = CQ__LOAD(w + 64 * (s) + 32);                                                     \
     CQ__COLUMN(h00, h01, q + 4 * (s));                                                                                 \
-    CQ__COLUMN(h10, h11, q1 + 4 * (s));                                                                                \
-    CQ__COLUMN(h20, h21, q2 + 4 * (s));                                                                                \
+    CQ__COLUMN(h10, h11, q + ldq + 4 * (s));                                                                           \
+    CQ__COLUMN(h20, h21, q + 2 * ldq + 4 * (s));                                                                       \
     CQ__COLUMN(h30, h31, q3 + 4 * (s))
-/* One column's chains are widened and added to its sums; begins, ends: constants, or each would cost a jump. */
-CQ__AVX2_INLINE void cq__widen_avx2(int32_t *acc, __m256i h0, __m256i h1, const int32_t *less, bool begins, float *out,
-                                    bool ends, __m256 scale0, __m256 scale1) {
+/* One column's chains are widened and added to its sums. */
+CQ__AVX2_FMA_INLINE void cq__widen_avx2(int32_t *acc, __m256i h0, __m256i h1, const int32_t *less, bool begins,
+                                        float *out, bool ends, __m256 s0, __m256 s1, const float *scale) {
     const __m256i one = _mm256_set1_epi16(1);
+    CQ__IN_ORDER();
     h0 = _mm256_add_epi32(_mm256_madd_epi16(h0, one), cq__start8_avx2(acc, begins ? less : NULL));
     h1 = _mm256_add_epi32(_mm256_madd_epi16(h1, one), cq__start8_avx2(acc + 8, begins ? less : NULL));
-    cq__stop8_avx2(acc, h0, ends ? out : NULL, scale0);
-    cq__stop8_avx2(acc + 8, h1, ends ? out + 8 : NULL, scale1);
+    cq__stop8_avx2(acc, h0, ends ? out : NULL, s0, scale + 16);
+    cq__stop8_avx2(acc + 8, h1, ends ? out + 8 : NULL, s1, scale + 24);
 }
-#define CQ__WIDEN4(begins, ends)                                                                                       \
-    cq__widen_avx2(acc, h00, h01, less, begins, out, ends, s0, s1);                                                    \
-    cq__widen_avx2(acc + 16, h10, h11, less + 1, begins, out + 16, ends, s0, s1);                                      \
-    cq__widen_avx2(acc + 32, h20, h21, less + 2, begins, out + 32, ends, s0, s1);                                      \
-    cq__widen_avx2(acc + 48, h30, h31, less + 3, begins, out + 48, ends, s0, s1)
-CQ__AVX2 void cq__dot4_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
-                            size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
-    const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
-    const unsigned char *last = w + blocks * 512, *stop = w; /* of the blocks, of a group */
-    while (w < last) {
-        const bool begins = less && w == stop;
-        if (w == stop) stop += cq__min(per * 512, (size_t)(last - w));
+/* One chain of each of n columns. begins, ends: constants, so that this is four functions without a jump. */
+CQ__AVX2_FMA_INLINE void cq__chain_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
+                                        size_t chain, const int32_t *less, bool begins, float *out, bool ends,
+                                        const float *scale) {
+    const __m256 s0 = _mm256_loadu_ps(scale), s1 = _mm256_loadu_ps(scale + 8);
+    for (const int8_t *q3 = q + 3 * ldq; n >= 4; n -= 4, q += 4 * ldq, q3 += 4 * ldq) {
         __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32), x = CQ__SET1(q);
         __m256i h00 = _mm256_maddubs_epi16(w0, x), h01 = _mm256_maddubs_epi16(w1, x);
-        x = CQ__SET1(q1);
+        x = CQ__SET1(q + ldq);
         __m256i h10 = _mm256_maddubs_epi16(w0, x), h11 = _mm256_maddubs_epi16(w1, x);
-        x = CQ__SET1(q2);
+        x = CQ__SET1(q + 2 * ldq);
         __m256i h20 = _mm256_maddubs_epi16(w0, x), h21 = _mm256_maddubs_epi16(w1, x);
         x = CQ__SET1(q3);
         __m256i h30 = _mm256_maddubs_epi16(w0, x), h31 = _mm256_maddubs_epi16(w1, x);
@@ -3965,46 +4016,54 @@ CQ__AVX2 void cq__dot4_avx2(int32_t *acc, const unsigned char *w, const int8_t *
             CQ__STEP4(6);
             CQ__STEP4(7);
         }
-        w += chain * 64, q += chain * 4, q1 += chain * 4, q2 += chain * 4, q3 += chain * 4;
-        const __m256 s0 = _mm256_loadu_ps(scale), s1 = _mm256_loadu_ps(scale + 8);
-        const bool ends = out && w == stop;
-        if (begins && ends) {
-            CQ__WIDEN4(true, true);
-        } else if (begins) {
-            CQ__WIDEN4(true, false);
-        } else if (ends) {
-            CQ__WIDEN4(false, true);
-        } else {
-            CQ__WIDEN4(false, false);
+        cq__widen_avx2(acc, h00, h01, less, begins, out, ends, s0, s1, scale);
+        cq__widen_avx2(acc + 16, h10, h11, less + 1, begins, out + 16, ends, s0, s1, scale);
+        cq__widen_avx2(acc + 32, h20, h21, less + 2, begins, out + 32, ends, s0, s1, scale);
+        cq__widen_avx2(acc + 48, h30, h31, less + 3, begins, out + 48, ends, s0, s1, scale);
+        if (begins) less += 4;
+        if (ends) out += 4 * CQ__ROWS;
+        if (!begins || !ends) acc += 4 * CQ__ROWS;
+    }
+    for (; n; n--, q += ldq, acc += CQ__ROWS, less += begins ? 1 : 0, out += ends ? CQ__ROWS : 0) {
+        __m256i h0 = _mm256_setzero_si256(), h1 = h0;
+        for (size_t s = 0; s < chain; s++) {
+            const __m256i x = CQ__SET1(q + 4 * s);
+            CQ__MAD(h0, CQ__LOAD(w + 64 * s), x);
+            CQ__MAD(h1, CQ__LOAD(w + 64 * s + 32), x);
         }
-        if (ends && less) less += CQ__Q8_COLUMNS, scale += 2 * CQ__ROWS;
+        cq__widen_avx2(acc, h0, h1, less, begins, out, ends, s0, s1, scale);
     }
 }
-CQ__AVX2 void cq__dot1_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t per,
-                            size_t chain, const int32_t *less, float *out, const float *scale) {
-    const __m256i one = _mm256_set1_epi16(1);
-    for (size_t k = 0, end; k < blocks * CQ__BLOCK; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
-        __m256i s0 = cq__start8_avx2(acc, less), s1 = cq__start8_avx2(acc + 8, less);
-        for (end = cq__min(k + per * CQ__BLOCK, blocks * CQ__BLOCK); k < end;) {
-            __m256i h0 = _mm256_setzero_si256(), h1 = h0;
-            for (const size_t stop = k + 4 * chain; k < stop; k += 4, w += 64) {
-                __m256i x = CQ__SET1(q + k);
-                CQ__MAD(h0, CQ__LOAD(w), x);
-                CQ__MAD(h1, CQ__LOAD(w + 32), x);
-            }
-            s0 = _mm256_add_epi32(s0, _mm256_madd_epi16(h0, one));
-            s1 = _mm256_add_epi32(s1, _mm256_madd_epi16(h1, one));
-        }
-        cq__stop8_avx2(acc, s0, out, _mm256_loadu_ps(scale));
-        cq__stop8_avx2(acc + 8, s1, out ? out + 8 : NULL, _mm256_loadu_ps(scale + 8));
-    }
+CQ__AVX2_FMA void cq__chain_whole_avx2(const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t chain,
+                                       const int32_t *less, float *out, const float *scale) {
+    cq__chain_avx2(NULL, w, q, ldq, n, chain, less, true, out, true, scale);
+}
+CQ__AVX2_FMA void cq__chain_first_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
+                                       size_t chain, const int32_t *less, const float *scale) {
+    cq__chain_avx2(acc, w, q, ldq, n, chain, less, true, NULL, false, scale);
+}
+CQ__AVX2_FMA void cq__chain_inner_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
+                                       size_t chain, const float *scale) {
+    cq__chain_avx2(acc, w, q, ldq, n, chain, NULL, false, NULL, false, scale);
+}
+CQ__AVX2_FMA void cq__chain_last_avx2(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
+                                      size_t chain, float *out, const float *scale) {
+    cq__chain_avx2(acc, w, q, ldq, n, chain, NULL, false, out, true, scale);
 }
 static void cq__dot_avx2_q8(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
                             size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
-    for (; n >= 4; n -= 4, acc += 64, q += 4 * ldq, less += less ? 4 : 0, out += out ? 64 : 0)
-        cq__dot4_avx2(acc, w, q, ldq, blocks, per, chain, less, out, scale);
-    for (; n; n--, acc += 16, q += ldq, less += less ? 1 : 0, out += out ? 16 : 0)
-        cq__dot1_avx2(acc, w, q, blocks, per, chain, less, out, scale);
+    const unsigned char *last = w + blocks * 512, *stop = w; /* of the blocks, of a group */
+    while (w < last) {
+        const bool begins = less && w == stop;
+        if (w == stop) stop += cq__min(per * 512, (size_t)(last - w));
+        const bool ends = out && w + chain * 64 == stop;
+        if (begins && ends) cq__chain_whole_avx2(w, q, ldq, n, chain, less, out, scale);
+        else if (begins) cq__chain_first_avx2(acc, w, q, ldq, n, chain, less, scale);
+        else if (ends) cq__chain_last_avx2(acc, w, q, ldq, n, chain, out, scale);
+        else cq__chain_inner_avx2(acc, w, q, ldq, n, chain, scale);
+        w += chain * 64, q += chain * 4;
+        if (ends && less) less += CQ__Q8_COLUMNS, scale += 4 * CQ__ROWS;
+    }
 }
 static const cq__q8_tier cq__q8_avx2 = {false, cq__spread_avx2, cq__dot_avx2_q8, NULL};
 
@@ -4098,12 +4157,12 @@ static void cq__panels_q8_avx2(float *out, const cq_tensor *t, size_t panel, siz
 #define CQ__DOT(s, w, x) s = _mm256_dpbusd_avx_epi32(s, w, x)
 #define CQ__START(i, row) cq__start8_avx2(acc + 16 * (i) + (row), less ? less + (i) : NULL)
 #define CQ__STOP(i, s0, s1)                                                                                            \
-    cq__stop8_avx2(acc + 16 * (i), s0, out ? out + 16 * (i) : NULL, _mm256_loadu_ps(scale));                           \
-    cq__stop8_avx2(acc + 16 * (i) + 8, s1, out ? out + 16 * (i) + 8 : NULL, _mm256_loadu_ps(scale + 8))
+    cq__stop8_avx2(acc + 16 * (i), s0, out ? out + 16 * (i) : NULL, _mm256_loadu_ps(scale), scale + 16);               \
+    cq__stop8_avx2(acc + 16 * (i) + 8, s1, out ? out + 16 * (i) + 8 : NULL, _mm256_loadu_ps(scale + 8), scale + 24)
 CQ__AVXVNNI void cq__dot6_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
                                   size_t per, const int32_t *less, float *out, const float *scale) {
     const int8_t *q3 = q + 3 * ldq;
-    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 64) {
         __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
         __m256i s20 = CQ__START(2, 0), s21 = CQ__START(2, 8), s30 = CQ__START(3, 0), s31 = CQ__START(3, 8);
         __m256i s40 = CQ__START(4, 0), s41 = CQ__START(4, 8), s50 = CQ__START(5, 0), s51 = CQ__START(5, 8);
@@ -4134,7 +4193,7 @@ CQ__AVXVNNI void cq__dot6_avxvnni(int32_t *acc, const unsigned char *w, const in
 }
 CQ__AVXVNNI void cq__dot2_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
                                   size_t per, const int32_t *less, float *out, const float *scale) {
-    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 64) {
         __m256i s00 = CQ__START(0, 0), s01 = CQ__START(0, 8), s10 = CQ__START(1, 0), s11 = CQ__START(1, 8);
         __m256i t00 = _mm256_setzero_si256(), t01 = t00, t10 = t00, t11 = t00;
         for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 128, q += 8) {
@@ -4149,7 +4208,7 @@ CQ__AVXVNNI void cq__dot2_avxvnni(int32_t *acc, const unsigned char *w, const in
 }
 CQ__AVXVNNI void cq__dot1_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t per,
                                   const int32_t *less, float *out, const float *scale) {
-    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 64) {
         __m256i s0 = CQ__START(0, 0), s1 = CQ__START(0, 8), t0 = _mm256_setzero_si256(), t1 = t0;
         for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 128, q += 8) {
             __m256i x = CQ__SET1(q), y = CQ__SET1(q + 4);
@@ -4185,17 +4244,21 @@ static void cq__panels_q8_avxvnni(float *out, const cq_tensor *t, size_t panel, 
 CQ__AVX512_INLINE __m512i cq__start16_avx512(const int32_t *acc, const int32_t *less) {
     return less ? _mm512_set1_epi32(*less) : CQ__LOAD512(acc);
 }
-CQ__AVX512_INLINE void cq__stop16_avx512(int32_t *acc, __m512i sum, float *out, __m512 scale) {
-    if (out) _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale)));
-    else CQ__SAVE512(acc, sum);
+CQ__AVX512_INLINE void cq__stop16_avx512(int32_t *acc, __m512i sum, float *out, const float *scale) {
+    if (out) {
+        const __m512 v = _mm512_fmadd_ps(_mm512_castsi512_ps(sum), _mm512_loadu_ps(scale), _mm512_loadu_ps(scale + 16));
+        _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), v));
+    } else {
+        CQ__SAVE512(acc, sum);
+    }
 }
 #define CQ__START512(i) cq__start16_avx512(acc + 16 * (i), less ? less + (i) : NULL)
-#define CQ__STOP512(i, s) cq__stop16_avx512(acc + 16 * (i), s, out ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale))
+#define CQ__STOP512(i, s) cq__stop16_avx512(acc + 16 * (i), s, out ? out + 16 * (i) : NULL, scale)
 #define CQ__WIDEN512(i, h)                                                                                             \
     cq__stop16_avx512(acc + 16 * (i),                                                                                  \
                       _mm512_add_epi32(cq__start16_avx512(acc + 16 * (i), from ? from + (i) : NULL),                   \
                                        _mm512_madd_epi16(h, one)),                                                     \
-                      ends ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale))
+                      ends ? out + 16 * (i) : NULL, scale)
 CQ__AVX512 void cq__dot8_avx512(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t blocks,
                                 size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
     const int8_t *q3 = q + 3 * ldq, *q6 = q3 + 3 * ldq;
@@ -4215,7 +4278,7 @@ CQ__AVX512 void cq__dot8_avx512(int32_t *acc, const unsigned char *w, const int8
         const bool ends = out && k == until;
         CQ__WIDEN512(0, h0), CQ__WIDEN512(1, h1), CQ__WIDEN512(2, h2), CQ__WIDEN512(3, h3);
         CQ__WIDEN512(4, h4), CQ__WIDEN512(5, h5), CQ__WIDEN512(6, h6), CQ__WIDEN512(7, h7);
-        if (ends && less) less += CQ__Q8_COLUMNS, scale += 32;
+        if (ends && less) less += CQ__Q8_COLUMNS, scale += 64;
     }
 }
 static void cq__dot_avx512(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
@@ -4256,14 +4319,14 @@ static void cq__panels_q8_avx512(float *out, const cq_tensor *t, size_t panel, s
     CQ__DOT512(t, u, x)
 #define CQ__STARTS512(i) cq__start16_avx512(more + 16 * (i), less ? less + (i) : NULL)
 #define CQ__STOPS512(i, s, t)                                                                                          \
-    cq__stop16_avx512(acc + 16 * (i), s, out ? out + 16 * (i) : NULL, _mm512_loadu_ps(scale));                         \
-    cq__stop16_avx512(more + 16 * (i), t, out ? out + ld + 16 * (i) : NULL, _mm512_loadu_ps(scale + 16))
+    cq__stop16_avx512(acc + 16 * (i), s, out ? out + 16 * (i) : NULL, scale);                                          \
+    cq__stop16_avx512(more + 16 * (i), t, out ? out + ld + 16 * (i) : NULL, scale + 32)
 CQ__AVX512VNNI void cq__dot8_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq,
                                         size_t blocks, size_t per, const int32_t *less, float *out, size_t ld,
                                         const float *scale) {
     const int8_t *q3 = q + 3 * ldq, *q6 = q3 + 3 * ldq;
     int32_t *more = acc + CQ__SUMS;
-    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 64) {
         __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
         __m512i s4 = CQ__START512(4), s5 = CQ__START512(5), s6 = CQ__START512(6), s7 = CQ__START512(7);
         __m512i t0 = CQ__STARTS512(0), t1 = CQ__STARTS512(1), t2 = CQ__STARTS512(2), t3 = CQ__STARTS512(3);
@@ -4296,7 +4359,7 @@ CQ__AVX512VNNI void cq__dot4_avx512vnni(int32_t *acc, const unsigned char *w, co
                                         size_t blocks, size_t per, const int32_t *less, float *out,
                                         const float *scale) { /* two sums a column, so that eight are on their way */
     const int8_t *q1 = q + ldq, *q2 = q1 + ldq, *q3 = q2 + ldq;
-    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 64) {
         __m512i s0 = CQ__START512(0), s1 = CQ__START512(1), s2 = CQ__START512(2), s3 = CQ__START512(3);
         __m512i t0 = _mm512_setzero_si512(), t1 = t0, t2 = t0, t3 = t0;
         const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); /* of a group */
@@ -4315,7 +4378,7 @@ CQ__AVX512VNNI void cq__dot4_avx512vnni(int32_t *acc, const unsigned char *w, co
 }
 CQ__AVX512VNNI void cq__dot1_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t blocks, size_t per,
                                         const int32_t *less, float *out, const float *scale) {
-    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 32) {
+    for (const unsigned char *last = w + blocks * 512; w < last; less += less ? CQ__Q8_COLUMNS : 0, scale += 64) {
         __m512i s = CQ__START512(0), t = _mm512_setzero_si512(), u = t, v = t;
         for (const unsigned char *stop = w + cq__min(per * 512, (size_t)(last - w)); w < stop; w += 256, q += 16) {
             CQ__DOT512(s, CQ__LOAD512(w), CQ__ALL(q)), CQ__DOT512(t, CQ__LOAD512(w + 64), CQ__ALL(q + 4));
@@ -4340,7 +4403,7 @@ static void cq__dot2_avx512vnni(int32_t *acc, const unsigned char *w, const int8
         cq__dot8_avx512vnni(acc, w, q, ldq, blocks, per, less, out, ld, scale);
     cq__dot_avx512vnni(acc, w, q, ldq, n, blocks, per, chain, less, out, scale);
     cq__dot_avx512vnni(acc + CQ__SUMS, w + CQ__PLANE, q, ldq, n, blocks, per, chain, less, out ? out + ld : NULL,
-                       scale + CQ__ROWS);
+                       scale + 2 * CQ__ROWS);
 }
 static const cq__q8_tier cq__q8_avx512vnni = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_avx512vnni};
 /* == cq__column_avx2 */
@@ -4467,7 +4530,7 @@ CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q,
                     __m512i sum = CQ__LOAD512(at);
                     if (less) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(less[g * CQ__Q8_COLUMNS + j]));
                     cq__stop16_avx512(at, sum, out ? out + p * ld + j * CQ__ROWS : NULL,
-                                      _mm512_loadu_ps(scale + (2 * g + p) * CQ__ROWS));
+                                      scale + (2 * g + p) * (2 * CQ__ROWS));
                 }
         }
     }
@@ -4478,7 +4541,7 @@ CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q,
             cq__dot_avx512vnni(acc + p * CQ__SUMS + j * CQ__ROWS, w + p * CQ__PLANE + k * 512,
                                q + j * ldq + k * CQ__BLOCK, ldq, n - j, cq__min(per, blocks - k), per, 8,
                                less ? less + g * CQ__Q8_COLUMNS + j : NULL, out ? out + p * ld + j * CQ__ROWS : NULL,
-                               scale + (2 * g + p) * CQ__ROWS);
+                               scale + (2 * g + p) * (2 * CQ__ROWS));
         }
 }
 static void cq__dot2_amx64(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
@@ -4616,6 +4679,65 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
             }
         }
     }
+}
+
+/* == unpack and tile_f32 for one column. The nibble less its zero point is a byte with a sign; vpshufb puts it on top
+   of its lane, 2^24 times as large, and a scale 2^-24 times as large makes that the weight, exactly. A block is 64
+   vectors of eight weights with five instructions each, 120 cycles on three ports; two chains of 32 additions take as
+   long. */
+CQ__AVX2_INLINE void cq__four_columns_avx2(__m256 *sum, __m256i v, __m256 scale, const float *x) {
+    const __m256i first = _mm256_setr_epi32(0x00808080, 0x04808080, 0x08808080, 0x0c808080, 0x00808080, 0x04808080,
+                                            0x08808080, 0x0c808080);
+    const __m256i next = _mm256_set1_epi32(1 << 24);
+    const __m256i second = _mm256_add_epi32(first, next), third = _mm256_add_epi32(second, next);
+    const __m256i fourth = _mm256_add_epi32(third, next);
+    __m256 a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, first)), scale);
+    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(a, _mm256_broadcast_ss(x)));
+    a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, second)), scale);
+    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(a, _mm256_broadcast_ss(x + 1)));
+    a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, third)), scale);
+    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(a, _mm256_broadcast_ss(x + 2)));
+    a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, fourth)), scale);
+    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(a, _mm256_broadcast_ss(x + 3)));
+}
+CQ__AVX2 void cq__column_f32_avx2(float *y, const cq_tensor *t, size_t panel, const float *x) {
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
+    const unsigned char *zeros = p + cq__zeros_at(t);
+    const size_t per = t->group_size / CQ__BLOCK, whole = t->cols / CQ__BLOCK;
+    const __m256i mask = _mm256_set1_epi8(15), copies = _mm256_set1_epi32(0x01010101);
+    const __m256 unit = _mm256_set1_ps(1.0f / (1 << 24));
+    __m256 y0 = _mm256_loadu_ps(y), y1 = _mm256_loadu_ps(y + 8);
+    for (size_t b = 0; b < whole; p += 2 * CQ__ROWS, zeros += CQ__ROWS) {
+        const __m256 s0 = _mm256_mul_ps(cq__scales8_avx2(p, CQ_INT4), unit);
+        const __m256 s1 = _mm256_mul_ps(cq__scales8_avx2(p + CQ__ROWS, CQ_INT4), unit);
+        __m256i z0 = _mm256_set1_epi8(8), z1 = z0;
+        if (t->asym) {
+            const __m128i z = _mm_loadu_si128((const __m128i *)(const void *)zeros);
+            z0 = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(z), copies);
+            z1 = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), copies);
+        }
+        _mm_prefetch((const char *)p + CQ__NEAR / 4, _MM_HINT_T0);
+        for (const size_t end = cq__min(b + per, whole); b < end; b++, w += 256, x += CQ__BLOCK) {
+            __m256 p0 = _mm256_setzero_ps(), p1 = p0;
+            for (size_t s = 0; s < 256; s += 64) {
+                const __m256i v0 = _mm256_and_si256(CQ__LOAD(w + s), mask);
+                const __m256i v1 = _mm256_and_si256(CQ__LOAD(w + s + 32), mask);
+                cq__four_columns_avx2(&p0, _mm256_sub_epi8(v0, z0), s0, x + s / 16);
+                cq__four_columns_avx2(&p1, _mm256_sub_epi8(v1, z1), s1, x + s / 16);
+                CQ__STREAM(w + s);
+            }
+            for (size_t s = 0; s < 256; s += 64) {
+                const __m256i v0 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s), 4), mask);
+                const __m256i v1 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s + 32), 4), mask);
+                cq__four_columns_avx2(&p0, _mm256_sub_epi8(v0, z0), s0, x + s / 16 + 16);
+                cq__four_columns_avx2(&p1, _mm256_sub_epi8(v1, z1), s1, x + s / 16 + 16);
+            }
+            y0 = _mm256_add_ps(y0, p0);
+            y1 = _mm256_add_ps(y1, p1);
+        }
+    }
+    _mm256_storeu_ps(y, y0);
+    _mm256_storeu_ps(y + 8, y1);
 }
 
 /* == cq__quantize_c */
@@ -5000,6 +5122,56 @@ CQ__AVX512 void cq__unpack_avx512(float *out, const cq_tensor *t, size_t panel, 
     }
 }
 
+/* == cq__column_f32_avx2, with codes looked up. asym: a constant; without zeros the table has their middle off already,
+   and sixteen weights are five instructions on two ports: 80 cycles a block. */
+CQ__AVX512_INLINE __m512 cq__four_columns_avx512(__m512 sum, __m512i v, __m512 table, bool asym, __m512 zero,
+                                                 __m512 scale, const float *x) {
+    __m512 a0 = _mm512_permutexvar_ps(v, table), a1 = _mm512_permutexvar_ps(_mm512_srli_epi32(v, 8), table);
+    __m512 a2 = _mm512_permutexvar_ps(_mm512_srli_epi32(v, 16), table);
+    __m512 a3 = _mm512_permutexvar_ps(_mm512_srli_epi32(v, 24), table);
+    if (asym) {
+        a0 = _mm512_sub_ps(a0, zero);
+        a1 = _mm512_sub_ps(a1, zero);
+        a2 = _mm512_sub_ps(a2, zero);
+        a3 = _mm512_sub_ps(a3, zero);
+    }
+    sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_mul_ps(a0, scale), _mm512_set1_ps(x[0])));
+    sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_mul_ps(a1, scale), _mm512_set1_ps(x[1])));
+    sum = _mm512_add_ps(sum, _mm512_mul_ps(_mm512_mul_ps(a2, scale), _mm512_set1_ps(x[2])));
+    return _mm512_add_ps(sum, _mm512_mul_ps(_mm512_mul_ps(a3, scale), _mm512_set1_ps(x[3])));
+}
+CQ__AVX512_INLINE __m512 cq__whole_blocks_avx512(__m512 y, const cq_tensor *t, const unsigned char *p, const float *x,
+                                                 bool asym) {
+    const unsigned char *w = p + cq__panel_head(t), *zeros = p + cq__zeros_at(t);
+    const size_t per = t->group_size / CQ__BLOCK, whole = t->cols / CQ__BLOCK;
+    __m512 table = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), zero = _mm512_set1_ps(8.0f);
+    if (!asym) table = _mm512_sub_ps(table, zero);
+    for (size_t b = 0; b < whole; p += 2 * CQ__ROWS, zeros += CQ__ROWS) {
+        const __m512 scale = _mm512_cvtph_ps(CQ__LOAD(p));
+        if (asym)
+            zero = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)zeros)));
+        _mm_prefetch((const char *)p + CQ__NEAR / 4, _MM_HINT_T0);
+        for (const size_t end = cq__min(b + per, whole); b < end; b++, w += 256, x += CQ__BLOCK) {
+            __m512 sum = _mm512_setzero_ps();
+            for (size_t s = 0; s < 256; s += 64) {
+                sum = cq__four_columns_avx512(sum, CQ__LOAD512(w + s), table, asym, zero, scale, x + s / 16);
+                CQ__STREAM(w + s);
+            }
+            for (size_t s = 0; s < 256; s += 64) {
+                const __m512i v = _mm512_srli_epi32(CQ__LOAD512(w + s), 4);
+                sum = cq__four_columns_avx512(sum, v, table, asym, zero, scale, x + s / 16 + 16);
+            }
+            y = _mm512_add_ps(y, sum);
+        }
+    }
+    return y;
+}
+CQ__AVX512 void cq__column_f32_avx512(float *y, const cq_tensor *t, size_t panel, const float *x) {
+    const unsigned char *p = t->data + panel * cq_panel_bytes(t);
+    if (t->asym) _mm512_storeu_ps(y, cq__whole_blocks_avx512(_mm512_loadu_ps(y), t, p, x, true));
+    else _mm512_storeu_ps(y, cq__whole_blocks_avx512(_mm512_loadu_ps(y), t, p, x, false));
+}
+
 /* == cq__quantize_c */
 CQ__AVX512 float cq__quantize_avx512(int8_t *q, int32_t *sum, size_t ld_sum, const float *x, size_t n,
                                     size_t stride) {
@@ -5186,7 +5358,8 @@ CQ__AVX512VNNI void cq__dots_q8_avx512vnni(float *out, const int8_t *q, float sc
         name, cq__tile_f32_avx2, cq__fma_f32_avx2, cq__eliminate_avx2, cq__round16_avx2, cq__cost16_avx2,              \
             cq__decide16_avx2, cq__descend16_avx2, cq__unpack_avx2, q8, cq__quantize_avx2, cq__dot_avx2,               \
             cq__dots_avx2, cq__mix_avx2, cq__from_f16_avx2, cq__from_int8_avx2, dots_q8, cq__turn_avx2, cq__sum_avx2,  \
-            cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2                         \
+            cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx2, cq__silu_mul_avx2,                        \
+            cq__column_f32_avx2                                                                                        \
     }
 static const cq__kernels cq__kernels_avx2 = CQ__AVX2_TIER("avx2", cq__panels_q8_avx2, cq__dots_q8_avx2);
 #if CQ__X86_AVXVNNI
@@ -5197,7 +5370,8 @@ static const cq__kernels cq__kernels_avxvnni = CQ__AVX2_TIER("avxvnni", cq__pane
         name, cq__tile_f32_avx512, cq__fma_f32_avx512, cq__eliminate_avx512, cq__round16_avx2, cq__cost16_avx512,      \
             cq__decide16_avx2, cq__descend16_avx2, cq__unpack_avx512, q8, cq__quantize_avx512, cq__dot_avx2,           \
             cq__dots_avx2, cq__mix_avx512, cq__from_f16_avx512, cq__from_int8_avx512, dots_q8, cq__turn_avx2,          \
-            cq__sum_avx2, cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx512, cq__silu_mul_avx512       \
+            cq__sum_avx2, cq__max_avx2, cq__axpy_avx2, cq__scale_avx2, cq__exp_minus_avx512, cq__silu_mul_avx512,      \
+            cq__column_f32_avx512                                                                                      \
     }
 static const cq__kernels cq__kernels_avx512 = CQ__AVX512_TIER("avx512", cq__panels_q8_avx512, cq__dots_q8_avx2);
 static const cq__kernels cq__kernels_avx512vnni =
@@ -6333,7 +6507,8 @@ static void cq__from_f16_neon(float *out, const unsigned char *x, size_t n) {
         name, cq__tile_f32_v4, cq__fma_f32_neon, cq__eliminate_neon, cq__round16_v4, cq__cost16_neon,                  \
             cq__decide16_v4, cq__descend16_v4, cq__unpack_v4, panels_q8, cq__quantize_v4, cq__dot_v4, cq__dots_v4,     \
             cq__mix_v4, cq__from_f16_neon, cq__from_int8_v4, dots_q8, cq__turn_v4, cq__sum_v4, cq__max_v4,             \
-            cq__axpy_v4, cq__scale_v4, cq__exp_minus_v4, cq__silu_mul_v4                                               \
+            cq__axpy_v4, cq__scale_v4, cq__exp_minus_v4, cq__silu_mul_v4,                                              \
+            NULL                                                                                                       \
     }
 static const cq__kernels cq__kernels_neon = CQ__TIER_ARM("neon", cq__panels_q8_neon, cq__dots_q8_neon);
 #if CQ__DOTPROD_TIERS
@@ -6346,7 +6521,7 @@ static const cq__kernels cq__kernels_neon = {
     cq__round16_c,     cq__cost16_c,    cq__decide16_c,
     cq__descend16_c,  cq__unpack_c,    cq__panels_q8_neon, cq__quantize_c, cq__dot_c,      cq__dots_c,
     cq__mix_c,        cq__from_f16_c,  cq__from_int8_c, cq__dots_q8_neon, cq__turn_c,     cq__sum_c,
-    cq__max_c,        cq__axpy_c,      cq__scale_c,   cq__exp_minus_c,   cq__silu_mul_c};
+    cq__max_c,        cq__axpy_c,      cq__scale_c,   cq__exp_minus_c,   cq__silu_mul_c, NULL};
 #endif
 
 #define CQ__HAS_DOTPROD 1u
@@ -7149,7 +7324,7 @@ static const cq__kernels cq__kernels_rvv = {
     cq__round16_c, cq__cost16_c,      cq__decide16_c,
     cq__descend16_c,  cq__unpack_rvv,   cq__panels_q8_rvv, cq__quantize_rvv, cq__dot_rvv,    cq__dots_rvv,
     cq__mix_rvv,      cq__from_f16_rvv, cq__from_int8_rvv, cq__dots_q8_rvv, cq__turn_rvv,   cq__sum_rvv,
-    cq__max_rvv,      cq__axpy_rvv,     cq__scale_rvv,    cq__exp_minus_rvv, cq__silu_mul_rvv};
+    cq__max_rvv,      cq__axpy_rvv,     cq__scale_rvv,    cq__exp_minus_rvv, cq__silu_mul_rvv, NULL};
 #endif /* CQ__RVV */
 
 /* ###################################################################################################################
@@ -7403,7 +7578,7 @@ static const cq__kernels cq__kernels_wasm = {
     cq__round16_v4,   cq__cost16_c,     cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,   cq__panels_q8_wasm, cq__quantize_v4,  cq__dot_v4,       cq__dots_v4,
     cq__mix_v4,       cq__from_f16_v4, cq__from_int8_v4,  cq__dots_q8_wasm, cq__turn_v4,      cq__sum_v4,
-    cq__max_v4,       cq__axpy_v4,     cq__scale_v4,      cq__exp_minus_v4, cq__silu_mul_v4};
+    cq__max_v4,       cq__axpy_v4,     cq__scale_v4,      cq__exp_minus_v4, cq__silu_mul_v4, NULL};
 #endif /* CQ__WASM */
 
 /* ###################################################################################################################
@@ -7694,7 +7869,7 @@ static const cq__kernels cq__kernels_dsp = {
     cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
     cq__unpack_c,   cq__panels_q8_dsp, cq__quantize_c, cq__dot_c,     cq__dots_c,   cq__mix_c,      cq__from_f16_c,
     cq__from_int8_c, cq__dots_q8_dsp,  cq__turn_c,     cq__sum_c,     cq__max_c,    cq__axpy_c,     cq__scale_c,
-    cq__exp_minus_c, cq__silu_mul_c};
+    cq__exp_minus_c, cq__silu_mul_c, NULL};
 #endif /* CQ__DSP */
 
 #if CQ__MVE
@@ -7950,7 +8125,7 @@ static const cq__kernels cq__kernels_mve = {
     cq__round16_c, cq__cost16_c, cq__decide16_c, cq__descend16_c,
     cq__unpack_c,   cq__panels_q8_mve, cq__quantize_c, cq__dot_c,     cq__dots_c,   cq__mix_c,      cq__from_f16_c,
     cq__from_int8_c, cq__dots_q8_mve,  cq__turn_c,     cq__sum_c,     cq__max_c,    cq__axpy_c,     cq__scale_c,
-    cq__exp_minus_c, cq__silu_mul_c};
+    cq__exp_minus_c, cq__silu_mul_c, NULL};
 #ifdef __clang__
 CQ__NO_HELIUM
 #endif

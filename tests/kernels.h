@@ -540,6 +540,20 @@ static void kt_packed(cq_kernel_test *t, cq_format format, cq_layout layout, siz
             kt_compare(t, i, "unpack", y, z, m * CQ__ROWS);
         }
     }
+    const float *x = kt_random(t, cols), *y0 = kt_random(t, CQ__ROWS);
+    y = kt_floats(t, CQ__ROWS), z = kt_floats(t, CQ__ROWS);
+    kt_again(z, y0, CQ__ROWS);
+    for (size_t b = 0; b < cols / CQ__BLOCK; b++) { /* one column of floats, the whole blocks */
+        CQ__ALIGNED float block[CQ__BLOCK * CQ__ROWS];
+        cq__kernels_c.unpack(block, &w, panel, b);
+        cq__kernels_c.tile_f32(z, CQ__ROWS, block, CQ__ROWS, x + b * CQ__BLOCK, 1, cols,
+                               CQ__BLOCK, 1);
+    }
+    KT_EACH(k) {
+        if (!cq__has_column(k, &w)) continue;
+        k->column_f32(kt_again(y, y0, CQ__ROWS), &w, panel, x);
+        kt_compare(t, i, "column_f32", y, z, CQ__ROWS);
+    }
     for (uint32_t way = 0; way < 2 && cq_format_has_q8(format); way++) { /* scales per row, per group */
         if (way && (w.group_size % CQ__BLOCK || !w.group_size)) continue;
         kt_acts(t, &a, first + n, cols, way ? w.group_size : 0, extreme);
