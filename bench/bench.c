@@ -19,8 +19,9 @@
                 never fuse (EXACTNESS in cquant.h)
      vectors    what a transformer needs besides: bytes that are read or written once, beside reading from the cache
                 that holds them; the time of a call
-     gemm, syrk, factor, solve, refit   float products, and what quantises (cquant_gptq.h): n^2 tokens / 2, n^3 / 6,
-                rows n^2 / 2, 3 rows n^2 / 2 multiply-adds, beside the tier's fused multiply-adds
+     gemm, syrk, cholesky, factor, solve, refit   float products, and what quantises (cquant_gptq.h): n^2 tokens / 2,
+                twice n^3 / 6 (the factorisation alone, and with all that cq_gptq_factor does besides), rows n^2 / 2,
+                3 rows n^2 / 2 multiply-adds, beside the tier's fused multiply-adds
      fwht       a Hadamard transform of order n = K 2^p, scaled, in additions a second: n p, and n (K/4 + 2) for a core;
                 limit: the lower of two, additions and a copy of n floats
      dream      a denoising step of Dream 7B (dream.h), 256 rows of which 128 are masked, int8 activations, on all
@@ -33,7 +34,8 @@
    share      value / limit
    MAC/cycle  with the clock measured beside each row
    x FMA      GMAC/s in peaks of fused multiply-adds of 256-bit vectors on one core: what it is worth to multiply
-              integers (other machines: of the tier's own vectors)
+              integers (other machines: of the tier's own vectors). For products, and limits of the solver's, the peak is
+              measured by turns with the row: the clock of a core depends on what it has just run
    x C        times as fast as the plain C kernels, on one thread
 
    Every time is the least of several. Nothing else should run meanwhile. */
@@ -82,7 +84,7 @@ static void report(result r) {
     double clock = clock_rate(), cores_used = r.threads > 1 ? r.threads : 1;
     if (count == sizeof results / sizeof *results) return;
     r.cycle = r.gmacs > 0 && clock > 0 ? r.gmacs / clock / cores_used : 0;
-    r.fma = r.gmacs > 0 ? r.gmacs / fma256_rate(r.tier) : 0;
+    if (!(r.fma > 0) && r.gmacs > 0) r.fma = r.gmacs / peak_rate(fma256(r.tier));
     results[count++] = r;
     char columns[3][16] = {"", "", ""};
     if (r.cycle > 0) snprintf(columns[0], 16, "%.2f", r.cycle);
@@ -247,10 +249,11 @@ static void product_row(job *j, const char *name, const char *tier, int threads,
     if (threads > 1) team_start(threads);
     context(&j->ctx, tier, threads);
     j->rows = DIM;
-    double seconds = best(multiply, j, option.quick ? 0.05 : 0.1);
+    double fma, seconds = best_beside(multiply, j, option.quick ? 0.05 : 0.1, fma256(tier), &fma);
     if (threads > 1) team_stop();
     snprintf(r.name, sizeof r.name, "%s", name);
     r.gmacs = macs / seconds * 1e-9;
+    r.fma = r.gmacs / fma;
     r.by = memory < arithmetic ? "read memory" : (j->p->acts == FLOATS ? y->muladd : y->i8)->name;
     r.limit = memory < arithmetic ? memory : arithmetic;
     r.value = r.gmacs;
@@ -486,12 +489,12 @@ static void gemm_rows(void) {
             if (threads > 1) team_start(threads);
             context(&g.ctx, r.tier, threads);
             g.m = GEMM;
-            double seconds = best(gemm, &g, 0.2);
+            peak *p = yardsticks_of(r.tier)->fma;
+            double seconds = best_beside(gemm, &g, 0.2, p, &r.limit);
             if (threads > 1) team_stop();
-            const peak *p = yardsticks_of(r.tier)->fma;
             r.value = r.gmacs = (double)n * GEMM / seconds * 1e-9;
             r.unit = "GMAC/s";
-            r.limit = threads * peak_rate(yardsticks_of(r.tier)->fma);
+            r.limit *= threads;
             r.by = p->name;
             r.plain = threads > 1 ? 0 : plain / seconds;
             report(r);
@@ -509,7 +512,7 @@ typedef struct {
     cq_gptq_result out;
     cq_arena arena;
     size_t mark[2]; /* of the arena: before the factor, after it */
-    float *x, *w;
+    float *x, *w, *scratch;
     size_t rows;
 } layer;
 static void run_syrk(void *arg) {
@@ -521,6 +524,21 @@ static void run_factor(void *arg) {
     l->arena.used = l->mark[0];
     if (cq_gptq_factor(&l->ctx, &l->f, &l->h, &l->desc, &l->arena, NULL)) exit(1);
     l->mark[1] = l->arena.used;
+}
+/* The factorisation alone, of a copy of H in f.ut; d and scratch are those that cq_gptq_factor has left. */
+static void copy_lower(void *arg) {
+    layer *l = (layer *)arg;
+    size_t n = l->h.cols;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(l->f.ut + i * n, l->h.h + i * n, (i + 1) * sizeof(float));
+        l->f.ut[i * n + i] += l->f.lambda;
+    }
+}
+static void run_cholesky(void *arg) {
+    layer *l = (layer *)arg;
+    size_t bad;
+    copy_lower(arg);
+    if (!cq__udut_blocked(&l->ctx, l->f.ut, l->f.d, l->scratch, l->h.cols, 0, &bad)) exit(1);
 }
 static void run_solve(void *arg) {
     layer *l = (layer *)arg;
@@ -536,14 +554,15 @@ static void run_refit(void *arg) {
 static const struct {
     const char *name;
     void (*run)(void *);
-} solver_table[] = {{"syrk", run_syrk}, {"factor", run_factor}, {"solve", run_solve}, {"refit", run_refit}};
+} solver_table[] = {
+    {"syrk", run_syrk}, {"cholesky", run_cholesky}, {"factor", run_factor}, {"solve", run_solve}, {"refit", run_refit}};
 static void solver_name(char *name, size_t i, size_t rows, size_t n) {
-    snprintf(name, 96, "%s %ux%u", solver_table[i].name, (unsigned)(i < 2 ? n : rows), (unsigned)n);
+    snprintf(name, 96, "%s %ux%u", solver_table[i].name, (unsigned)(i < 3 ? n : rows), (unsigned)n);
 }
 static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n columns */
     layer l;
     int steps = 0;
-    for (int i = 0; i < (refit ? 4 : 3); i++) { /* each needs those before */
+    for (int i = 0; i < (refit ? 5 : 4); i++) { /* each needs those before */
         char name[96];
         solver_name(name, (size_t)i, rows, n);
         if (wanted(name, isa)) steps = i + 1;
@@ -561,6 +580,7 @@ static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n co
         cq_gptq_solve(&l.ctx, &l.desc, &l.f, NULL, n, rows, NULL, &l.arena, NULL);
     }
     l.x = (float *)allocate(GPTQ_TOKENS * n * sizeof(float));
+    l.scratch = (float *)allocate(cq__factor_scratch(n) * sizeof(float));
     l.rows = rows;
     l.w = (float *)allocate(rows * n * sizeof(float));
     l.out.codes = (uint8_t *)allocate(rows * n);
@@ -575,25 +595,29 @@ static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n co
     for (int threads = rows * n > (size_t)1 << 25 ? option.threads : 1; threads <= option.threads;
          threads = more_threads(threads)) {
         double square = (double)n * (double)n, all = (double)rows;
-        double work[] = {0.5 * GPTQ_TOKENS * square, square * (double)n / 6, 0.5 * square * all, 1.5 * square * all};
+        double cube = square * (double)n / 6;
+        double work[] = {0.5 * GPTQ_TOKENS * square, cube, cube, 0.5 * square * all, 1.5 * square * all};
         if (threads > 1) team_start(threads);
         context(&l.ctx, isa, threads);
         for (int i = 0; i < steps; i++) {
             result r = row(isa, threads);
-            double seconds = best(solver_table[i].run, &l, option.quick ? 0 : 0.2);
+            double budget = option.quick ? 0 : 0.2;
+            if (i == 1) run_factor(&l); /* which knows the memory and lambda */
+            double seconds = best_beside(solver_table[i].run, &l, budget, yardsticks_of(isa)->fma, &r.limit);
+            if (i == 1) seconds -= best(copy_lower, &l, budget);
             if (i == 0) cq_hessian_finish(&l.ctx, &l.h);
             solver_name(r.name, (size_t)i, rows, n);
             if (!wanted(r.name, isa)) continue;
             snprintf(r.note, sizeof r.note, "%.1f ms", seconds * 1e3);
             r.value = r.gmacs = work[i] / seconds * 1e-9;
             r.unit = "GMAC/s";
-            r.limit = threads * peak_rate(yardsticks_of(isa)->fma);
+            r.limit *= threads;
             r.by = yardsticks_of(isa)->fma->name;
             report(r);
         }
         if (threads > 1) team_stop();
     }
-    free(l.arena.base), free(l.x), free(l.w), free(l.out.codes), free(l.out.grids);
+    free(l.arena.base), free(l.x), free(l.scratch), free(l.w), free(l.out.codes), free(l.out.grids);
 }
 /* Square layers; or those of Dream 7B's MLP, on the best tier. */
 static void solvers(void) {
@@ -857,7 +881,7 @@ static void summary(void) {
         {"g32 n=64", "q8 int4 g32 n=64", false, false},   {"threads", "q8 int4 g32 n=64", true, false},
         {"g128 n=64", "q8 int4 g128 n=64", false, false}, {"threads", "q8 int4 g128 n=64", true, false},
         {"int8 n=64", "q8 int8 row n=64", false, false},  {"gemm f32", "gemm f32 1024x1024x1024", false, true},
-        {"syrk", "syrk 2048x2048", false, true},          {"factor", "factor 2048x2048", false, true},
+        {"syrk", "syrk 2048x2048", false, true},          {"cholesky", "cholesky 2048x2048", false, true},
     };
     printf("\nSummary: n=1 as a share of the read bandwidth; n=64 in peaks of fused multiply-adds of 256-bit vectors "
            "on one core;\nothers as a share of the tier's own such peak. \"threads\": the column before, on %d\n%-10s",

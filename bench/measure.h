@@ -356,17 +356,33 @@ static const yardsticks *yardsticks_of(const char *tier) {
     return y;
 }
 /* 1e9 operations a second, measured when first asked for */
-static double peak_rate(peak *p) {
+static double peak_now(peak *p, double budget) {
     double work = p->lanes > 0 ? p->lanes * PEAK_CHAINS * PEAK_STEPS : (double)PLAIN_STEPS * PLAIN_LANES;
-    if (!(p->rate > 0)) p->rate = work / best(p->run, NULL, 0.25) * 1e-9;
+    return work / best(p->run, NULL, budget) * 1e-9;
+}
+static double peak_rate(peak *p) {
+    if (!(p->rate > 0)) p->rate = peak_now(p, 0.25);
     return p->rate;
 }
-/* The peak that GEMM is compared with on every tier: fused multiply-adds of 256-bit vectors; else the tier's own. */
-static double fma256_rate(const char *tier) {
+/* The peak that products are compared with on every tier: fused multiply-adds of 256-bit vectors; else the tier's own. */
+static peak *fma256(const char *tier) {
 #ifdef MEASURE_X86
-    if (has_tier("avx2")) return peak_rate(&peak_fma_256);
+    if (has_tier("avx2")) return &peak_fma_256;
 #endif
-    return peak_rate(yardsticks_of(tier)->fma);
+    return yardsticks_of(tier)->fma;
+}
+/* The least time of a call, and the best rate of a yardstick, by turns: a core's clock depends on what it has just run,
+   and both shall have had the same. */
+static double best_beside(void (*call)(void *), void *arg, double budget, peak *p, double *rate) {
+    double least = 1e9;
+    *rate = 0;
+    for (int turn = 0; turn < 5; turn++) {
+        double t = best(call, arg, budget / 5), r = peak_now(p, 0.004);
+        least = t < least ? t : least;
+        *rate = r > *rate ? r : *rate;
+        if (t > 0.5) break;
+    }
+    return least;
 }
 
 /* Says whether all cores are ours: what does not wait for memory should be as many times as fast on them. */
