@@ -38,8 +38,8 @@ bench: $(B)/bench ## speed beside its limits: a table, build/bench.json, build/b
 bench-compilers: ## the main products built by every compiler that is here x -O1 -O2 -O3 -Os; build/bench_compilers.csv
 	@sh bench/compilers.sh $(B)
 
-bench-peers: $(B)/cquant $(B)/venv/ready ## beside FFHT, GPTQModel, ggml, OpenBLAS (a network, the first time)
-	@CC="$(CC)" CFLAGS="$(CFLAGS)" sh bench/peers.sh
+bench-peers: $(B)/cquant $(B)/venv/ready ## beside FFHT, GPTQModel, ggml, OpenBLAS (a network, the first time); PEERS=llama: llama.cpp
+	@CC="$(CC)" CFLAGS="$(CFLAGS)" sh bench/peers.sh $(PEERS)
 
 interop: all $(B)/venv/ready ## compare with transformers and PyTorch (a Python environment in build/venv)
 	@test -d $(B)/models || { $(B)/venv/bin/python tests/reference/make_models.py $(B)/models.new && mv $(B)/models.new $(B)/models; }

@@ -11,7 +11,8 @@
 #   blas       OpenBLAS (scipy-openblas32 on PyPI): sgemm, ssyrk, spotrf beside cq_gemm, cq_syrk, cq_gptq_factor
 # None is part of this repository. CC, CXX and CFLAGS are respected. PEERS_ARGS: options of bench/peers_gptq.py.
 # LLAMA_ARGS: those of bench/peers_llama.py. GGML_ARGS: --quick. LLAMA_JOBS: of its build (all cores).
-#   sh bench/peers.sh [fht] [gptq] [llama] [ggml] [blas] [cmsis]        (make bench-peers: all but llama and cmsis)
+#   sh bench/peers.sh [fht] [gptq] [llama] [ggml] [blas] [cmsis]        (make bench-peers: all but llama and cmsis;
+#                                                                        make bench-peers PEERS="llama cmsis")
 set -u
 cd "$(dirname "$0")/.." || exit 1
 fail() {
