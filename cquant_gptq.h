@@ -180,12 +180,12 @@ typedef struct cq_gptq_result {
 } cq_gptq_result;
 
 /* The weights to quantise when what stands before the layer is quantised already: w (rows, ldw) +=
-   share * w M (H + damp)^-1, with mismatch M (cols, cols) = sum of (x' - x) x^T, x' the input of the whole model where H has seen x. Quantise
-   the result with the same f: then Q x is near W x', what the layer would have put out (LESSON 6). share in (0, 1]: 1
-   is the least squares solution, less trusts a few samples less. After GPTAQ, Li et al., arXiv 2504.02692, and Qronos,
-   Zhang et al., arXiv 2505.11695; in closed form as both have it before they round. With arena->base NULL it only
-   counts. CQ_ERR_RANGE: M, or the result, holds NaN or infinity (where = row, got = column; of M by itself: row
-   UINT64_MAX). */
+   share * w M (H + damp)^-1, with mismatch M (cols, cols) = sum of (x' - x) x^T, x' the input of the whole model where H
+   has seen x. Quantise the result with the same f: then Q x is near W x', what the layer would have put out (LESSON 6).
+   share in (0, 1]: 1 is the least squares solution, less trusts a few samples less. After GPTAQ, Li et al., arXiv
+   2504.02692, and Qronos, Zhang et al., arXiv 2505.11695; in closed form as both have it before they round. With
+   arena->base NULL it only counts. CQ_ERR_RANGE: M, or the result, holds NaN or infinity (where = row, got = column; of
+   M by itself: row UINT64_MAX). */
 CQUANT_DEF cq_status cq_gptq_correct(const cq_context *ctx, const cq_factor *f, const float *mismatch, float share,
                                      float *w, size_t ldw, size_t rows, cq_arena *arena, cq_error *err);
 /* Quantises w (rows, ldw). desc must have the order that f was made with. CQ_ERR_RANGE: w holds NaN or infinity
