@@ -516,6 +516,15 @@ static void kt_acts(cq_kernel_test *t, cq_acts *a, size_t n, size_t cols, size_t
             a->sum[b * a->ld_sum + j] = sum;
         }
 }
+
+/* One column of floats by the whole blocks of a panel, the way of tiers without a kernel for it. */
+static void kt_column(const cq__kernels *k, float *y, const cq_tensor *w, size_t panel, const float *x) {
+    CQ__ALIGNED float block[CQ__BLOCK * CQ__ROWS];
+    for (size_t b = 0; b < w->cols / CQ__BLOCK; b++) {
+        k->unpack(block, w, panel, b);
+        k->tile_f32(y, CQ__ROWS, block, CQ__ROWS, x + b * CQ__BLOCK, 1, w->cols, CQ__BLOCK, 1);
+    }
+}
 static void kt_packed(cq_kernel_test *t, cq_format format, cq_layout layout, size_t group, bool asym) {
     cq_tensor w;
     cq_acts a;
@@ -542,16 +551,10 @@ static void kt_packed(cq_kernel_test *t, cq_format format, cq_layout layout, siz
     }
     const float *x = kt_random(t, cols), *y0 = kt_random(t, CQ__ROWS);
     y = kt_floats(t, CQ__ROWS), z = kt_floats(t, CQ__ROWS);
-    kt_again(z, y0, CQ__ROWS);
-    for (size_t b = 0; b < cols / CQ__BLOCK; b++) { /* one column of floats, the whole blocks */
-        CQ__ALIGNED float block[CQ__BLOCK * CQ__ROWS];
-        cq__kernels_c.unpack(block, &w, panel, b);
-        cq__kernels_c.tile_f32(z, CQ__ROWS, block, CQ__ROWS, x + b * CQ__BLOCK, 1, cols,
-                               CQ__BLOCK, 1);
-    }
+    kt_column(&cq__kernels_c, kt_again(z, y0, CQ__ROWS), &w, panel, x);
     KT_EACH(k) {
-        if (!cq__has_column(k, &w)) continue;
-        k->column_f32(kt_again(y, y0, CQ__ROWS), &w, panel, x);
+        if (cq__has_column(k, &w)) k->column_f32(kt_again(y, y0, CQ__ROWS), &w, panel, x);
+        else kt_column(k, kt_again(y, y0, CQ__ROWS), &w, panel, x);
         kt_compare(t, i, "column_f32", y, z, CQ__ROWS);
     }
     for (uint32_t way = 0; way < 2 && cq_format_has_q8(format); way++) { /* scales per row, per group */
