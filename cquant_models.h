@@ -11618,7 +11618,7 @@ static void cq__worked(cq_session *s, uint64_t operations) {
     if (!s->desc.progress || s->cancelled) return;
     s->done += operations;
     if (s->total < s->done) s->total = s->done; /* experts: only about so many rows go to each */
-    s->cancelled = !s->desc.progress(s->desc.user, (size_t)(s->done / 1000000), (size_t)(s->total / 1000000));
+    s->cancelled = !s->desc.progress(s->desc.user, (size_t)(s->done >> 20), (size_t)(s->total >> 20));
 }
 static uint64_t cq__product_work(const cq_tensor *w, size_t n) { return 2 * (uint64_t)w->rows * w->cols * n; }
 static uint64_t cq__attention_work(const cq_block *b, const cq_input *in) {
@@ -11633,9 +11633,9 @@ static uint64_t cq__pass_work(const cq_session *s, const cq_input *in) {
         if (b->text != in->text) continue;
         sum += cq__attention_work(b, in);
         for (size_t k = 0; k < b->linears; k++) {
-            uint64_t work = cq__product_work(&b->lin[k].w, in->n);
             bool routed = b->kind == CQ_BLOCK_MOE && cq__is_expert(b->lin[k].role);
-            sum += routed ? work / b->experts * b->top_k : work;
+            size_t rows = routed ? (in->n * b->top_k + b->experts - 1) / b->experts : in->n;
+            sum += cq__product_work(&b->lin[k].w, rows);
         }
     }
     return sum;
