@@ -733,7 +733,7 @@ void tool_gptq_options(cq_gptq_desc *desc, bool *rtn) {
 
 /* tr(E H E^T) for E = W - Q (Q NULL: W): products in float, which is what the solver works with, their sum in double */
 static double trace(const cq_context *ctx, const float *w, const float *q, const float *h, size_t rows, size_t cols) {
-    const size_t step = rows < 64 ? rows : 64;
+    const size_t step = rows < 512 ? rows : 512; /* H is packed anew for each */
     float *e = (float *)tool_alloc(step * cols, sizeof *e), *g = (float *)tool_alloc(step * cols, sizeof *g);
     float *scratch = (float *)tool_alloc(cq_gemm_scratch(step, cols, cols), sizeof *scratch);
     double total = 0.0;
