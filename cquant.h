@@ -1858,19 +1858,19 @@ static void cq__matmul_q8_panels(const cq__matmul_job *job, size_t panel, size_t
     for (size_t j0 = 0; j0 < job->n; j0 += CQ__Q8_COLUMNS) {
         const size_t n = cq__min(CQ__Q8_COLUMNS, job->n - j0);
         job->ctx->k->panels_q8(out, job->w, panel, panels, job->acts, j0, n);
-        for (size_t i = 0; i < n * panels; i++) { /* side by side: what a column has of the panels */
-            const size_t p = i % panels, j = i / panels, r0 = (panel + p) * CQ__ROWS;
-            const size_t rows = cq__min(CQ__ROWS, job->w->rows - r0);
-            const float *v = out + (p * n + j) * CQ__ROWS;
-            float *y = job->y + (j0 + j) * job->ldy + r0;
-            if (rows == CQ__ROWS && !job->bias && !job->add)
-                for (size_t r = 0; r < CQ__ROWS; r++) y[r] = v[r];
-            else
-                for (size_t r = 0; r < rows; r++) {
-                    float sum = job->bias ? v[r] + cq__f32(job->bias + 4 * (r0 + r)) : v[r];
-                    y[r] = job->add ? y[r] + sum : sum;
-                }
-        }
+        for (size_t j = 0; j < n; j++) /* side by side: what a column has of the panels */
+            for (size_t p = 0; p < panels; p++) {
+                const size_t r0 = (panel + p) * CQ__ROWS, rows = cq__min(CQ__ROWS, job->w->rows - r0);
+                const float *v = out + (p * n + j) * CQ__ROWS;
+                float *y = job->y + (j0 + j) * job->ldy + r0;
+                if (rows == CQ__ROWS && !job->bias && !job->add)
+                    for (size_t r = 0; r < CQ__ROWS; r++) y[r] = v[r];
+                else
+                    for (size_t r = 0; r < rows; r++) {
+                        float sum = job->bias ? v[r] + cq__f32(job->bias + 4 * (r0 + r)) : v[r];
+                        y[r] = job->add ? y[r] + sum : sum;
+                    }
+            }
     }
 }
 

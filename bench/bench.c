@@ -525,7 +525,7 @@ static void run_factor(void *arg) {
     if (cq_gptq_factor(&l->ctx, &l->f, &l->h, &l->desc, &l->arena, NULL)) exit(1);
     l->mark[1] = l->arena.used;
 }
-/* The factorisation alone, of a copy of H in f.ut; d and scratch are those that cq_gptq_factor has left. */
+/* The factorisation alone, of a copy of H in the memory of a factor that is there. */
 static void copy_lower(void *arg) {
     layer *l = (layer *)arg;
     size_t n = l->h.cols;
@@ -553,11 +553,14 @@ static void run_refit(void *arg) {
 }
 static const struct {
     const char *name;
-    void (*run)(void *);
-} solver_table[] = {
-    {"syrk", run_syrk}, {"cholesky", run_cholesky}, {"factor", run_factor}, {"solve", run_solve}, {"refit", run_refit}};
+    void (*run)(void *), (*less)(void *); /* the time of `less` is not counted */
+    bool square;                          /* no rows but those of H */
+} solver_table[] = {{"syrk", run_syrk, NULL, true},     {"cholesky", run_cholesky, copy_lower, true},
+                    {"factor", run_factor, NULL, true}, {"solve", run_solve, NULL, false},
+                    {"refit", run_refit, NULL, false}};
 static void solver_name(char *name, size_t i, size_t rows, size_t n) {
-    snprintf(name, 96, "%s %ux%u", solver_table[i].name, (unsigned)(i < 3 ? n : rows), (unsigned)n);
+    snprintf(name, 96, "%s %ux%u", solver_table[i].name, (unsigned)(solver_table[i].square ? n : rows),
+             (unsigned)n);
 }
 static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n columns */
     layer l;
@@ -602,10 +605,12 @@ static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n co
         for (int i = 0; i < steps; i++) {
             result r = row(isa, threads);
             double budget = option.quick ? 0 : 0.2;
-            if (i == 1) run_factor(&l); /* which knows the memory and lambda */
             double seconds = best_beside(solver_table[i].run, &l, budget, yardsticks_of(isa)->fma, &r.limit);
-            if (i == 1) seconds -= best(copy_lower, &l, budget);
-            if (i == 0) cq_hessian_finish(&l.ctx, &l.h);
+            if (solver_table[i].less) seconds -= best(solver_table[i].less, &l, budget);
+            if (i == 0) { /* all that follows needs H and a factor */
+                cq_hessian_finish(&l.ctx, &l.h);
+                run_factor(&l);
+            }
             solver_name(r.name, (size_t)i, rows, n);
             if (!wanted(r.name, isa)) continue;
             snprintf(r.note, sizeof r.note, "%.1f ms", seconds * 1e3);
@@ -792,9 +797,9 @@ static void denoising(void) {
     cq_error err;
     size_t used[3]; /* model; activations; cache */
     int32_t ids[DREAM_ROWS];
-    double peak = option.threads * peak_rate(yardsticks_of(r.tier)->i8), macs = 0, attention, seconds = 1e9;
-    size_t part = option.quick ? 8 : 1;
     if (!wanted("dream 7B step", r.tier)) return;
+    double peak = option.threads * peak_rate(yardsticks_of(r.tier)->i8), macs, attention, seconds = 1e9;
+    size_t part = option.quick ? 8 : 1;
     for (;; part = 8) {
         dream_list(&d, part);
         attention = 2.0 * DREAM_ROWS * DREAM_ROWS * DREAM_HIDDEN * (double)d.layers;

@@ -181,6 +181,15 @@ static void test_filter_edges(void **state) {
 }
 
 /* ---- draws ------------------------------------------------------------------------------------------------------- */
+static void best_two(double p, double *first, double *second) { /* of all p so far */
+    if (p > *first) {
+        *second = *first;
+        *first = p;
+    } else if (p > *second) {
+        *second = p;
+    }
+}
+
 /* Catches: confidence formulas, also of filtered distributions; ties that do not go to the lowest id. */
 static void test_confidence(void **state) {
     (void)state;
@@ -202,12 +211,7 @@ static void test_confidence(void **state) {
         for (size_t i = 0; i < n; i++) {
             double p = kept[i] ? exp((double)x[i]) / sum : 0;
             entropy += p * log(p + 1e-10);
-            if (p > first) {
-                second = first;
-                first = p;
-            } else if (p > second) {
-                second = p;
-            }
+            best_two(p, &first, &second);
         }
         for (int alg = 0; alg < CQ_ALG_COUNT; alg++) {
             float conf = 7;
@@ -731,12 +735,7 @@ static void exact_guess(exact *e, const int32_t *ids, size_t position, guess *ou
     for (size_t v = 0; v < CHI_VOCAB; v++) {
         double p = out->p[v] /= sum;
         entropy += p * log(p + 1e-10);
-        if (p > first) {
-            second = first;
-            first = p;
-        } else if (p > second) {
-            second = p;
-        }
+        best_two(p, &first, &second);
     }
     for (size_t v = 0; v < CHI_VOCAB; v++) {
         out->sure[v] = d->alg == CQ_ALG_ENTROPY       ? entropy
