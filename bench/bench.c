@@ -456,7 +456,7 @@ static void vector_rows(void) {
 }
 
 /* ---------------------------------------------------------------------------------------------- float products */
-enum { GEMM = 1024 };
+enum { GEMM = 2048 };
 typedef struct {
     cq_context ctx;
     float *a, *b, *c, *scratch;

@@ -375,6 +375,7 @@ static void kt_chains(cq_kernel_test *t) {
     size_t depth = kt_below(t, KT_DEPTH), n = kt_below(t, KT_COLUMNS), lda = 16 + kt_below(t, 4);
     size_t panels = kt_below(t, 4), ap = depth * lda + kt_below(t, 3), rows = kt_below(t, 2), beside = kt_below(t, 2);
     size_t kb = rows ? 1 : n + kt_below(t, 4), jb = rows ? depth + kt_below(t, 3) : 1;
+    if (!rows && kt_below(t, 2)) lda = 16, kb = 12, ap = depth * lda, n = cq__min(n, 12); /* as cq_gemm packs */
     size_t ldc = beside ? 16 * panels + kt_below(t, 3) : 16 + kt_below(t, 3); /* panels side by side, or apart */
     size_t cp = beside ? 16 : n * ldc + kt_below(t, 3);
     size_t nb = depth && n ? (depth - 1) * kb + (n - 1) * jb + 1 : 0;
