@@ -3711,6 +3711,21 @@ typedef struct cq__q8_codes {
     uint8_t chain;  /* steps that int16 holds */
     int32_t offset; /* what a code of 0 has become; of integers without zeros: their middle */
 } cq__q8_codes;
+/* Weights come from far away: those of the turn after the next are asked for while this one goes on, a few lines of 64
+   bytes at a time. All at once they would take every buffer for what is not in L1 (10 to 16), and activations would
+   wait for memory behind them: one product in twenty, as measured. */
+typedef struct cq__ahead {
+    const unsigned char *next[2]; /* of two panels */
+    size_t bytes[2];
+} cq__ahead;
+CQ__AVX2 void cq__ask(cq__ahead *ahead, size_t lines) { /* of each panel */
+    for (size_t s = 0; s < 2; s++)
+        for (size_t i = 0; i < lines && ahead->bytes[s]; i++) {
+            const size_t step = cq__min(64, ahead->bytes[s]);
+            _mm_prefetch((const char *)ahead->next[s], _MM_HINT_T0);
+            ahead->next[s] += step, ahead->bytes[s] -= step;
+        }
+}
 /* What differs between the tiers. */
 typedef struct cq__q8_tier {
     bool whole; /* codes may have 8 bits */
@@ -3719,13 +3734,14 @@ typedef struct cq__q8_tier {
     /* acc (n, 16) += codes times n rows of activations. less (n), if not NULL: where each column's sums begin, in place
        of acc. out (n, 16), if not NULL: where they end, in place of acc: out += (sum - CQ__ONES) scale; at scale there
        are the 16 of them and 16 times -1.5 2^23 scale. Both given, that may be so for several groups of `per` blocks,
-       less and scale one row of CQ__Q8_COLUMNS and 64 further on for each. */
+       less and scale one row of CQ__Q8_COLUMNS and 64 further on for each. Meanwhile it asks for what is ahead. */
     void (*dot)(int32_t *acc, const unsigned char *codes, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                size_t per, size_t chain, const int32_t *less, float *out, const float *scale);
+                size_t per, size_t chain, const int32_t *less, float *out, const float *scale, cq__ahead *ahead);
     /* The same for two panels at once, what belongs to the second CQ__SUMS, CQ__PLANE, ld floats and 32 floats of
        scales further on; NULL: one by one. */
     void (*dot2)(int32_t *acc, const unsigned char *codes, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                 size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale);
+                 size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale,
+                 cq__ahead *ahead);
 } cq__q8_tier;
 
 static cq__q8_codes cq__q8_codes_of(cq_format format, bool whole) {
@@ -3850,9 +3866,12 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
     CQ__ALIGNED float scales[4 * CQ__ROWS * CQ__Q8_BLOCKS];
     CQ__ALIGNED int32_t less[CQ__Q8_COLUMNS * CQ__Q8_BLOCKS];
     const size_t many = begins && ends && per && per < CQ__Q8_BLOCKS ? CQ__Q8_BLOCKS / per : 1; /* groups at a time */
+    /* Two turns ahead, for the first columns: in this panel, or, from its end, `next` further on. */
+    const size_t far = 2 * CQ__Q8_BLOCKS, scale_bytes = CQ__ROWS * cq__scale_bytes(t);
     for (size_t p = 0, slots; p < panels; p += slots, out += slots * ld) {
         const unsigned char *data = t->data + (panel + p) * panel_bytes;
         slots = cq__min(codes.two ? 1 : 2, panels - p);
+        const size_t next = slots * panel_bytes;
         cq__times_avx2(out, NULL, slots * n);
         for (size_t j0 = 0; j0 < n; j0 += CQ__Q8_COLUMNS) {
             const size_t m = cq__min(CQ__Q8_COLUMNS, n - j0);
@@ -3863,9 +3882,13 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
             float *to = out + j0 * CQ__ROWS;
             for (size_t g = 0; g < groups && fine; g += many) {
                 const size_t last = cq__min((g + many) * per, count);
-                for (size_t s = 0; s < slots; s++)
-                    fine &= cq__scales_avx2(scales + 2 * s * CQ__ROWS, t, data + s * panel_bytes, g,
-                                            cq__min(many, groups - g));
+                for (size_t s = 0; s < slots; s++) {
+                    const unsigned char *at = data + s * panel_bytes;
+                    fine &= cq__scales_avx2(scales + 2 * s * CQ__ROWS, t, at, g, cq__min(many, groups - g));
+                    at += (g + 2 * many) * scale_bytes + (g + 2 * many < groups ? 0 : next - groups * scale_bytes);
+                    for (size_t i = 0; i < many * scale_bytes && first + j0 == 0; i += 64)
+                        _mm_prefetch((const char *)(at + i), _MM_HINT_T0);
+                }
                 for (size_t i = 0, b = g * per; b < last; i++) { /* the groups */
                     const size_t k = cq__min(per, last - b);
                     cq__totals_avx2(less + i * CQ__Q8_COLUMNS, sum + b * a->ld_sum, a->ld_sum, k, m,
@@ -3882,20 +3905,22 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
                     const int32_t *from = begins && b == g * per ? less : NULL;
                     float *end = ends && b + blocks == last ? to : NULL;
                     const int8_t *x = q + b * CQ__BLOCK;
+                    cq__ahead ahead = {{NULL, NULL}, {0, 0}};
                     for (size_t s = 0; s < slots; s++) {
                         const unsigned char *w = data + s * panel_bytes + head + b * block_bytes;
                         tier->spread(bytes + s * CQ__PLANE, w, t->format, blocks, codes.two);
-                        for (size_t i = 0; i < blocks * block_bytes && first + j0 == 0; i += 64) /* from far away */
-                            _mm_prefetch((const char *)(w + 2 * CQ__Q8_BLOCKS * block_bytes + i), _MM_HINT_T0);
+                        ahead.next[s] = w + far * block_bytes + (b + far < count ? 0 : next - count * block_bytes);
+                        ahead.bytes[s] = first + j0 == 0 ? blocks * block_bytes : 0;
                     }
-                    if (slots == 2 && tier->dot2) {
+                    if (slots == 2 && tier->dot2)
                         tier->dot2(acc, bytes, x, ldq, m, blocks, cq__min(per, blocks), codes.chain, from, end, ld,
-                                   scales);
-                        continue;
-                    }
-                    for (size_t s = 0; s < slots + codes.two; s++)
-                        tier->dot(acc + s * CQ__SUMS, bytes + s * CQ__PLANE, x, ldq, m, blocks, cq__min(per, blocks),
-                                  codes.chain, from, end ? end + s * ld : NULL, scales + 2 * s * CQ__ROWS);
+                                   scales, &ahead);
+                    else
+                        for (size_t s = 0; s < slots + codes.two; s++)
+                            tier->dot(acc + s * CQ__SUMS, bytes + s * CQ__PLANE, x, ldq, m, blocks,
+                                      cq__min(per, blocks), codes.chain, from, end ? end + s * ld : NULL,
+                                      scales + 2 * s * CQ__ROWS, &ahead);
+                    cq__ask(&ahead, far * block_bytes); /* what is left, if there are few columns */
                 }
                 for (size_t s = 0; s < slots && !ends; s++)
                     cq__finish_avx2(acc + s * CQ__SUMS, to + s * ld, scales + 2 * s * CQ__ROWS,
@@ -4080,12 +4105,14 @@ CQ__AVX2_FMA void cq__chain_last_avx2(int32_t *acc, const unsigned char *w, cons
     cq__chain_avx2(acc, w, q, ldq, n, chain, NULL, false, out, true, scale);
 }
 static void cq__dot_avx2_q8(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                            size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
+                            size_t per, size_t chain, const int32_t *less, float *out, const float *scale,
+                            cq__ahead *ahead) {
     const unsigned char *last = w + blocks * 512, *stop = w; /* of the blocks, of a group */
     while (w < last) {
         const bool begins = less && w == stop;
         if (w == stop) stop += cq__min(per * 512, (size_t)(last - w));
         const bool ends = out && w + chain * 64 == stop;
+        cq__ask(ahead, 2);
         if (begins && ends) cq__chain_whole_avx2(w, q, ldq, n, chain, less, out, scale);
         else if (begins) cq__chain_first_avx2(acc, w, q, ldq, n, chain, less, scale);
         else if (ends) cq__chain_last_avx2(acc, w, q, ldq, n, chain, out, scale);
@@ -4248,10 +4275,13 @@ CQ__AVXVNNI void cq__dot1_avxvnni(int32_t *acc, const unsigned char *w, const in
     }
 }
 static void cq__dot_avxvnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                            size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
+                            size_t per, size_t chain, const int32_t *less, float *out, const float *scale,
+                            cq__ahead *ahead) {
     (void)chain;
-    for (; n >= 6; n -= 6, acc += 96, q += 6 * ldq, less += less ? 6 : 0, out += out ? 96 : 0)
+    for (; n >= 6; n -= 6, acc += 96, q += 6 * ldq, less += less ? 6 : 0, out += out ? 96 : 0) {
+        cq__ask(ahead, 1);
         cq__dot6_avxvnni(acc, w, q, ldq, blocks, per, less, out, scale);
+    }
     for (; n >= 2; n -= 2, acc += 32, q += 2 * ldq, less += less ? 2 : 0, out += out ? 32 : 0)
         cq__dot2_avxvnni(acc, w, q, ldq, blocks, per, less, out, scale);
     if (n) cq__dot1_avxvnni(acc, w, q, blocks, per, less, out, scale);
@@ -4311,10 +4341,13 @@ CQ__AVX512 void cq__dot8_avx512(int32_t *acc, const unsigned char *w, const int8
     }
 }
 static void cq__dot_avx512(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                           size_t per, size_t chain, const int32_t *less, float *out, const float *scale) {
-    for (; n >= 8; n -= 8, acc += 128, q += 8 * ldq, less += less ? 8 : 0, out += out ? 128 : 0)
+                           size_t per, size_t chain, const int32_t *less, float *out, const float *scale,
+                           cq__ahead *ahead) {
+    for (; n >= 8; n -= 8, acc += 128, q += 8 * ldq, less += less ? 8 : 0, out += out ? 128 : 0) {
+        cq__ask(ahead, 1);
         cq__dot8_avx512(acc, w, q, ldq, blocks, per, chain, less, out, scale);
-    cq__dot_avx2_q8(acc, w, q, ldq, n, blocks, per, chain, less, out, scale);
+    }
+    cq__dot_avx2_q8(acc, w, q, ldq, n, blocks, per, chain, less, out, scale, ahead);
 }
 /* == cq__spread_avx2, for the format that is worth it */
 CQ__AVX512 void cq__spread_avx512(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks,
@@ -4418,21 +4451,25 @@ CQ__AVX512VNNI void cq__dot1_avx512vnni(int32_t *acc, const unsigned char *w, co
 }
 static void cq__dot_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
                                size_t blocks, size_t per, size_t chain, const int32_t *less, float *out,
-                               const float *scale) {
+                               const float *scale, cq__ahead *ahead) {
     (void)chain;
-    for (; n >= 4; n -= 4, acc += 64, q += 4 * ldq, less += less ? 4 : 0, out += out ? 64 : 0)
+    for (; n >= 4; n -= 4, acc += 64, q += 4 * ldq, less += less ? 4 : 0, out += out ? 64 : 0) {
+        cq__ask(ahead, 1);
         cq__dot4_avx512vnni(acc, w, q, ldq, blocks, per, less, out, scale);
+    }
     for (; n; n--, acc += 16, q += ldq, less += less ? 1 : 0, out += out ? 16 : 0)
         cq__dot1_avx512vnni(acc, w, q, blocks, per, less, out, scale);
 }
 static void cq__dot2_avx512vnni(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n,
                                 size_t blocks, size_t per, size_t chain, const int32_t *less, float *out, size_t ld,
-                                const float *scale) {
-    for (; n >= 8; n -= 8, acc += 128, q += 8 * ldq, less += less ? 8 : 0, out += out ? 128 : 0)
+                                const float *scale, cq__ahead *ahead) {
+    for (; n >= 8; n -= 8, acc += 128, q += 8 * ldq, less += less ? 8 : 0, out += out ? 128 : 0) {
+        cq__ask(ahead, 2);
         cq__dot8_avx512vnni(acc, w, q, ldq, blocks, per, less, out, ld, scale);
-    cq__dot_avx512vnni(acc, w, q, ldq, n, blocks, per, chain, less, out, scale);
+    }
+    cq__dot_avx512vnni(acc, w, q, ldq, n, blocks, per, chain, less, out, scale, ahead);
     cq__dot_avx512vnni(acc + CQ__SUMS, w + CQ__PLANE, q, ldq, n, blocks, per, chain, less, out ? out + ld : NULL,
-                       scale + 2 * CQ__ROWS);
+                       scale + 2 * CQ__ROWS, ahead);
 }
 static const cq__q8_tier cq__q8_avx512vnni = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_avx512vnni};
 /* == cq__column_avx2 */
@@ -4515,7 +4552,8 @@ CQ__AMX void cq__amx_begin(size_t depth /* 64 or 32 */) {
 }
 CQ__AMX void cq__amx_end(void) { _tile_release(); }
 CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                          size_t per, const int32_t *less, float *out, size_t ld, const float *scale, size_t depth) {
+                          size_t per, const int32_t *less, float *out, size_t ld, const float *scale, size_t depth,
+                          cq__ahead *ahead) {
     const size_t whole = per * CQ__BLOCK % depth ? 0 : blocks - blocks % per;
     const size_t columns = n / 16 * 16;
     for (size_t j0 = 0; j0 < columns; j0 += 32) {
@@ -4523,6 +4561,7 @@ CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q,
         const int8_t *x = q + j0 * ldq, *y = x + (both ? 16 * ldq : 0);
         int32_t *a0 = acc + j0 * CQ__ROWS, *a1 = a0 + (both ? 16 * CQ__ROWS : 0);
         for (size_t k = 0, g = 0; k < whole * CQ__BLOCK; g++) {
+            cq__ask(ahead, 4);
             if (less) {
                 _tile_zero(0);
                 _tile_zero(1);
@@ -4570,18 +4609,20 @@ CQ__AMX void cq__dot2_amx(int32_t *acc, const unsigned char *w, const int8_t *q,
             cq__dot_avx512vnni(acc + p * CQ__SUMS + j * CQ__ROWS, w + p * CQ__PLANE + k * 512,
                                q + j * ldq + k * CQ__BLOCK, ldq, n - j, cq__min(per, blocks - k), per, 8,
                                less ? less + g * CQ__Q8_COLUMNS + j : NULL, out ? out + p * ld + j * CQ__ROWS : NULL,
-                               scale + (2 * g + p) * (2 * CQ__ROWS));
+                               scale + (2 * g + p) * (2 * CQ__ROWS), ahead);
         }
 }
 static void cq__dot2_amx64(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                           size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale) {
+                           size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale,
+                           cq__ahead *ahead) {
     (void)chain;
-    cq__dot2_amx(acc, w, q, ldq, n, blocks, per, less, out, ld, scale, 64);
+    cq__dot2_amx(acc, w, q, ldq, n, blocks, per, less, out, ld, scale, 64, ahead);
 }
 static void cq__dot2_amx32(int32_t *acc, const unsigned char *w, const int8_t *q, size_t ldq, size_t n, size_t blocks,
-                           size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale) {
+                           size_t per, size_t chain, const int32_t *less, float *out, size_t ld, const float *scale,
+                           cq__ahead *ahead) {
     (void)chain;
-    cq__dot2_amx(acc, w, q, ldq, n, blocks, per, less, out, ld, scale, 32);
+    cq__dot2_amx(acc, w, q, ldq, n, blocks, per, less, out, ld, scale, 32, ahead);
 }
 static const cq__q8_tier cq__q8_amx64 = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_amx64};
 static const cq__q8_tier cq__q8_amx32 = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_amx32};

@@ -143,6 +143,7 @@ static int write_results(const char *path, bool json) {
 /* ---------------------------------------------------------------------------------------------- yardsticks */
 static weights pool;
 static double bandwidth[2], cache_rate[2]; /* GB/s: with one thread and with option.threads; of 16 KB and of 512 KB */
+static reader reads[2];                    /* of memory, as fast as that */
 
 static void yardstick_read(const char *name, double rate, int threads, reading how) {
     result r = row("any", threads);
@@ -167,19 +168,19 @@ static void yardstick_peak(const char *tier, peak *p, bool add) {
 }
 static void yardstick_rows(void) {
     heading("Yardsticks");
-    reading how;
+    reader r;
     double budget = option.quick ? 0.1 : 0.3;
-    cache_rate[0] = read_rate(pool.memory, 16 << 10, 1, budget / 4, &how);
-    yardstick_read("read 16 KB", cache_rate[0], 1, how);
-    cache_rate[1] = read_rate(pool.memory, 512 << 10, 1, budget / 4, &how);
-    yardstick_read("read 512 KB", cache_rate[1], 1, how);
-    bandwidth[0] = bandwidth[1] = read_rate(pool.memory, pool.size, 1, budget, &how);
-    yardstick_read("read memory", bandwidth[0], 1, how);
+    cache_rate[0] = read_rate(pool.memory, 16 << 10, 1, budget / 4, &r);
+    yardstick_read("read 16 KB", cache_rate[0], 1, r.how);
+    cache_rate[1] = read_rate(pool.memory, 512 << 10, 1, budget / 4, &r);
+    yardstick_read("read 512 KB", cache_rate[1], 1, r.how);
+    bandwidth[0] = bandwidth[1] = read_rate(pool.memory, pool.size, 1, budget, &reads[0]);
+    yardstick_read("read memory", bandwidth[0], 1, reads[0].how);
     if (option.threads > 1) {
         team_start(option.threads);
-        bandwidth[1] = read_rate(pool.memory, pool.size, option.threads, budget, &how);
+        bandwidth[1] = read_rate(pool.memory, pool.size, option.threads, budget, &reads[1]);
         team_stop();
-        yardstick_read("read memory", bandwidth[1], option.threads, how);
+        yardstick_read("read memory", bandwidth[1], option.threads, reads[1].how);
     }
     if (clock_rate() > 0) printf("%-30s %.2f GHz\n", "clock", clock_rate());
     for (size_t i = 0; cq_isa_available(i); i++) {
@@ -246,16 +247,19 @@ static void product_row(job *j, const char *name, const char *tier, int threads,
     double macs = (double)DIM * DIM * (double)j->n, bytes = (double)pool.t.bytes;
     double memory = bandwidth[threads > 1] * macs / bytes; /* GMAC/s */
     double arithmetic = threads * peak_rate(j->p->acts == FLOATS ? y->muladd : y->i8);
+    reader *read = &reads[threads > 1];
+    beside b[2] = {beside_peak(fma256(tier)), {read_next, read, (double)(read->bytes * read->times), 0}};
+    bool streams = memory < arithmetic;
     if (threads > 1) team_start(threads);
     context(&j->ctx, tier, threads);
     j->rows = DIM;
-    double fma, seconds = best_beside(multiply, j, option.quick ? 0.05 : 0.1, fma256(tier), &fma);
+    double seconds = best_beside(multiply, j, option.quick ? 0.05 : 0.1, b, streams ? 2 : 1);
     if (threads > 1) team_stop();
     snprintf(r.name, sizeof r.name, "%s", name);
     r.gmacs = macs / seconds * 1e-9;
-    r.fma = r.gmacs / fma;
-    r.by = memory < arithmetic ? "read memory" : (j->p->acts == FLOATS ? y->muladd : y->i8)->name;
-    r.limit = memory < arithmetic ? memory : arithmetic;
+    r.fma = r.gmacs / b[0].rate;
+    r.by = streams ? "read memory" : (j->p->acts == FLOATS ? y->muladd : y->i8)->name;
+    r.limit = streams ? b[1].rate * macs / bytes : arithmetic;
     r.value = r.gmacs;
     r.unit = "GMAC/s";
     if (j->n == 1) { /* the same share, in GB/s */
@@ -490,11 +494,12 @@ static void gemm_rows(void) {
             context(&g.ctx, r.tier, threads);
             g.m = GEMM;
             peak *p = yardsticks_of(r.tier)->fma;
-            double seconds = best_beside(gemm, &g, 0.2, p, &r.limit);
+            beside b = beside_peak(p);
+            double seconds = best_beside(gemm, &g, 0.2, &b, 1);
             if (threads > 1) team_stop();
             r.value = r.gmacs = (double)n * GEMM / seconds * 1e-9;
             r.unit = "GMAC/s";
-            r.limit *= threads;
+            r.limit = b.rate * threads;
             r.by = p->name;
             r.plain = threads > 1 ? 0 : plain / seconds;
             report(r);
@@ -605,7 +610,8 @@ static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n co
         for (int i = 0; i < steps; i++) {
             result r = row(isa, threads);
             double budget = option.quick ? 0 : 0.2;
-            double seconds = best_beside(solver_table[i].run, &l, budget, yardsticks_of(isa)->fma, &r.limit);
+            beside b = beside_peak(yardsticks_of(isa)->fma);
+            double seconds = best_beside(solver_table[i].run, &l, budget, &b, 1);
             if (solver_table[i].less) seconds -= best(solver_table[i].less, &l, budget);
             if (i == 0) { /* all that follows needs H and a factor */
                 cq_hessian_finish(&l.ctx, &l.h);
@@ -616,7 +622,7 @@ static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n co
             snprintf(r.note, sizeof r.note, "%.1f ms", seconds * 1e3);
             r.value = r.gmacs = work[i] / seconds * 1e-9;
             r.unit = "GMAC/s";
-            r.limit *= threads;
+            r.limit = b.rate * threads;
             r.by = yardsticks_of(isa)->fma->name;
             report(r);
         }

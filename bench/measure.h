@@ -30,10 +30,13 @@ static void large_pages(void *p, size_t bytes) {
     (void)p, (void)bytes;
 #endif
 }
+/* What is not small lies in large pages, as all does that the tool has in its arena. */
 static void *allocate(size_t bytes) {
+    const size_t page = (size_t)2 << 20;
     void *p = NULL;
-    bool large = bytes >= (size_t)4 << 20;
-    if (posix_memalign(&p, large ? (size_t)2 << 20 : 64, bytes ? bytes : 1)) {
+    bool large = bytes >= page / 16;
+    if (large) bytes = (bytes + page - 1) / page * page;
+    if (posix_memalign(&p, large ? page : 64, bytes ? bytes : 1)) {
         fprintf(stderr, "no memory for %lu bytes\n", (unsigned long)bytes);
         exit(1);
     }
@@ -370,20 +373,34 @@ static peak *fma256(const char *tier) {
 #endif
     return yardsticks_of(tier)->fma;
 }
-/* The least time of a call, and the best rate of a yardstick, by turns and over as long a time: a core's clock depends on
-   what it has just run, and runs higher for a tenth of a millisecond than for a tenth of a second. */
-static double best_beside(void (*call)(void *), void *arg, double budget, peak *p, double *rate) {
+/* What a call is measured beside: a yardstick, which does `work` of something each time it runs. */
+typedef struct {
+    void (*run)(void *);
+    void *arg;
+    double work;
+    double rate; /* 1e9 a second, measured */
+} beside;
+static beside beside_peak(const peak *p) {
+    beside b = {p->run, NULL, peak_work(p), 0};
+    return b;
+}
+/* The least time of a call, and the best rates of yardsticks, by turns, as often and over as long a time: how fast a
+   core or memory is depends on what has just run and on who else is there, and a clock is higher for a tenth of a
+   millisecond than for a tenth of a second. */
+static double best_beside(void (*call)(void *), void *arg, double budget, beside *b, size_t yardsticks) {
     double least = 1e9, begin = now();
-    *rate = 0;
     for (int turn = 0; turn < 2 || (turn < 5 && now() - begin < budget); turn++) {
         double t = best(call, arg, budget / 5);
         least = t < least ? t : least;
-        for (int i = 0; i < 3; i++) {
-            double from = now(), work = 0;
-            do p->run(NULL), work += peak_work(p);
-            while (now() - from < t);
-            work /= now() - from;
-            *rate = work * 1e-9 > *rate ? work * 1e-9 : *rate;
+        for (size_t y = 0; y < yardsticks; y++) {
+            double from = now();
+            for (int i = 0; i < 3 || now() - from < budget / 5; i++) {
+                double start = now(), work = 0;
+                do b[y].run(b[y].arg), work += b[y].work;
+                while (now() - start < t);
+                work /= now() - start;
+                b[y].rate = work * 1e-9 > b[y].rate ? work * 1e-9 : b[y].rate;
+            }
         }
         if (t > 0.5) break;
     }
@@ -490,9 +507,9 @@ static void read_next(void *arg) {
         else read_part(r, 0);
     }
 }
-/* GB/s, the best of many ways to read `size` bytes again and again; `how` says which it was. With more than one thread
+/* GB/s, the best of many ways to read `size` bytes again and again; `found` reads in that way. With several threads
    the team must have been started. */
-static double read_rate(const void *base, size_t size, int threads, double budget, reading *how) {
+static double read_rate(const void *base, size_t size, int threads, double budget, reader *found) {
     static const size_t aheads[] = {0, 512, 1024, 2048, 4096};
     double most = 0;
     reader r;
@@ -513,11 +530,10 @@ static double read_rate(const void *base, size_t size, int threads, double budge
                 r.how.ahead = aheads[a];
                 r.how.streams = streams;
                 double rate = (double)(r.bytes * r.times) / best(read_next, &r, budget / 20) * 1e-9;
-                if (rate > most) most = rate, *how = r.how;
+                if (rate > most) most = rate, *found = r;
             }
     }
-    r.how = *how; /* the best again, for longer */
-    double rate = (double)(r.bytes * r.times) / best(read_next, &r, budget) * 1e-9;
+    double rate = (double)(r.bytes * r.times) / best(read_next, found, budget) * 1e-9; /* the best again, for longer */
     return rate > most ? rate : most;
 }
 
