@@ -1,4 +1,4 @@
-/* cquant.h - v0.7.0 - a few bits per weight, the same bits on every machine
+/* cquant.h - v0.7.1 - a few bits per weight, the same bits on every machine
 
    The foundation of cquant: number formats, packed weights, and the products that run on them.
    Freestanding C99 and C++11. One file, no dependency but <stdint.h>, <stddef.h>, <stdbool.h>, <float.h>,
@@ -58,8 +58,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CQUANT_VERSION "0.7.0"
-#define CQUANT_VERSION_NUM 700 /* 10000 * major + 100 * minor + patch; the four headers must agree */
+#define CQUANT_VERSION "0.7.1"
+#define CQUANT_VERSION_NUM 701 /* 10000 * major + 100 * minor + patch; the four headers must agree */
 
 /* ===================================================================================================================
    [OPTIONS]  define before including; "implementation" = only matters where CQUANT_IMPLEMENTATION is defined
@@ -1440,7 +1440,7 @@ typedef struct cq__kernels {
     /* Turns the pairs (x[i], y[i]), i < n, by angles of which c and s are cosine and sine. */
     void (*turn)(float *x, float *y, const float *c, const float *s, size_t n);
     float (*sum)(const float *a, size_t n);
-    float (*max)(const float *a, size_t n); /* -infinity when n = 0; of zeros +0 */
+    float (*largest)(const float *a, size_t n); /* -infinity when n = 0; of zeros +0 */
     void (*axpy)(float *y, float a, const float *x, size_t n);
     void (*scale)(float *y, const float *x, const unsigned char *w, float s, size_t n); /* y = (x s) w; w NULL: x s */
     void (*exp_minus)(float *x, float m, size_t n);                                       /* x = exp(x - m) */
@@ -2229,7 +2229,7 @@ CQUANT_DEF void cq_rmsnorm(const cq_context *ctx, float *y, const float *x, cons
 }
 CQUANT_DEF void cq_silu_mul(const cq_context *ctx, float *g, const float *u, size_t n) { ctx->k->silu_mul(g, u, n); }
 CQUANT_DEF bool cq_softmax(const cq_context *ctx, float *x, size_t n) {
-    float m = ctx->k->max(x, n);
+    float m = ctx->k->largest(x, n);
     if (!(m > -CQ__INFINITY)) {
         for (size_t i = 0; i < n; i++) x[i] = 0.0f;
         return false;
@@ -3344,10 +3344,9 @@ CQ__INLINE bool cq__packed(size_t lda, size_t kb, size_t jb) {
 }
 /* == cq__fma_f32_c: a tile of 16 rows x N columns stays in registers along the whole chain. AVX2: two vectors a panel,
    N = 6, twelve of sixteen registers. Columns are addressed from every third, so that few pointers are needed.
-   What is packed, as in cq_gemm, has distances that the compiler knows: one pointer each. The instructions of the loop
-   itself take turns at the ports of the multiplications, so there are four steps a turn (99 % of their peak within L1,
-   without all that 91). Meanwhile the next strip is asked for: a strip that comes from beyond L2 would hold up the
-   first panel by as much as it takes. */
+   What is packed, as in cq_gemm, has distances that the compiler knows, so it needs one pointer each. There are four
+   steps to a turn of the loop, because its own instructions compete with the multiplications for ports (within L1 98 % of
+   their peak, 91 to 98 without all that). Meanwhile the next strip is asked for: the first panel would wait for it. */
 #define CQ__EACH2(M) M(0, b) M(1, b + jb)
 #define CQ__EACH6(M)                                                                                                   \
     M(0, b) M(1, b + jb) M(2, b + 2 * jb) M(3, b3) M(4, b3 + jb) M(5, b3 + 2 * jb)
@@ -3858,8 +3857,8 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
     const cq__q8_codes codes = cq__q8_codes_of(t->format, tier->whole);
     /* the largest |code - zero| */
     const size_t most = t->asym ? ((size_t)1 << cq_format_bits(t->format)) - 1 : (size_t)codes.offset;
-    const bool small = most * 127 * t->group_size < (size_t)1 << 22; /* the sums of a group */
-    const bool begins = !t->asym && !codes.two, ends = !a->group_size && !codes.two && small; /* in registers of dot */
+    const bool fits = most * 127 * t->group_size < (size_t)1 << 22; /* the sums of a group */
+    const bool begins = !t->asym && !codes.two, ends = !a->group_size && !codes.two && fits; /* in registers of dot */
     const int32_t ones = ends ? CQ__ONES : 0;
     CQ__ALIGNED unsigned char bytes[2 * CQ__PLANE];
     CQ__ALIGNED int32_t acc[2 * CQ__SUMS];
@@ -3867,7 +3866,7 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
     CQ__ALIGNED int32_t less[CQ__Q8_COLUMNS * CQ__Q8_BLOCKS];
     const size_t many = begins && ends && per && per < CQ__Q8_BLOCKS ? CQ__Q8_BLOCKS / per : 1; /* groups at a time */
     /* Two turns ahead, for the first columns: in this panel, or, from its end, `next` further on. */
-    const size_t far = 2 * CQ__Q8_BLOCKS, scale_bytes = CQ__ROWS * cq__scale_bytes(t);
+    const size_t reach = 2 * CQ__Q8_BLOCKS, scale_bytes = CQ__ROWS * cq__scale_bytes(t);
     for (size_t p = 0, slots; p < panels; p += slots, out += slots * ld) {
         const unsigned char *data = t->data + (panel + p) * panel_bytes;
         slots = cq__min(codes.two ? 1 : 2, panels - p);
@@ -3909,7 +3908,7 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
                     for (size_t s = 0; s < slots; s++) {
                         const unsigned char *w = data + s * panel_bytes + head + b * block_bytes;
                         tier->spread(bytes + s * CQ__PLANE, w, t->format, blocks, codes.two);
-                        ahead.next[s] = w + far * block_bytes + (b + far < count ? 0 : next - count * block_bytes);
+                        ahead.next[s] = w + reach * block_bytes + (b + reach < count ? 0 : next - count * block_bytes);
                         ahead.bytes[s] = first + j0 == 0 ? blocks * block_bytes : 0;
                     }
                     if (slots == 2 && tier->dot2)
@@ -3920,7 +3919,7 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
                             tier->dot(acc + s * CQ__SUMS, bytes + s * CQ__PLANE, x, ldq, m, blocks,
                                       cq__min(per, blocks), codes.chain, from, end ? end + s * ld : NULL,
                                       scales + 2 * s * CQ__ROWS, &ahead);
-                    cq__ask(&ahead, far * block_bytes); /* what is left, if there are few columns */
+                    cq__ask(&ahead, SIZE_MAX); /* what is left, if there are few columns */
                 }
                 for (size_t s = 0; s < slots && !ends; s++)
                     cq__finish_avx2(acc + s * CQ__SUMS, to + s * ld, scales + 2 * s * CQ__ROWS,
@@ -4659,6 +4658,13 @@ CQ__AVX2 __m256 cq__mini8_avx2(__m256i code, cq_mini mini) {
         v = _mm256_blendv_epi8(v, _mm256_set1_epi32(0x7fc00000), _mm256_cmpeq_epi32(a, _mm256_set1_epi32(0x7f)));
     return _mm256_castsi256_ps(_mm256_or_si256(v, sign));
 }
+/* A code of less than 8 bits less its zero point is a byte with a sign: byte k of each lane, as a float, 2^24 times as
+   large, since vpshufb puts it on top of the lane. A scale of fp16 times 2^-24 then makes it the weight, exactly. */
+CQ__AVX2_INLINE __m256 cq__byte_avx2(__m256i v, int k) {
+    const __m256i first = _mm256_setr_epi32(0x00808080, 0x04808080, 0x08808080, 0x0c808080, 0x00808080, 0x04808080,
+                                            0x08808080, 0x0c808080);
+    return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, _mm256_add_epi32(first, _mm256_set1_epi32(k << 24))));
+}
 CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size_t block) {
     size_t k0 = block * CQ__BLOCK, n = cq__min(CQ__BLOCK, t->cols - k0), size = cq_format_bits(t->format) / 8;
     if (t->layout == CQ_COLUMNS) {
@@ -4715,6 +4721,7 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
     }
     size_t groups = cq_tensor_groups(t), g = k0 / t->group_size;
     const unsigned char *w = p + cq__panel_head(t) + block * cq__block_bytes(t->format);
+    const bool in_bytes = f->bits < 8 && f->scale == 2 && n == CQ__BLOCK;
     unsigned char bytes[CQ__BLOCK * CQ__ROWS];
     if (f->bits < 4) cq__spread_low_avx2(bytes, w, f->bits == 3);
     for (size_t half = 0; half < 2; half++) { /* 8 rows */
@@ -4725,6 +4732,8 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
         if (t->asym)
             zero = _mm256_cvtepu8_epi32(
                 _mm_loadl_epi64((const __m128i *)(const void *)(p + (2 * groups + g) * CQ__ROWS + 8 * half)));
+        const __m256i zeros = _mm256_mullo_epi32(zero, _mm256_set1_epi32(0x01010101));
+        const __m256 unit = _mm256_mul_ps(scale, _mm256_set1_ps(1.0f / (1 << 24)));
         for (size_t s = 0; s < 8; s++) {
             __m256i v;
             if (f->bits == 8) {
@@ -4741,6 +4750,15 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
                     v = _mm256_or_si256(v, _mm256_slli_epi16(top, 4));
                 }
             }
+            if (in_bytes) {
+                float *o = out + s * 4 * CQ__ROWS + 8 * half;
+                v = _mm256_sub_epi8(v, zeros);
+                _mm256_storeu_ps(o, _mm256_mul_ps(cq__byte_avx2(v, 0), unit));
+                _mm256_storeu_ps(o + CQ__ROWS, _mm256_mul_ps(cq__byte_avx2(v, 1), unit));
+                _mm256_storeu_ps(o + 2 * CQ__ROWS, _mm256_mul_ps(cq__byte_avx2(v, 2), unit));
+                _mm256_storeu_ps(o + 3 * CQ__ROWS, _mm256_mul_ps(cq__byte_avx2(v, 3), unit));
+                continue;
+            }
             for (size_t k = 0; k < 4 && s * 4 + k < n; k++) {
                 __m256i code = _mm256_and_si256(_mm256_srli_epi32(v, (int)(8 * k)), _mm256_set1_epi32(255));
                 __m256 value = f->mini < CQ_MINI_COUNT ? cq__mini8_avx2(code, (cq_mini)f->mini)
@@ -4751,24 +4769,13 @@ CQ__AVX2 void cq__unpack_avx2(float *out, const cq_tensor *t, size_t panel, size
     }
 }
 
-/* == unpack and tile_f32 for one column. The nibble less its zero point is a byte with a sign; vpshufb puts it on top
-   of its lane, 2^24 times as large, and a scale 2^-24 times as large makes that the weight, exactly. A block is 64
-   vectors of eight weights with five instructions each, 120 cycles on three ports; two chains of 32 additions take as
-   long. */
+/* == unpack and tile_f32 for one column. A block is 64 vectors of eight weights with five instructions each, 120 cycles
+   on three ports; two chains of 32 additions take as long. */
 CQ__AVX2_INLINE void cq__four_columns_avx2(__m256 *sum, __m256i v, __m256 scale, const float *x) {
-    const __m256i first = _mm256_setr_epi32(0x00808080, 0x04808080, 0x08808080, 0x0c808080, 0x00808080, 0x04808080,
-                                            0x08808080, 0x0c808080);
-    const __m256i next = _mm256_set1_epi32(1 << 24);
-    const __m256i second = _mm256_add_epi32(first, next), third = _mm256_add_epi32(second, next);
-    const __m256i fourth = _mm256_add_epi32(third, next);
-    __m256 a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, first)), scale);
-    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(a, _mm256_broadcast_ss(x)));
-    a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, second)), scale);
-    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(a, _mm256_broadcast_ss(x + 1)));
-    a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, third)), scale);
-    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(a, _mm256_broadcast_ss(x + 2)));
-    a = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_shuffle_epi8(v, fourth)), scale);
-    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(a, _mm256_broadcast_ss(x + 3)));
+    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(_mm256_mul_ps(cq__byte_avx2(v, 0), scale), _mm256_broadcast_ss(x)));
+    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(_mm256_mul_ps(cq__byte_avx2(v, 1), scale), _mm256_broadcast_ss(x + 1)));
+    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(_mm256_mul_ps(cq__byte_avx2(v, 2), scale), _mm256_broadcast_ss(x + 2)));
+    *sum = _mm256_add_ps(*sum, _mm256_mul_ps(_mm256_mul_ps(cq__byte_avx2(v, 3), scale), _mm256_broadcast_ss(x + 3)));
 }
 CQ__AVX2 void cq__column_f32_avx2(float *y, const cq_tensor *t, size_t panel, const float *x) {
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);

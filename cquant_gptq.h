@@ -1,4 +1,4 @@
-/* cquant_gptq.h - v0.7.0 - the best few-bit weights for one layer: GPTQ, explained and solved
+/* cquant_gptq.h - v0.7.1 - the best few-bit weights for one layer: GPTQ, explained and solved
 
    A linear layer computes y = W x. Rounding W to a few bits gives Q, and what matters is not W - Q but the error of the
    output: the sum of |(W - Q) x|^2 over typical inputs x, which is tr((W - Q) H (W - Q)^T) with H = sum of x x^T. GPTQ
@@ -59,7 +59,7 @@
 
 #include "cquant.h"
 
-#if CQUANT_VERSION_NUM != 700
+#if CQUANT_VERSION_NUM != 701
 #error "cquant_gptq.h and cquant.h are of different versions: take both from one release"
 #endif
 
@@ -902,10 +902,10 @@ static void cq__lanes_choose(const cq__kernels *kernels, cq__lanes *l, const flo
     for (int i = 0; i < tries; i++) {
         float place[16], shrink[16], inverse[16], cost[16];
         const int turn = i - coarse; /* beside the best: 4 -4 2 -2 1 -1 */
-        const int near = turn < 0 ? 0 : (CQ__COARSE / 2 >> turn / 2) * (turn % 2 ? -1 : 1);
-        if (near > 0) cq__copy(middle, rung, sizeof middle);
+        const int step = turn < 0 ? 0 : (CQ__COARSE / 2 >> turn / 2) * (turn % 2 ? -1 : 1);
+        if (step > 0) cq__copy(middle, rung, sizeof middle);
         for (size_t j = 0; j < 16; j++) {
-            place[j] = i < coarse ? (float)(i * CQ__COARSE) : middle[j] + (float)near;
+            place[j] = i < coarse ? (float)(i * CQ__COARSE) : middle[j] + (float)step;
             place[j] = place[j] > 0.0f ? place[j] : 0.0f;
             shrink[j] = mx ? 1.0f / (float)(1 << i) : 1.0f - CQ__SPAN / CQ__RUNGS * place[j];
         }

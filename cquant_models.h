@@ -1,4 +1,4 @@
-/* cquant_models.h - v0.7.0 - models: from a checkpoint's bytes to text
+/* cquant_models.h - v0.7.1 - models: from a checkpoint's bytes to text
 
    Readers for JSON, safetensors and .cq files over bytes; the tokenizer; architectures described as data; the forward
    pass with a static cache; calibration, rotation and quantisation of whole models; the denoiser of diffusion models.
@@ -53,7 +53,7 @@
 #include "cquant_gptq.h"
 #include "cquant_rotate.h"
 
-#define CQUANT_MODELS_VERSION_NUM 700
+#define CQUANT_MODELS_VERSION_NUM 701
 #if CQUANT_VERSION_NUM != CQUANT_MODELS_VERSION_NUM
 #error "cquant.h and cquant_models.h are of different versions"
 #endif
@@ -10110,13 +10110,13 @@ static cq_status cq__rope_yarn(const cq_model *m, uint32_t scaling, float *inv_f
 static cq_status cq__rope_longrope(cq__binder *b, uint32_t scaling, float *inv_freq, cq_rope *rope, float original) {
     static const char *const keys[2] = {"short_factor", "long_factor"};
     const cq_json *c = &b->m->config;
-    float *far = (float *)cq_alloc(b->arena, rope->dim / 2, sizeof(float)), factor, scale = 0.0f;
+    float *longer = (float *)cq_alloc(b->arena, rope->dim / 2, sizeof(float)), factor, scale = 0.0f;
     cq_status st;
-    if (!far) return cq_fail(b->err, CQ_ERR_MEMORY, "arena too small for the model");
-    for (size_t j = 0; j < rope->dim / 2; j++) far[j] = inv_freq[j];
+    if (!longer) return cq_fail(b->err, CQ_ERR_MEMORY, "arena too small for the model");
+    for (size_t j = 0; j < rope->dim / 2; j++) longer[j] = inv_freq[j];
     for (size_t k = 0; k < 2; k++) {
         uint32_t list = cq_json_find(c, scaling, keys[k]), node;
-        float *to = k ? far : inv_freq;
+        float *to = k ? longer : inv_freq;
         if (!list || cq_json_kind(c, list) != CQ_JSON_ARRAY || c->nodes[list].count != rope->dim / 2)
             return cq_fail_at(b->err, CQ_ERR_FORMAT, "longrope needs a list of half as many numbers as dimensions turn",
                               keys[k], cq__strlen(keys[k]), UINT64_MAX, (int64_t)(rope->dim / 2));
@@ -10129,7 +10129,7 @@ static cq_status cq__rope_longrope(cq__binder *b, uint32_t scaling, float *inv_f
             to[j] = to[j] / f;
         }
     }
-    rope->long_freq = far;
+    rope->long_freq = longer;
     rope->limit = (size_t)original;
     factor = (float)b->m->context / original;
     if ((st = cq__rope_real(b->m, scaling, "factor", &factor, b->err)) != CQ_OK ||
@@ -13162,7 +13162,7 @@ static void cq__pick_chunk(const cq__kernels *k, cq__pick *p, float *x, size_t n
     const float largest = cq__float(0x7f7fffffu), least = -200.0f; /* e^least is 0 */
     float e[CQ__PICK_CHUNK], weighted = 0.0f;
     for (size_t i = 0; i < n; i++) x[i] = x[i] != x[i] ? -CQ__INFINITY : x[i] > largest ? largest : x[i];
-    float max = k->max(x, n);
+    float max = k->largest(x, n);
     size_t at = 0;
     if (!(max > -CQ__INFINITY)) return;
     bool higher = max > p->max;
@@ -13170,7 +13170,7 @@ static void cq__pick_chunk(const cq__kernels *k, cq__pick *p, float *x, size_t n
         while (x[at] < max) at++;
     if (sure && alg == CQ_ALG_TOPK_MARGIN) {
         x[at] = -CQ__INFINITY;
-        float second = k->max(x, n), other = higher ? p->max : max;
+        float second = k->largest(x, n), other = higher ? p->max : max;
         x[at] = max;
         if (second > p->second) p->second = second;
         if (other > p->second) p->second = other;
@@ -13258,7 +13258,7 @@ static int32_t cq__draw(const cq__kernels *k, float *x, size_t n, const cq_gener
         float v = d->temperature > 0.0f ? x[i] / d->temperature : x[i];
         x[i] = v != v ? -CQ__INFINITY : v > largest ? largest : v;
     }
-    float max = k->max(x, n);
+    float max = k->largest(x, n);
     if (!(max > -CQ__INFINITY)) {
         if (confidence) *confidence = -CQ__INFINITY;
         return 0;
@@ -13886,7 +13886,7 @@ CQUANT_DEF cq_status cq_generate_next(cq_session *s, const cq_generate_desc *des
 /* As published, the token that crosses top_p is not kept, unless it is the only one. */
 static void cq__draw_below_top_p(const cq__kernels *k, float *x, size_t n, float top_p) {
     size_t last = 0, kept = 0;
-    cq__draw_top_p(x, n, k->max(x, n), top_p);
+    cq__draw_top_p(x, n, k->largest(x, n), top_p);
     for (size_t i = 0; i < n; i++) {
         if (!(x[i] > -CQ__INFINITY)) continue;
         if (!kept++ || x[i] <= x[last]) last = i;

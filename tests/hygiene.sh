@@ -32,6 +32,12 @@ if [ "${1:-}" = --one ]; then # KIND COMPILER STANDARD HEADER: one check, run by
     alone) $cc $L $warn -O1 -c $D "$src/impl.c" -o "$tmp.o" ;;
     order) $cc $L $warn -fsyntax-only $D "$src/order.c" ;;
     declarations) $cc $L $warn -fsyntax-only $D "$src/decl.c" ;;
+    macros) # what windows.h and others define in front of it
+        $cc $L -Dnear= -Dfar= -Dsmall=char -Dhyper=long -Dinterface=struct -DIN= -DOUT= -DOPTIONAL= -DERROR=0 -DDELETE=1 \
+            -DCONST=const -DVOID=void -DTRUE=1 -DFALSE=0 -DDOMAIN=1 -DOVERFLOW=3 -DUNDERFLOW=4 -DNAN=0 -DINFINITY=1 \
+            -DM_PI=3 -DI=_Complex_I -Dunix=1 -Dlinux=1 -DB0=0 -DECHO=8 -DPAGE_SIZE=4096 '-Dmin(a, b)=((a) < (b) ? (a) : (b))' \
+            '-Dmax(a, b)=((a) > (b) ? (a) : (b))' '-Dmajor(x)=x' '-Dminor(x)=x' '-Dassert(x)=x' '-Dsignbit(x)=x' \
+            '-Disnan(x)=x' -fsyntax-only $D "$src/impl.c" ;;
     no-simd) $cc $L $warn -DCQUANT_NO_SIMD -fsyntax-only $D "$src/impl.c" ;;
     strict-prototypes) # warnings that exist for C only, and two that vendors like
         $cc $L $warn -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wwrite-strings -fsyntax-only $D "$src/impl.c" ;;
@@ -88,7 +94,7 @@ for h in $headers; do
         if cxx "$c"; then stds="$stds c++11 c++17"; else echo "note $c has no C++ here: C++ is not checked with it" >&2; fi
         for s in $stds; do
             case $s in # optimised compiles are the dear ones: C has one in "freestanding", C++ one in "alone"
-            c99) kinds='freestanding order declarations no-simd two-units strict-prototypes names' ;;
+            c99) kinds='freestanding order declarations no-simd two-units strict-prototypes names macros' ;;
             c++11) kinds='alone order declarations no-simd client' ;;
             *) kinds='order declarations' ;;
             esac

@@ -251,9 +251,9 @@ static void kt_reductions(cq_kernel_test *t) { /* one row against several, and w
         kt_compare(t, i, "mix", y, z, n);
     }
     for (size_t j = 0; j < count; j++) {
-        v[0] = c->max(b + j * ld, n) + 0.0f; /* 0 and -0 are both the largest; this makes both 0 */
+        v[0] = c->largest(b + j * ld, n) + 0.0f; /* 0 and -0 are both the largest; this makes both 0 */
         KT_EACH(k) {
-            u[0] = k->max(b + j * ld, n) + 0.0f;
+            u[0] = k->largest(b + j * ld, n) + 0.0f;
             kt_compare(t, i, "max", u, v, 1);
         }
     }

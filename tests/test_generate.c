@@ -147,7 +147,7 @@ static void test_filters(void **state) {
         }
         if (brute_filter(x, n, top_p, top_k, kept) < 1e-6) continue; /* the edge itself is a matter of rounding */
         memcpy(y, x, sizeof y);
-        float max = k->max(y, n);
+        float max = k->largest(y, n);
         if (top_p > 0.0f && top_p < 1.0f) cq__draw_top_p(y, n, max, top_p);
         if (top_k > 0 && top_k < n) cq__draw_top_k(y, n, top_k);
         for (size_t i = 0; i < n; i++) {
