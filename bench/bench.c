@@ -490,8 +490,9 @@ static void gemm_rows(void) {
             context(&g.ctx, "scalar", 1);
             g.m = 16; /* slow: a part is enough */
             if (!(plain > 0)) plain = best(gemm, &g, 0) * GEMM / 16;
-            if (threads > 1) team_start(threads);
             context(&g.ctx, r.tier, threads);
+            if (g.ctx.k->fma_f32 == cq__kernels_c.fma_f32 && strcmp(r.tier, "scalar")) continue; /* the same, minutes */
+            if (threads > 1) team_start(threads);
             g.m = GEMM;
             peak *p = yardsticks_of(r.tier)->fma;
             beside b = beside_peak(p);
