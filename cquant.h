@@ -1975,9 +1975,9 @@ CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float 
 /* The products of the solver: C += A^T B, C (m, n), A (depth, n), B (depth, m). What the kernels read is packed, so that
    it lies side by side in memory whatever the matrix looked like: A in panels of 16 columns, [panel][t][16], which are
    loaded as vectors; B in strips of 12, [strip][t][12], of which each number is broadcast (12: the columns of a tile of
-   AVX-512, two tiles of AVX2, three of others). C is cut into squares of 192, each a task: a strip of B stays in the L1
-   cache while the panels of A, which stay in L2, pass by. What that costs is the way of C from memory and back, so it
-   is made as seldom as a strip in L1 allows: once for 384 t.
+   AVX-512, two tiles of AVX2, three of others). C is cut into squares of 192 (of cq_gemm 384 x 192), each a task: a
+   strip of B stays in the L1 cache while the panels of A, which stay in L2, pass by. What that costs is the way of C
+   from memory and back, so it is made as seldom as a strip in L1 allows: once for 384 t.
    cq_syrk and the factor: m = n and C is symmetric, so that only C[j][i] with i <= j is needed. */
 #define CQ__PACK_STRIP 12u
 #if defined(__GNUC__) || defined(__clang__)
@@ -2012,9 +2012,12 @@ static void cq__fma_edge(const cq_context *ctx, float *c, size_t ldc, const floa
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < lanes; i++) c[j * ldc + i] = tile[j * CQ__ROWS + i];
 }
+/* How many columns a task has. Without a diagonal to keep to there may be more: B comes from beyond L2 for each. */
+CQ__INLINE size_t cq__square_width(const cq__square_job *job) { return job->lower ? CQ__SQUARE : 2 * CQ__SQUARE; }
 static void cq__square_task(void *arg, size_t index) {
     const cq__square_job *job = (const cq__square_job *)arg;
-    size_t across = (job->n + CQ__SQUARE - 1) / CQ__SQUARE, below = across * (across - 1) / 2;
+    const size_t wide = cq__square_width(job);
+    size_t across = (job->n + wide - 1) / wide, below = across * (across - 1) / 2;
     const size_t down = (job->m + CQ__SQUARE - 1) / CQ__SQUARE;
     size_t row = index % down, col = index / down; /* down a column: its panels are in L2 already */
     if (job->lower) {
@@ -2022,7 +2025,7 @@ static void cq__square_task(void *arg, size_t index) {
         if (index < below) /* those below the diagonal come first, they are twice the work */
             for (row = index + 1, col = 0; row >= across; col++) row -= across - 2 - col;
     }
-    const size_t i0 = col * CQ__SQUARE, i_end = cq__min(i0 + CQ__SQUARE, job->n);
+    const size_t i0 = col * wide, i_end = cq__min(i0 + wide, job->n);
     const size_t j0 = row * CQ__SQUARE, j_end = cq__min(j0 + CQ__SQUARE, job->m);
     for (size_t j = j0; j < j_end; j += CQ__PACK_STRIP) {
         const size_t n = cq__min(CQ__PACK_STRIP, j_end - j);
@@ -2051,7 +2054,8 @@ static void cq__square_task(void *arg, size_t index) {
         }
 }
 static void cq__square_run(cq__square_job *job) {
-    size_t across = (job->n + CQ__SQUARE - 1) / CQ__SQUARE, down = (job->m + CQ__SQUARE - 1) / CQ__SQUARE;
+    const size_t wide = cq__square_width(job);
+    size_t across = (job->n + wide - 1) / wide, down = (job->m + CQ__SQUARE - 1) / CQ__SQUARE;
     cq_parallel_for(job->ctx, job->lower ? across * (across + 1) / 2 : across * down, cq__square_task, job);
 }
 /* 16 rows a task, 48 columns of them at a time: three panels, four strips */
@@ -3410,7 +3414,7 @@ CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float 
             const float *next = j + 12 <= n ? c + (j + 6) * ldc : p + 1 < panels ? c + cp : first + n * ldc;
             for (size_t i = 0; i < 6 && k >= 64; i++) /* the next tile of c, or of the next call */
                 _mm_prefetch((const char *)(next + i * ldc), _MM_HINT_T0);
-            next = b + CQ__PACK_STRIP * k + (2 * p + j / 6) * (k / 4 * 2); /* of the next strip: 1/24, for 12 panels */
+            next = b + CQ__PACK_STRIP * k + (2 * p + j / 6) * (k / 4 * 2); /* 1/24 of the next strip: of 12 panels */
             cq__fma6_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k, next);
         }
         for (; j + 2 <= n; j += 2) cq__fma2_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
