@@ -3270,6 +3270,7 @@ static const cq__kernels cq__kernels_sse41 = {
 #define CQ__AVX2_INLINE static __forceinline
 #define CQ__AVX2_FMA_INLINE static __forceinline
 #define CQ__AVX512_INLINE static __forceinline
+#define CQ__AVX512VNNI_INLINE static __forceinline
 #define CQ__AVXVNNI static
 #define CQ__AVX512 static
 #define CQ__AVX512VNNI static
@@ -3284,6 +3285,8 @@ static const cq__kernels cq__kernels_sse41 = {
 #define CQ__AVXVNNI __attribute__((target("avx2,f16c,fma,avxvnni"))) static
 #define CQ__AVX512 __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl"))) static
 #define CQ__AVX512VNNI __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))) static
+#define CQ__AVX512VNNI_INLINE                                                                                          \
+    __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"), always_inline)) static inline
 #define CQ__AMX                                                                                                        \
     __attribute__((target("avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,amx-tile,amx-int8"))) static
 #endif
@@ -4131,45 +4134,79 @@ static const cq__q8_tier cq__q8_avx2 = {false, cq__spread_avx2, cq__dot_avx2_q8,
    of 4 KB. */
 #define CQ__STREAM(w)                                                                                                  \
     _mm_prefetch((const char *)(w) + CQ__NEAR, _MM_HINT_T0), _mm_prefetch((const char *)(w) + CQ__FAR, _MM_HINT_T1)
-enum { CQ__NEAR = 1024, CQ__FAR = 6144 };
-CQ__AVX2 void cq__column1_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
+enum { CQ__NEAR = 1024, CQ__FAR = 6144, CQ__STREAM_COLUMNS = 4 };
+/* Four int8 codes of a row in each lane, |w| <= 128 as the unsigned side, the activation takes the sign: 2 * 128 * 127
+   < 2^15. */
+CQ__AVX2_INLINE __m256i cq__whole_avx2(__m256i sum, __m256i size, __m256i v, __m256i x) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(x, v)),
+                                                   _mm256_set1_epi16(1)));
+}
+/* What the sums d of a group add to the results f: (d - z total) s act. */
+CQ__AVX2_INLINE __m256 cq__ended_avx2(__m256 f, __m256i d, __m256i z, int32_t total, __m256 s, const float *act) {
+    if (act) s = _mm256_mul_ps(s, _mm256_broadcast_ss(act));
+    d = _mm256_sub_epi32(d, _mm256_mullo_epi32(z, _mm256_set1_epi32(total)));
+    return _mm256_add_ps(f, _mm256_mul_ps(_mm256_cvtepi32_ps(d), s));
+}
+CQ__AVX2_INLINE void cq__columns_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row,
+                                      bool two) {
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
     const unsigned char *zeros = p + cq__zeros_at(t);
-    const int8_t *q = a->q + row * a->stride;
+    const int8_t *q = a->q + row * a->stride, *r = q + (two ? a->stride : 0);
     const int32_t *sum = a->sum + row;
-    const float *scale = a->scale + row * cq__acts_groups(a);
+    const float *scale = a->scale + row * cq__acts_groups(a), *scale2 = scale + (two ? cq__acts_groups(a) : 0);
     const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
     const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
     const bool bytes = t->format == CQ_INT8;
-    __m256 f0 = _mm256_setzero_ps(), f1 = f0;
+    __m256 f0 = _mm256_setzero_ps(), f1 = f0, f2 = f0, f3 = f0;
     for (size_t b = 0, g = 0; b < count; g++, p += 2 * CQ__ROWS) {
-        __m256i d0 = _mm256_setzero_si256(), d1 = d0, z0 = _mm256_set1_epi32(bytes ? 0 : 8), z1 = z0;
-        int32_t total = 0;
-        for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK) {
+        __m256i d0 = _mm256_setzero_si256(), d1 = d0, d2 = d0, d3 = d0;
+        __m256i z0 = _mm256_set1_epi32(bytes ? 0 : 8), z1 = z0;
+        int32_t total = 0, total2 = 0;
+        for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK, r += CQ__BLOCK) {
             total += sum[b * a->ld_sum];
-            if (bytes) { /* |w| <= 128 as the unsigned side, the activation takes the sign: 2 * 128 * 127 < 2^15 */
+            if (two) total2 += sum[b * a->ld_sum + 1];
+            if (bytes) {
                 for (size_t k = 0; k < CQ__BLOCK; k += 4, w += 64) {
-                    __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k);
-                    v0 = _mm256_maddubs_epi16(_mm256_abs_epi8(v0), _mm256_sign_epi8(x, v0));
-                    v1 = _mm256_maddubs_epi16(_mm256_abs_epi8(v1), _mm256_sign_epi8(x, v1));
-                    d0 = _mm256_add_epi32(d0, _mm256_madd_epi16(v0, one));
-                    d1 = _mm256_add_epi32(d1, _mm256_madd_epi16(v1, one));
+                    const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k);
+                    const __m256i size0 = _mm256_abs_epi8(v0), size1 = _mm256_abs_epi8(v1);
+                    d0 = cq__whole_avx2(d0, size0, v0, x);
+                    d1 = cq__whole_avx2(d1, size1, v1, x);
+                    if (two) {
+                        const __m256i y = CQ__SET1(r + k);
+                        d2 = cq__whole_avx2(d2, size0, v0, y);
+                        d3 = cq__whole_avx2(d3, size1, v1, y);
+                    }
                     CQ__STREAM(w);
                 }
                 continue;
             }
-            __m256i h0 = _mm256_setzero_si256(), h1 = h0;
+            __m256i h0 = _mm256_setzero_si256(), h1 = h0, h2 = h0, h3 = h0;
             for (size_t k = 0; k < 16; k += 4, w += 64) {
-                __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k);
-                CQ__MAD(h0, _mm256_and_si256(v0, mask), x);
-                CQ__MAD(h1, _mm256_and_si256(v1, mask), x);
+                const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
+                __m256i w0 = _mm256_and_si256(v0, mask), w1 = _mm256_and_si256(v1, mask), x = CQ__SET1(q + k);
+                CQ__MAD(h0, w0, x);
+                CQ__MAD(h1, w1, x);
+                if (two) {
+                    x = CQ__SET1(r + k);
+                    CQ__MAD(h2, w0, x);
+                    CQ__MAD(h3, w1, x);
+                }
+                w0 = _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask);
+                w1 = _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask);
                 x = CQ__SET1(q + k + 16);
-                CQ__MAD(h0, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask), x);
-                CQ__MAD(h1, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask), x);
+                CQ__MAD(h0, w0, x);
+                CQ__MAD(h1, w1, x);
+                if (two) {
+                    x = CQ__SET1(r + k + 16);
+                    CQ__MAD(h2, w0, x);
+                    CQ__MAD(h3, w1, x);
+                }
                 CQ__STREAM(w);
             }
             d0 = _mm256_add_epi32(d0, _mm256_madd_epi16(h0, one));
             d1 = _mm256_add_epi32(d1, _mm256_madd_epi16(h1, one));
+            d2 = _mm256_add_epi32(d2, _mm256_madd_epi16(h2, one));
+            d3 = _mm256_add_epi32(d3, _mm256_madd_epi16(h3, one));
         }
         if (t->asym) {
             const __m256i middle = _mm256_set1_epi32(bytes ? 128 : 0);
@@ -4177,36 +4214,56 @@ CQ__AVX2 void cq__column1_avx2(float *out, const cq_tensor *t, size_t panel, con
             z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), middle);
             z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), middle);
         }
-        const __m256i all = _mm256_set1_epi32(total);
-        __m256 s0 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
-        __m256 s1 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + CQ__ROWS)));
-        if (a->group_size) {
-            s0 = _mm256_mul_ps(s0, _mm256_set1_ps(scale[g]));
-            s1 = _mm256_mul_ps(s1, _mm256_set1_ps(scale[g]));
+        const __m256 s0 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+        const __m256 s1 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + CQ__ROWS)));
+        const float *act = a->group_size ? scale + g : NULL, *act2 = a->group_size ? scale2 + g : NULL;
+        f0 = cq__ended_avx2(f0, d0, z0, total, s0, act);
+        f1 = cq__ended_avx2(f1, d1, z1, total, s1, act);
+        if (two) {
+            f2 = cq__ended_avx2(f2, d2, z0, total2, s0, act2);
+            f3 = cq__ended_avx2(f3, d3, z1, total2, s1, act2);
         }
-        d0 = _mm256_sub_epi32(d0, _mm256_mullo_epi32(z0, all));
-        d1 = _mm256_sub_epi32(d1, _mm256_mullo_epi32(z1, all));
-        f0 = _mm256_add_ps(f0, _mm256_mul_ps(_mm256_cvtepi32_ps(d0), s0));
-        f1 = _mm256_add_ps(f1, _mm256_mul_ps(_mm256_cvtepi32_ps(d1), s1));
     }
     if (!a->group_size) {
-        f0 = _mm256_mul_ps(f0, _mm256_set1_ps(scale[0]));
-        f1 = _mm256_mul_ps(f1, _mm256_set1_ps(scale[0]));
+        const __m256 s = _mm256_broadcast_ss(scale), s2 = _mm256_broadcast_ss(scale2);
+        f0 = _mm256_mul_ps(f0, s), f1 = _mm256_mul_ps(f1, s);
+        f2 = _mm256_mul_ps(f2, s2), f3 = _mm256_mul_ps(f3, s2);
     }
     _mm256_storeu_ps(out, f0);
     _mm256_storeu_ps(out + 8, f1);
+    if (two) {
+        _mm256_storeu_ps(out + 16, f2);
+        _mm256_storeu_ps(out + 24, f3);
+    }
 }
-static void cq__column_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a, size_t row) {
-    for (size_t p = 0; p < panels; p++) cq__column1_avx2(out + p * CQ__ROWS, t, panel + p, a, row);
+CQ__AVX2 void cq__column1_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
+    cq__columns_avx2(out, t, panel, a, row, false);
 }
-/* Halves of blocks are left to plain C; one column of what is common is a stream; all else goes the general way. */
+CQ__AVX2 void cq__column2_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
+    cq__columns_avx2(out, t, panel, a, row, true);
+}
+/* Two columns at a time; what they share of a panel is in L2 for the next two. */
+CQ__INLINE void cq__few_columns(void (*column1)(float *, const cq_tensor *, size_t, const cq_acts *, size_t),
+                                void (*column2)(float *, const cq_tensor *, size_t, const cq_acts *, size_t), float *out,
+                                const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a, size_t first,
+                                size_t n) {
+    for (const size_t end = panel + panels; panel < end; panel++, out += n * CQ__ROWS) {
+        for (size_t j = 0; j + 2 <= n; j += 2) column2(out + j * CQ__ROWS, t, panel, a, first + j);
+        if (n % 2) column1(out + (n - 1) * CQ__ROWS, t, panel, a, first + n - 1);
+    }
+}
+static void cq__few_columns_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                                 size_t first, size_t n) {
+    cq__few_columns(cq__column1_avx2, cq__column2_avx2, out, t, panel, panels, a, first, n);
+}
+/* Halves of blocks are left to plain C; few columns of what is common are a stream; all else goes the general way. */
 CQ__INLINE bool cq__is_stream(const cq_tensor *t, size_t n) {
-    return n == 1 && (t->format == CQ_INT4 || t->format == CQ_INT8);
+    return n <= CQ__STREAM_COLUMNS && (t->format == CQ_INT4 || t->format == CQ_INT8);
 }
 static void cq__panels_q8_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
     if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
-    else if (cq__is_stream(t, n)) cq__column_avx2(out, t, panel, panels, a, first);
+    else if (cq__is_stream(t, n)) cq__few_columns_avx2(out, t, panel, panels, a, first, n);
     else cq__panels_q8_x86(&cq__q8_avx2, out, t, panel, panels, a, first, n);
 }
 
@@ -4293,7 +4350,7 @@ static const cq__q8_tier cq__q8_avxvnni = {true, cq__spread_avx2, cq__dot_avxvnn
 static void cq__panels_q8_avxvnni(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
     if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
-    else if (cq__is_stream(t, n)) cq__column_avx2(out, t, panel, panels, a, first);
+    else if (cq__is_stream(t, n)) cq__few_columns_avx2(out, t, panel, panels, a, first, n);
     else cq__panels_q8_x86(&cq__q8_avxvnni, out, t, panel, panels, a, first, n);
 }
 #endif /* CQ__X86_AVXVNNI */
@@ -4371,7 +4428,7 @@ static const cq__q8_tier cq__q8_avx512 = {false, cq__spread_avx512, cq__dot_avx5
 static void cq__panels_q8_avx512(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
     if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
-    else if (cq__is_stream(t, n)) cq__column_avx2(out, t, panel, panels, a, first);
+    else if (cq__is_stream(t, n)) cq__few_columns_avx2(out, t, panel, panels, a, first, n);
     else cq__panels_q8_x86(&cq__q8_avx512, out, t, panel, panels, a, first, n);
 }
 
@@ -4475,56 +4532,78 @@ static void cq__dot2_avx512vnni(int32_t *acc, const unsigned char *w, const int8
                        scale + 2 * CQ__ROWS, ahead);
 }
 static const cq__q8_tier cq__q8_avx512vnni = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_avx512vnni};
-/* == cq__column_avx2 */
-CQ__AVX512VNNI void cq__column1_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
+/* == cq__columns_avx2 */
+CQ__AVX512VNNI_INLINE __m512 cq__ended_avx512(__m512 f, __m512i d, __m512i z, int32_t total, __m512 s,
+                                              const float *act) {
+    if (act) s = _mm512_mul_ps(s, _mm512_set1_ps(*act));
+    d = _mm512_sub_epi32(d, _mm512_mullo_epi32(z, _mm512_set1_epi32(total)));
+    return _mm512_add_ps(f, _mm512_mul_ps(_mm512_cvtepi32_ps(d), s));
+}
+CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a,
+                                                  size_t row, bool two) {
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
     const unsigned char *zeros = p + cq__zeros_at(t);
-    const int8_t *q = a->q + row * a->stride;
+    const int8_t *q = a->q + row * a->stride, *r = q + (two ? a->stride : 0);
     const int32_t *sum = a->sum + row;
-    const float *scale = a->scale + row * cq__acts_groups(a);
+    const float *scale = a->scale + row * cq__acts_groups(a), *scale2 = scale + (two ? cq__acts_groups(a) : 0);
     const bool bytes = t->format == CQ_INT8;
     const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8((char)-128);
     const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
-    __m512 f = _mm512_setzero_ps();
+    __m512 f = _mm512_setzero_ps(), f2 = f;
     for (size_t b = 0, g = 0; b < count; g++, p += 2 * CQ__ROWS) {
-        __m512i d = _mm512_setzero_si512(), e = d, z = _mm512_set1_epi32(bytes ? 128 : 8);
-        int32_t total = 0;
-        for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK) {
+        __m512i d = _mm512_setzero_si512(), e = d, d2 = d, e2 = d, z = _mm512_set1_epi32(bytes ? 128 : 8);
+        int32_t total = 0, total2 = 0;
+        for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK, r += CQ__BLOCK) {
             total += sum[b * a->ld_sum];
+            if (two) total2 += sum[b * a->ld_sum + 1];
             if (bytes) {
                 for (size_t k = 0; k < CQ__BLOCK; k += 8, w += 128) {
-                    CQ__DOT512(d, _mm512_xor_si512(CQ__LOAD512(w), flip), CQ__ALL(q + k));
-                    CQ__DOT512(e, _mm512_xor_si512(CQ__LOAD512(w + 64), flip), CQ__ALL(q + k + 4));
+                    const __m512i v = _mm512_xor_si512(CQ__LOAD512(w), flip);
+                    const __m512i u = _mm512_xor_si512(CQ__LOAD512(w + 64), flip);
+                    CQ__DOT512(d, v, CQ__ALL(q + k));
+                    CQ__DOT512(e, u, CQ__ALL(q + k + 4));
+                    if (two) {
+                        CQ__DOT512(d2, v, CQ__ALL(r + k));
+                        CQ__DOT512(e2, u, CQ__ALL(r + k + 4));
+                    }
                     CQ__STREAM(w);
                     CQ__STREAM(w + 64);
                 }
                 continue;
             }
             for (size_t k = 0; k < 16; k += 4, w += 64) {
-                const __m512i v = CQ__LOAD512(w);
-                CQ__DOT512(d, _mm512_and_si512(v, mask), CQ__ALL(q + k));
-                CQ__DOT512(e, _mm512_and_si512(_mm512_srli_epi16(v, 4), mask), CQ__ALL(q + k + 16));
+                const __m512i v = CQ__LOAD512(w), low = _mm512_and_si512(v, mask);
+                const __m512i high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+                CQ__DOT512(d, low, CQ__ALL(q + k));
+                CQ__DOT512(e, high, CQ__ALL(q + k + 16));
+                if (two) {
+                    CQ__DOT512(d2, low, CQ__ALL(r + k));
+                    CQ__DOT512(e2, high, CQ__ALL(r + k + 16));
+                }
                 CQ__STREAM(w);
             }
         }
         if (t->asym)
             z = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(zeros + g * CQ__ROWS)));
-        __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
-        if (a->group_size) s = _mm512_mul_ps(s, _mm512_set1_ps(scale[g]));
-        d = _mm512_sub_epi32(_mm512_add_epi32(d, e), _mm512_mullo_epi32(z, _mm512_set1_epi32(total)));
-        f = _mm512_add_ps(f, _mm512_mul_ps(_mm512_cvtepi32_ps(d), s));
+        const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+        f = cq__ended_avx512(f, _mm512_add_epi32(d, e), z, total, s, a->group_size ? scale + g : NULL);
+        if (two) f2 = cq__ended_avx512(f2, _mm512_add_epi32(d2, e2), z, total2, s, a->group_size ? scale2 + g : NULL);
     }
-    if (!a->group_size) f = _mm512_mul_ps(f, _mm512_set1_ps(scale[0]));
+    if (!a->group_size) f = _mm512_mul_ps(f, _mm512_set1_ps(*scale)), f2 = _mm512_mul_ps(f2, _mm512_set1_ps(*scale2));
     _mm512_storeu_ps(out, f);
+    if (two) _mm512_storeu_ps(out + CQ__ROWS, f2);
 }
-static void cq__column_avx512vnni(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
-                                  size_t row) {
-    for (size_t p = 0; p < panels; p++) cq__column1_avx512vnni(out + p * CQ__ROWS, t, panel + p, a, row);
+CQ__AVX512VNNI void cq__column1_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
+    cq__columns_avx512vnni(out, t, panel, a, row, false);
+}
+CQ__AVX512VNNI void cq__column2_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
+    cq__columns_avx512vnni(out, t, panel, a, row, true);
 }
 static void cq__panels_q8_avx512vnni(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
     if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
-    else if (cq__is_stream(t, n)) cq__column_avx512vnni(out, t, panel, panels, a, first);
+    else if (cq__is_stream(t, n))
+        cq__few_columns(cq__column1_avx512vnni, cq__column2_avx512vnni, out, t, panel, panels, a, first, n);
     else cq__panels_q8_x86(&cq__q8_avx512vnni, out, t, panel, panels, a, first, n);
 }
 
