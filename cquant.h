@@ -4129,7 +4129,7 @@ static void cq__dot_avx2_q8(int32_t *acc, const unsigned char *w, const int8_t *
 }
 static const cq__q8_tier cq__q8_avx2 = {false, cq__spread_avx2, cq__dot_avx2_q8, NULL};
 
-/* A single column, 4 or 8 bits: a stream of memory. Its sums stay in registers over the whole panel, and what comes is
+/* A column or two, 4 or 8 bits: a stream of memory. Sums stay in registers over the whole panel, and what comes is
    asked for early: into L2 far ahead, into L1 a little ahead, since the processor's own prefetching stops at each page
    of 4 KB. */
 #define CQ__STREAM(w)                                                                                                  \
@@ -4244,9 +4244,9 @@ CQ__AVX2 void cq__column2_avx2(float *out, const cq_tensor *t, size_t panel, con
 }
 /* Two columns at a time; what they share of a panel is in L2 for the next two. */
 CQ__INLINE void cq__few_columns(void (*column1)(float *, const cq_tensor *, size_t, const cq_acts *, size_t),
-                                void (*column2)(float *, const cq_tensor *, size_t, const cq_acts *, size_t), float *out,
-                                const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a, size_t first,
-                                size_t n) {
+                                void (*column2)(float *, const cq_tensor *, size_t, const cq_acts *, size_t),
+                                float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
+                                size_t first, size_t n) {
     for (const size_t end = panel + panels; panel < end; panel++, out += n * CQ__ROWS) {
         for (size_t j = 0; j + 2 <= n; j += 2) column2(out + j * CQ__ROWS, t, panel, a, first + j);
         if (n % 2) column1(out + (n - 1) * CQ__ROWS, t, panel, a, first + n - 1);

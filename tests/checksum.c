@@ -40,9 +40,8 @@ static int run(const char *name, const unsigned char *data, size_t size, const c
 static int run_all(const cq_linked_model *m) {
     int bad = 0;
     for (unsigned act = 0; act < 2; act++)
-        for (size_t t = 0; cq_isa_available(t); t++)
-            if (!m->skip_scalar || cq_isa_available(t + 1)) /* the last is plain C */
-                bad |= run(m->name, m->data, m->size, cq_isa_available(t), act ? 8 : 0);
+        for (size_t t = 0; cq_isa_available(t) && (t == 0 || !m->best_only); t++)
+            bad |= run(m->name, m->data, m->size, cq_isa_available(t), act ? 8 : 0);
     return bad;
 }
 
