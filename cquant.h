@@ -3352,8 +3352,8 @@ CQ__INLINE bool cq__packed(size_t lda, size_t kb, size_t jb) {
 /* == cq__fma_f32_c: a tile of 16 rows x N columns stays in registers along the whole chain. AVX2: two vectors a panel,
    N = 6, twelve of sixteen registers. Columns are addressed from every third, so that few pointers are needed.
    What is packed, as in cq_gemm, has distances that the compiler knows, so it needs one pointer each. There are four
-   steps to a turn of the loop, because its own instructions compete with the multiplications for ports (within L1 98 % of
-   their peak, 91 to 98 without all that). Meanwhile the next strip is asked for: the first panel would wait for it. */
+   steps to a turn of the loop, because its own instructions compete with the multiplications for ports (within L1 98 %
+   of their peak, 91 to 98 without all that). Meanwhile the next strip is asked for: the first panel would wait. */
 #define CQ__EACH2(M) M(0, b) M(1, b + jb)
 #define CQ__EACH6(M)                                                                                                   \
     M(0, b) M(1, b + jb) M(2, b + 2 * jb) M(3, b3) M(4, b3 + jb) M(5, b3 + 2 * jb)
