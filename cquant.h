@@ -3353,7 +3353,8 @@ CQ__INLINE bool cq__packed(size_t lda, size_t kb, size_t jb) {
    N = 6, twelve of sixteen registers. Columns are addressed from every third, so that few pointers are needed.
    What is packed, as in cq_gemm, has distances that the compiler knows, so it needs one pointer each. There are four
    steps to a turn of the loop, because its own instructions compete with the multiplications for ports (within L1 98 %
-   of their peak, 91 to 98 without all that). Meanwhile the next strip is asked for: the first panel would wait. */
+   of their peak, 91 to 98 without all that). gcc would mix these steps, and spill; it does not when all sums are looked
+   at, by nobody, after each (2 % of cq_gemm). Meanwhile the next strip is asked for: the first panel would wait. */
 #define CQ__EACH2(M) M(0, b) M(1, b + jb)
 #define CQ__EACH6(M)                                                                                                   \
     M(0, b) M(1, b + jb) M(2, b + 2 * jb) M(3, b3) M(4, b3 + jb) M(5, b3 + 2 * jb)
@@ -3366,11 +3367,19 @@ CQ__INLINE bool cq__packed(size_t lda, size_t kb, size_t jb) {
     p##j = _mm256_fmadd_ps(a0, v, p##j);                                                                               \
     q##j = _mm256_fmadd_ps(a1, v, q##j);
 #define CQ__FMA_STORE(j, x) _mm256_storeu_ps(c + j * ldc, p##j), _mm256_storeu_ps(c + j * ldc + 8, q##j);
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) /* 32 bits have eight registers */
+#define CQ__FMA_APART                                                                                                  \
+    __asm__("" : "+x"(p0), "+x"(p1), "+x"(p2), "+x"(p3), "+x"(p4), "+x"(p5), "+x"(q0), "+x"(q1), "+x"(q2), "+x"(q3),   \
+            "+x"(q4), "+x"(q5));
+#else
+#define CQ__FMA_APART
+#endif
 #define CQ__FMA_NEXT6                                                                                                  \
     {                                                                                                                  \
         const __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8);                                             \
         __m256 v;                                                                                                      \
         CQ__EACH6(CQ__FMA_STEP)                                                                                        \
+        CQ__FMA_APART                                                                                                  \
         a += lda, b += kb, b3 += kb;                                                                                   \
     }
 CQ__AVX2_FMA_INLINE void cq__fma6_any_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,
@@ -3993,16 +4002,29 @@ CQ__AVX2 void cq__spread_six_avx2(unsigned char *out, const unsigned char *w, bo
             CQ__SAVE(to, x);
         }
 }
+/* codes of four bits, the common ones */
+CQ__AVX2 void cq__spread_four_avx2(unsigned char *out, const unsigned char *w, size_t blocks) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    for (; blocks; blocks--, w += 256, out += 512)
+        for (size_t i = 0; i < 256; i += 32) {
+            const __m256i v = CQ__LOAD(w + i);
+            CQ__SAVE(out + i, _mm256_and_si256(v, nibble));
+            CQ__SAVE(out + 256 + i, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
+        }
+}
 CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks, bool two) {
     static const signed char e2m1[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
     const __m256i nibble = _mm256_set1_epi8(15), flip = _mm256_set1_epi8((char)-128), table = cq__table_avx2(e2m1);
+    if (format == CQ_INT4) {
+        cq__spread_four_avx2(out, w, blocks);
+        return;
+    }
     for (const size_t size = cq__block_bytes(format); blocks; blocks--, w += size, out += 512) {
-        if (format == CQ_INT4 || format == CQ_MXFP4) {
+        if (format == CQ_MXFP4) {
             for (size_t i = 0; i < 256; i += 32) {
-                __m256i v = CQ__LOAD(w + i), x = _mm256_and_si256(v, nibble);
-                v = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
-                CQ__SAVE(out + i, format == CQ_INT4 ? x : _mm256_shuffle_epi8(table, x));
-                CQ__SAVE(out + 256 + i, format == CQ_INT4 ? v : _mm256_shuffle_epi8(table, v));
+                const __m256i v = CQ__LOAD(w + i), high = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
+                CQ__SAVE(out + i, _mm256_shuffle_epi8(table, _mm256_and_si256(v, nibble)));
+                CQ__SAVE(out + 256 + i, _mm256_shuffle_epi8(table, high));
             }
         } else if (format == CQ_INT8) {
             for (size_t i = 0; i < 512; i += 32) {
