@@ -1975,9 +1975,10 @@ CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float 
 /* The products of the solver: C += A^T B, C (m, n), A (depth, n), B (depth, m). What the kernels read is packed, so that
    it lies side by side in memory whatever the matrix looked like: A in panels of 16 columns, [panel][t][16], which are
    loaded as vectors; B in strips of 12, [strip][t][12], of which each number is broadcast (12: the columns of a tile of
-   AVX-512, two tiles of AVX2, three of others). C is cut into squares of 192 (of cq_gemm 384 x 192), each a task: a
-   strip of B stays in the L1 cache while the panels of A, which stay in L2, pass by. What that costs is the way of C
-   from memory and back, so it is made as seldom as a strip in L1 allows: once for 384 t.
+   AVX-512, two tiles of AVX2, three of others). C is cut into pieces of 384 columns of A and 192 of B, each a task: a
+   strip of B stays in the L1 cache while the panels of A, which stay in L2, pass by. What that costs is the way of B,
+   which is why A's side is the longer one, and of C from memory and back, which is made as seldom as a strip in L1
+   allows: once for 384 t.
    cq_syrk and the factor: m = n and C is symmetric, so that only C[j][i] with i <= j is needed. */
 #define CQ__PACK_STRIP 12u
 #if defined(__GNUC__) || defined(__clang__)
@@ -1986,7 +1987,8 @@ CQUANT_DEF void cq_quantize_acts(const cq_context *ctx, cq_acts *a, const float 
 #define CQ__PREFETCH(p) ((void)(p))
 #endif
 #define CQ__PACK_DEPTH 384u /* rows that are packed at a time: a strip of them is 18 KB */
-#define CQ__SQUARE 192u     /* 16 strips, 12 panels */
+#define CQ__SQUARE 192u     /* 16 strips */
+#define CQ__WIDE 384u       /* 24 panels */
 typedef struct cq__square_job {
     const cq_context *ctx;
     float *c;                   /* (m, ldc) */
@@ -2012,30 +2014,26 @@ static void cq__fma_edge(const cq_context *ctx, float *c, size_t ldc, const floa
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < lanes; i++) c[j * ldc + i] = tile[j * CQ__ROWS + i];
 }
-/* How many columns a task has. Without a diagonal to keep to there may be more: B comes from beyond L2 for each. */
-CQ__INLINE size_t cq__square_width(const cq__square_job *job) { return job->lower ? CQ__SQUARE : 2 * CQ__SQUARE; }
+/* The tasks go down a column, so that its panels are in L2 already; where C is symmetric, from the diagonal. */
 static void cq__square_task(void *arg, size_t index) {
     const cq__square_job *job = (const cq__square_job *)arg;
-    const size_t wide = cq__square_width(job);
-    size_t across = (job->n + wide - 1) / wide, below = across * (across - 1) / 2;
     const size_t down = (job->m + CQ__SQUARE - 1) / CQ__SQUARE;
-    size_t row = index % down, col = index / down; /* down a column: its panels are in L2 already */
-    if (job->lower) {
-        row = col = index - below;
-        if (index < below) /* those below the diagonal come first, they are twice the work */
-            for (row = index + 1, col = 0; row >= across; col++) row -= across - 2 - col;
-    }
-    const size_t i0 = col * wide, i_end = cq__min(i0 + wide, job->n);
+    size_t row, col = 0, above = 0; /* squares of this column that are left out */
+    for (row = index; row >= down - above; col++, above += job->lower ? CQ__WIDE / CQ__SQUARE : 0) row -= down - above;
+    row += above;
     const size_t j0 = row * CQ__SQUARE, j_end = cq__min(j0 + CQ__SQUARE, job->m);
+    const size_t i0 = col * CQ__WIDE, i_end = cq__min(i0 + CQ__WIDE, job->lower ? j_end : job->n);
     for (size_t j = j0; j < j_end; j += CQ__PACK_STRIP) {
         const size_t n = cq__min(CQ__PACK_STRIP, j_end - j);
         const size_t diagonal = (j + n + 31) / 32 * 32; /* whole pairs of panels */
         const size_t end = job->lower ? cq__min(diagonal, i_end) : i_end, panels = (end - i0) / CQ__ROWS;
         const float *b = job->b + j / CQ__PACK_STRIP * job->b_stride;
         float *c = job->c + j * job->ldc + i0;
-        if (job->mirror && row != col) /* where this square will be written turned: far apart, so it is asked for now */
-            for (size_t i = i0 + (j - j0); i < cq__min(i0 + (j - j0) + CQ__PACK_STRIP, i_end); i++)
-                for (size_t u = j0; u < j_end; u += CQ__ROWS) CQ__PREFETCH(job->c + i * job->ldc + u);
+        if (job->mirror) { /* where a part of this piece will be written turned: far apart, so it is asked for now */
+            const size_t share = CQ__WIDE / CQ__SQUARE, i = i0 + (j - j0) * share;
+            for (size_t t = i; t < cq__min(i + CQ__PACK_STRIP * share, i_end); t++)
+                for (size_t u = j0; u < j_end; u += CQ__ROWS) CQ__PREFETCH(job->c + t * job->ldc + u);
+        }
         job->ctx->k->fma_f32(c, CQ__ROWS, job->ldc, job->a + i0 / CQ__ROWS * job->a_stride, job->a_stride, job->lda, b,
                              CQ__PACK_STRIP, 1, job->depth, n, panels);
         if (end % CQ__ROWS)
@@ -2043,7 +2041,7 @@ static void cq__square_task(void *arg, size_t index) {
     }
     if (!job->mirror) return;
     for (size_t i1 = i0; i1 < i_end; i1 += CQ__ROWS) /* through a small square: whole cache lines */
-        for (size_t j1 = row == col ? i1 : j0; j1 < j_end; j1 += CQ__ROWS) {
+        for (size_t j1 = i1 > j0 ? i1 : j0; j1 < j_end; j1 += CQ__ROWS) {
             float turn[CQ__ROWS * CQ__ROWS];
             size_t ni = cq__min(CQ__ROWS, i_end - i1), nj = cq__min(CQ__ROWS, j_end - j1);
             for (size_t j = 0; j < nj; j++)
@@ -2054,9 +2052,10 @@ static void cq__square_task(void *arg, size_t index) {
         }
 }
 static void cq__square_run(cq__square_job *job) {
-    const size_t wide = cq__square_width(job);
-    size_t across = (job->n + wide - 1) / wide, down = (job->m + CQ__SQUARE - 1) / CQ__SQUARE;
-    cq_parallel_for(job->ctx, job->lower ? across * (across + 1) / 2 : across * down, cq__square_task, job);
+    const size_t down = (job->m + CQ__SQUARE - 1) / CQ__SQUARE, across = (job->n + CQ__WIDE - 1) / CQ__WIDE;
+    size_t left_out = 0;
+    for (size_t col = 0; job->lower && col < across; col++) left_out += col * (CQ__WIDE / CQ__SQUARE);
+    cq_parallel_for(job->ctx, across * down - left_out, cq__square_task, job);
 }
 /* 16 rows a task, 48 columns of them at a time: three panels, four strips */
 #define CQ__PACK_ROWS 16u
@@ -3387,7 +3386,7 @@ CQ__AVX2_FMA_INLINE void cq__fma6_any_avx2(float *c, size_t ldc, const float *a,
     const float *b3 = b + 3 * jb;
     CQ__EACH6(CQ__FMA_LOAD)
     for (; k >= 4; k -= 4) {
-        if (packed) _mm_prefetch((const char *)next, _MM_HINT_T1), next += 2;
+        if (packed) _mm_prefetch((const char *)next, _MM_HINT_T1), next += 1;
         CQ__FMA_NEXT6 CQ__FMA_NEXT6 CQ__FMA_NEXT6 CQ__FMA_NEXT6
     }
     for (; k > 0; k--) CQ__FMA_NEXT6
@@ -3426,7 +3425,7 @@ CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float 
             const float *next = j + 12 <= n ? c + (j + 6) * ldc : p + 1 < panels ? c + cp : first + n * ldc;
             for (size_t i = 0; i < 6 && k >= 64; i++) /* the next tile of c, or of the next call */
                 _mm_prefetch((const char *)(next + i * ldc), _MM_HINT_T0);
-            next = b + CQ__PACK_STRIP * k + (2 * p + j / 6) * (k / 4 * 2); /* 1/24 of the next strip: of 12 panels */
+            next = b + CQ__PACK_STRIP * k + (2 * p + j / 6) * (k / 4); /* 1/48 of the next strip: of 24 panels */
             cq__fma6_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k, next);
         }
         for (; j + 2 <= n; j += 2) cq__fma2_avx2(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
@@ -3442,20 +3441,29 @@ CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float 
     p##j = _mm512_fmadd_ps(a0, v, p##j);                                                                               \
     q##j = _mm512_fmadd_ps(a1, v, q##j);
 #define CQ__FMA_STORE512(j, x) _mm512_storeu_ps(c + j * ldc, p##j), _mm512_storeu_ps(c + cp + j * ldc, q##j);
+#define CQ__FMA_NEXT12                                                                                                 \
+    {                                                                                                                  \
+        const __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap);                                            \
+        __m512 v;                                                                                                      \
+        CQ__EACH12(CQ__FMA_STEP512)                                                                                    \
+        a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb;                                                               \
+    }
 CQ__AVX512_INLINE void cq__fma12_any_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
-                                            const float *b, size_t kb, size_t jb, size_t k) {
+                                            const float *b, size_t kb, size_t jb, size_t k, bool packed,
+                                            const float *next) {
     const float *b3 = b + 3 * jb, *b6 = b3 + 3 * jb, *b9 = b6 + 3 * jb;
     CQ__EACH12(CQ__FMA_LOAD512)
-    for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb) {
-        __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap), v;
-        CQ__EACH12(CQ__FMA_STEP512)
+    for (; k >= 4; k -= 4) {
+        if (packed) _mm_prefetch((const char *)next, _MM_HINT_T1), next += 4;
+        CQ__FMA_NEXT12 CQ__FMA_NEXT12 CQ__FMA_NEXT12 CQ__FMA_NEXT12
     }
+    for (; k > 0; k--) CQ__FMA_NEXT12
     CQ__EACH12(CQ__FMA_STORE512)
 }
 CQ__AVX512 void cq__fma12_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
-                             size_t kb, size_t jb, size_t k) {
-    if (cq__packed(lda, kb, jb)) cq__fma12_any_avx512(c, cp, ldc, a, ap, CQ__ROWS, b, CQ__PACK_STRIP, 1, k);
-    else cq__fma12_any_avx512(c, cp, ldc, a, ap, lda, b, kb, jb, k);
+                                 size_t kb, size_t jb, size_t k, const float *next) {
+    if (cq__packed(lda, kb, jb)) cq__fma12_any_avx512(c, cp, ldc, a, ap, CQ__ROWS, b, CQ__PACK_STRIP, 1, k, true, next);
+    else cq__fma12_any_avx512(c, cp, ldc, a, ap, lda, b, kb, jb, k, false, next);
 }
 CQ__AVX512 void cq__fma4_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
                             size_t kb, size_t jb, size_t k) {
@@ -3490,7 +3498,8 @@ CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float 
                 _mm_prefetch((const char *)(next + i * ldc), _MM_HINT_T0);
                 _mm_prefetch((const char *)(next + cp + i * ldc), _MM_HINT_T0);
             }
-            cq__fma12_avx512(to, cp, ldc, a + 2 * p * ap, ap, lda, b + j * jb, kb, jb, k);
+            next = b + CQ__PACK_STRIP * k + p * (k / 4 * 4); /* 1/12 of the next strip: of 12 pairs */
+            cq__fma12_avx512(to, cp, ldc, a + 2 * p * ap, ap, lda, b + j * jb, kb, jb, k, next);
         }
     for (; j + 4 <= n; j += 4)
         for (size_t p = 0; p < pairs; p++)
