@@ -48,7 +48,8 @@
    MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.
    THREADS The caller's: a parallel_for callback. None given, a loop. Results do not depend on the number of threads.
    STACK   Under 1 KB a call (gcc 12 -O2), but cq_matmul: 2.7 KB (a block of weights as floats), cq_syrk: 1.4 KB,
-           cq_matmul_q8: 24 KB with AVX2 and better, 6 KB with SSE4.1, 2.7 KB on Arm, 2.3 KB on Cortex-M.
+           cq_matmul_q8: 24 KB with AVX2 and better, 6 KB with SSE4.1, 2.7 KB on Arm, 2.3 KB on Cortex-M; what quantises,
+           with vectors but no fused instruction: 4.4 KB more.
 
    Licence: see the end of the file. */
 #ifndef CQUANT_H
@@ -483,6 +484,13 @@ CQ__EXACT_BEGIN
 #define CQ__INLINE static inline
 #define CQ__UNUSED
 #define CQ__ALIGNED
+#endif
+/* Compilers would gather products, or masks, before they add any, and run out of registers: that each sum is looked at
+   (by nobody) keeps things where they are. */
+#if CQ__X86 && (defined(__GNUC__) || defined(__clang__))
+#define CQ__KEEP(v) __asm__("" : "+x"(v))
+#else
+#define CQ__KEEP(v) ((void)0)
 #endif
 
 #ifdef __cplusplus
@@ -1469,8 +1477,13 @@ static void cq__tile_f32_c(float *c, size_t ldc, const float *a, size_t lda, con
    ("round to odd"). It has more than two bits beyond a float's and is never half-way, so rounding it to float sees on
    which side of every half-way point the exact sum lies. (Boldo, Melquiond: "Emulation of a FMA and correctly rounded
    sums".) */
+#if defined(__FP_FAST_FMAF) || defined(__FMA__)
+#define CQ__FUSED 1 /* the compiler has an instruction: the same result */
+#else
+#define CQ__FUSED 0
+#endif
 CQ__INLINE float cq__fmaf(float a, float b, float c) {
-#if defined(__FP_FAST_FMAF) || defined(__FMA__) /* the compiler has an instruction: the same result */
+#if CQ__FUSED
     return __builtin_fmaf(a, b, c);
 #else
     union {
@@ -2393,14 +2406,158 @@ CQ__UNUSED static void cq__tile_f32_v4(float *c, size_t ldc, const float *a, siz
     if (j < n) cq__tile1_v4(c + j * ldc, a, lda, b + j * jb, kb, k);
 }
 
-/* == cq__round16_c, cq__decide16_c, cq__descend16_c: the level of four lanes of v; i: which of the 16 grids */
-CQ__INLINE cq__f4 cq__level4(cq__f4 v, const float *grids, size_t i, const cq__steps *steps) {
-    cq__f4 s = cq__load4(grids + i), unit;
-    s = cq__choose4((cq__i4)(s > cq__all4(0.0f)), s, cq__all4(1.0f));
-    v = cq__min4(cq__max4(v / s, cq__load4(grids + 32 + i)), cq__load4(grids + 48 + i));
-    unit = (cq__f4)((cq__u4)v & cq__all4u(steps->exponent));
+/* == cq__fma_f32_c where there is no instruction for it: two lanes a register, in double. As in cq__fmaf a b is exact,
+   s = a b + c is rounded to double, and rounding s once more, to float, may be wrong. Mostly it is known to be right
+   without the error of s. Let x be the exact sum.
+     - If float had no least and no largest exponent: halfway points between floats are doubles, and rounding keeps
+       order, so an s that is not one of them is on the same side of each as x is: both round to the same float. To
+       round s, half a unit is added to its bits, and what is below a unit is cut off. Halfway, and only there, nothing
+       is left to be cut: that is the test.
+     - The least exponent: let a and b be 0, or 2^-51 <= |.| < 2^60. Then their products are multiples of 2^-149, as
+       floats are, and so are the sums. Those below 2^-126 have 24 bits or less: x = s, and nothing is cut.
+     - The largest: when |c| <= 2^126 at first, it stays below 2^127 for 32 steps.
+   Steps of other numbers, and those where some s is halfway (with random bits one in 30 million steps of 16 rows; with
+   weights that were bf16 one in some hundred), go the way of cq__fmaf. Between steps c stays a double of 24 bits.
+   Speed: six instructions for two lanes, 48 of the 80 that a step of 16 rows has. */
+#define CQ__CHAINS_V4 (!CQ__FUSED && (CQ__X86 || CQ__WASM))
+#if CQ__CHAINS_V4
+#define CQ__CHAIN 32u /* steps at a time */
+typedef double cq__d2 __attribute__((vector_size(16)));
+typedef uint64_t cq__q2 __attribute__((vector_size(16)));
+
+CQ__INLINE cq__d2 cq__all2(double x) {
+    cq__d2 v = {x, x};
+    return v;
+}
+CQ__INLINE cq__q2 cq__all2u(uint64_t x) {
+    cq__q2 v = {x, x};
+    return v;
+}
+#if CQ__X86
+CQ__INLINE cq__d2 cq__double_lo(cq__f4 v) { return (cq__d2)_mm_cvtps_pd((__m128)v); }
+CQ__INLINE cq__d2 cq__double_hi(cq__f4 v) { return (cq__d2)_mm_cvtps_pd(_mm_movehl_ps((__m128)v, (__m128)v)); }
+CQ__INLINE cq__f4 cq__single4(cq__d2 lo, cq__d2 hi) {
+    return (cq__f4)_mm_movelh_ps(_mm_cvtpd_ps((__m128d)lo), _mm_cvtpd_ps((__m128d)hi));
+}
+CQ__INLINE uint32_t cq__signs4(cq__i4 v) { return (uint32_t)_mm_movemask_ps((__m128)v); } /* a bit for each lane */
+#else
+CQ__INLINE cq__d2 cq__double_lo(cq__f4 v) { return (cq__d2)wasm_f64x2_promote_low_f32x4((v128_t)v); }
+CQ__INLINE cq__d2 cq__double_hi(cq__f4 v) { return cq__double_lo(CQ__PICK(cq__i4, v, v, 2, 3, 2, 3)); }
+CQ__INLINE cq__f4 cq__single4(cq__d2 lo, cq__d2 hi) {
+    cq__f4 a = (cq__f4)wasm_f32x4_demote_f64x2_zero((v128_t)lo), b = (cq__f4)wasm_f32x4_demote_f64x2_zero((v128_t)hi);
+    return CQ__PICK(cq__i4, a, b, 0, 1, 4, 5);
+}
+CQ__INLINE uint32_t cq__signs4(cq__i4 v) { return wasm_i32x4_bitmask((v128_t)v); }
+#endif
+
+/* cq__fmaf, not yet rounded to float: s towards zero where it is not exact, and its last bit set */
+CQ__INLINE cq__d2 cq__fma_odd2(cq__d2 a, cq__d2 b, cq__d2 c) {
+    const cq__d2 p = a * b, s = p + c, v = s - p, error = (p - (s - v)) + (c - v), none = cq__all2(0.0);
+    const cq__q2 inexact = (cq__q2)(error > none) | (cq__q2)(error < none); /* and no NaN, as of infinities */
+    const cq__q2 last = inexact & cq__all2u(1), beyond = ((cq__q2)error ^ (cq__q2)s) >> 63 & last;
+    return (cq__d2)(((cq__q2)s - beyond) | last);
+}
+CQ__INLINE cq__d2 cq__fma2(cq__d2 a, cq__d2 b, cq__d2 c) {
+    const cq__d2 s = cq__fma_odd2(a, b, c);
+    return cq__double_lo(cq__single4(s, s));
+}
+/* s to 24 bits; where it was halfway, bits in the lower half of *halfway */
+CQ__INLINE cq__d2 cq__round2(cq__d2 s, cq__i4 *halfway) {
+    const cq__q2 t = (cq__q2)s + cq__all2u(0x10000000u), cut = t & cq__all2u(~(uint64_t)0x1fffffffu);
+    *halfway = *halfway | (cq__i4)((cq__i4)t == (cq__i4)cut);
+    CQ__KEEP(*halfway);
+    return (cq__d2)cut;
+}
+/* k <= CQ__CHAIN steps for 16 rows of a column; `ordinary`: a and b are as above */
+CQ__UNUSED static void cq__chain_v4(float *c, const cq__d2 *a, const float *b, size_t kb, size_t k, bool ordinary) {
+    const cq__f4 c0 = cq__load4(c), c1 = cq__load4(c + 4), c2 = cq__load4(c + 8), c3 = cq__load4(c + 12);
+    const cq__i4 magnitude = (cq__i4)cq__all4u(0x7fffffffu), most = (cq__i4)cq__all4u(0x7e800000u); /* 2^126 */
+    const cq__i4 large = (cq__i4)(((cq__i4)c0 & magnitude) > most) | (cq__i4)(((cq__i4)c1 & magnitude) > most) |
+                         (cq__i4)(((cq__i4)c2 & magnitude) > most) | (cq__i4)(((cq__i4)c3 & magnitude) > most);
+    const cq__i4 unsure = (cq__i4)cq__all4u(ordinary && !cq__signs4(large) ? 0 : 0xffffffffu);
+    cq__d2 p0 = cq__double_lo(c0), p1 = cq__double_hi(c0), p2 = cq__double_lo(c1), p3 = cq__double_hi(c1);
+    cq__d2 p4 = cq__double_lo(c2), p5 = cq__double_hi(c2), p6 = cq__double_lo(c3), p7 = cq__double_hi(c3);
+    for (; k > 0; k--, a += CQ__ROWS / 2, b += kb) {
+        cq__d2 x = cq__all2((double)*b);
+        cq__i4 halfway = unsure;
+        cq__d2 q0 = cq__round2(a[0] * x + p0, &halfway), q1 = cq__round2(a[1] * x + p1, &halfway);
+        cq__d2 q2 = cq__round2(a[2] * x + p2, &halfway), q3 = cq__round2(a[3] * x + p3, &halfway);
+        cq__d2 q4 = cq__round2(a[4] * x + p4, &halfway), q5 = cq__round2(a[5] * x + p5, &halfway);
+        cq__d2 q6 = cq__round2(a[6] * x + p6, &halfway), q7 = cq__round2(a[7] * x + p7, &halfway);
+        if (__builtin_expect((cq__signs4(halfway) & 5) != 0, 0)) { /* in the lower halves */
+            CQ__KEEP(x); /* products are computed again: kept for this, they would cost each step eight stores */
+            q0 = cq__fma2(a[0], x, p0), q1 = cq__fma2(a[1], x, p1);
+            q2 = cq__fma2(a[2], x, p2), q3 = cq__fma2(a[3], x, p3);
+            q4 = cq__fma2(a[4], x, p4), q5 = cq__fma2(a[5], x, p5);
+            q6 = cq__fma2(a[6], x, p6), q7 = cq__fma2(a[7], x, p7);
+        }
+        p0 = q0, p1 = q1, p2 = q2, p3 = q3, p4 = q4, p5 = q5, p6 = q6, p7 = q7;
+    }
+    cq__store4(c, cq__single4(p0, p1));
+    cq__store4(c + 4, cq__single4(p2, p3));
+    cq__store4(c + 8, cq__single4(p4, p5));
+    cq__store4(c + 12, cq__single4(p6, p7));
+}
+
+#define CQ__ORDINARY_FROM 0x26000000 /* 2^-51 */
+#define CQ__ORDINARY_TO 0x5d7fffff   /* just below 2^60 */
+/* k steps of a panel as doubles; returns whether they are ordinary */
+CQ__UNUSED static bool cq__double_panel_v4(cq__d2 *out, const float *a, size_t lda, size_t k) {
+    const cq__i4 from = (cq__i4)cq__all4u(CQ__ORDINARY_FROM), to = (cq__i4)cq__all4u(CQ__ORDINARY_TO);
+    const cq__i4 none = (cq__i4)cq__all4u(0);
+    cq__i4 strange = none;
+    for (; k > 0; k--, a += lda)
+        for (size_t i = 0; i < CQ__ROWS; i += 4, out += 2) {
+            const cq__f4 v = cq__load4(a + i);
+            const cq__i4 u = (cq__i4)v & (cq__i4)cq__all4u(0x7fffffffu);
+            strange = strange | (cq__i4)(u > to) | ((cq__i4)(u > none) & (cq__i4)(u < from));
+            out[0] = cq__double_lo(v);
+            out[1] = cq__double_hi(v);
+        }
+    return !cq__signs4(strange);
+}
+CQ__INLINE bool cq__ordinary(const float *b, size_t kb, size_t k) {
+    bool strange = false;
+    for (; k > 0; k--, b += kb) {
+        const uint32_t u = cq__bits(*b) & 0x7fffffffu;
+        strange |= u > CQ__ORDINARY_TO || (u > 0 && u < CQ__ORDINARY_FROM);
+    }
+    return !strange;
+}
+CQ__UNUSED static void cq__fma_f32_v4(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
+                                      const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
+    cq__d2 doubles[CQ__CHAIN * CQ__ROWS / 2];
+    for (size_t j0 = 0; j0 < n; j0 += 32, b += 32 * jb, c += 32 * ldc) /* a bit for each column */
+        for (size_t t = 0; t < k; t += CQ__CHAIN) {
+            const size_t columns = cq__min(32, n - j0), steps = cq__min(CQ__CHAIN, k - t);
+            const float *bt = b + t * kb;
+            uint32_t ordinary = 0;
+            for (size_t j = 0; j < columns; j++) ordinary |= (uint32_t)cq__ordinary(bt + j * jb, kb, steps) << j;
+            for (size_t p = 0; p < panels; p++) {
+                const uint32_t both = cq__double_panel_v4(doubles, a + p * ap + t * lda, lda, steps) ? ordinary : 0;
+                for (size_t j = 0; j < columns; j++)
+                    cq__chain_v4(c + p * cp + j * ldc, doubles, bt + j * jb, kb, steps, both >> j & 1);
+            }
+        }
+}
+CQ__UNUSED static void cq__eliminate_v4(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b,
+                                        size_t n, size_t panels) {
+    cq__eliminate_by(cq__fma_f32_v4, p, pp, u, ldu, d, b, n, panels);
+}
+#endif
+
+/* == cq__round16_c, cq__decide16_c, cq__descend16_c: the level nearest to four lanes of q, which are in units of the
+   scale, and that of v, which is not; i: which of the 16 grids */
+CQ__INLINE cq__f4 cq__nearest4(cq__f4 q, const float *grids, size_t i, const cq__steps *steps) {
+    cq__f4 unit;
+    q = cq__min4(cq__max4(q, cq__load4(grids + 32 + i)), cq__load4(grids + 48 + i));
+    unit = (cq__f4)((cq__u4)q & cq__all4u(steps->exponent));
     unit = cq__max4(unit, cq__all4(steps->least)) * cq__all4(steps->large);
-    return (v + unit) - unit;
+    return (q + unit) - unit;
+}
+CQ__INLINE cq__f4 cq__level4(cq__f4 v, const float *grids, size_t i, const cq__steps *steps) {
+    const cq__f4 s = cq__load4(grids + i);
+    return cq__nearest4(v / cq__choose4((cq__i4)(s > cq__all4(0.0f)), s, cq__all4(1.0f)), grids, i, steps);
 }
 CQ__UNUSED static void cq__round16_v4(float *level, const float *v, const float *grids, const cq__steps *steps) {
     for (size_t i = 0; i < 16; i += 4) cq__store4(level + i, cq__level4(cq__load4(v + i), grids, i, steps));
@@ -2429,6 +2586,52 @@ CQ__UNUSED static void cq__descend16_v4(float *level, float *g, float *e, float 
         cq__store4(g + i, slope + cq__all4(own) * step);
     }
 }
+
+/* == cq__cost16_c, eight rows a time, in the way of cq__fmaf. Mostly scales have 16 bits or less, as those of integers;
+   a level of 8 bits times that is a float, so the error of a number needs nothing fused. */
+#if CQ__CHAINS_V4
+CQ__INLINE bool cq__short_scales(const float *grids, const cq__steps *steps) {
+    const float most = steps->exponent ? 65536.0f : 256.0f; /* small floats have 4 bits at most, from 2^-16 on */
+    bool are = true;
+    for (size_t i = 0; i < 16; i++) {
+        const uint32_t u = cq__bits(grids[i]);
+        are = are && !(u & 0xffu) && (u == 0 || (u >= 0x0d800000u && u < 0x71800000u)); /* 2^-100, 2^100 */
+        are = are && grids[32 + i] >= -most && grids[48 + i] <= most;
+    }
+    return are;
+}
+CQ__INLINE cq__f4 cq__error4(cq__f4 v, cq__f4 inverse, const float *grids, size_t i, const cq__steps *steps,
+                             bool short_scales) {
+    const cq__f4 scale = cq__load4(grids + i), level = -cq__nearest4(v * inverse, grids, i, steps);
+    if (short_scales) return level * scale + v;
+    return cq__single4(cq__fma_odd2(cq__double_lo(level), cq__double_lo(scale), cq__double_lo(v)),
+                       cq__fma_odd2(cq__double_hi(level), cq__double_hi(scale), cq__double_hi(v)));
+}
+CQ__UNUSED static void cq__cost16_v4(float *cost, const float *x, const float *weight, size_t n, const float *grids,
+                                     const float *inverse, const cq__steps *steps) {
+    const bool are_short = cq__short_scales(grids, steps);
+    for (size_t i = 0; i < 16; i += 8) {
+        const cq__f4 inverse0 = cq__load4(inverse + i), inverse1 = cq__load4(inverse + i + 4);
+        cq__d2 s0 = cq__all2(0.0), s1 = s0, s2 = s0, s3 = s0;
+        for (size_t k = 0; k < n; k++) {
+            const cq__f4 e0 = cq__error4(cq__load4(x + k * 16 + i), inverse0, grids, i, steps, are_short);
+            const cq__f4 e1 = cq__error4(cq__load4(x + k * 16 + i + 4), inverse1, grids, i + 4, steps, are_short);
+            const cq__f4 w0 = cq__all4(weight[k]) * e0, w1 = cq__all4(weight[k]) * e1;
+            s0 = cq__fma2(cq__double_lo(w0), cq__double_lo(e0), s0);
+            s1 = cq__fma2(cq__double_hi(w0), cq__double_hi(e0), s1);
+            s2 = cq__fma2(cq__double_lo(w1), cq__double_lo(e1), s2);
+            s3 = cq__fma2(cq__double_hi(w1), cq__double_hi(e1), s3);
+        }
+        cq__store4(cost + i, cq__single4(s0, s1));
+        cq__store4(cost + i + 4, cq__single4(s2, s3));
+    }
+}
+#define CQ__KERNELS_FMA_V4 cq__fma_f32_v4, cq__eliminate_v4
+#define CQ__COST16_V4 cq__cost16_v4
+#else
+#define CQ__KERNELS_FMA_V4 cq__fma_f32_c, cq__eliminate_c
+#define CQ__COST16_V4 cq__cost16_c
+#endif
 
 /* Wider lanes: each of the lower (upper) eight bytes, or four lanes of 16 bits, with its high half from `high` */
 CQ__INLINE cq__h8 cq__join8_lo(cq__b16 v, cq__b16 high) {
@@ -2886,8 +3089,8 @@ CQ__UNUSED static void cq__silu_mul_v4(float *g, const float *u, size_t n) {
 #if CQ__X86 || defined(__powerpc64__) || defined(__s390x__)
 #define CQ__V4_TIER 1
 static const cq__kernels cq__kernels_v4 = {
-    "v128", cq__tile_f32_v4, cq__fma_f32_c, cq__eliminate_c,
-    cq__round16_v4,   cq__cost16_c, cq__decide16_v4,
+    "v128", cq__tile_f32_v4, CQ__KERNELS_FMA_V4,
+    cq__round16_v4,   CQ__COST16_V4, cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,  cq__panels_q8_c, cq__quantize_v4,  cq__dot_v4,   cq__dots_v4,
     cq__mix_v4,      cq__from_f16_v4, cq__from_int8_v4, cq__dots_q8_c,   cq__turn_v4,  cq__sum_v4,
     cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4, NULL};
@@ -3247,8 +3450,8 @@ CQ__SSE41 void cq__panels_q8_sse41(float *out, const cq_tensor *t, size_t panel,
 }
 
 static const cq__kernels cq__kernels_sse41 = {
-    "sse41", cq__tile_f32_v4, cq__fma_f32_c, cq__eliminate_c,
-    cq__round16_v4,  cq__cost16_c,  cq__decide16_v4,
+    "sse41", cq__tile_f32_v4, CQ__KERNELS_FMA_V4,
+    cq__round16_v4,  CQ__COST16_V4, cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,  cq__panels_q8_sse41, cq__quantize_v4, cq__dot_v4, cq__dots_v4,
     cq__mix_v4,      cq__from_f16_v4, cq__from_int8_v4, cq__dots_q8_c,  cq__turn_v4,   cq__sum_v4,
     cq__max_v4,      cq__axpy_v4,     cq__scale_v4,    cq__exp_minus_v4, cq__silu_mul_v4, NULL};
@@ -4049,13 +4252,10 @@ CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_for
     }
 }
 
-/* Compilers would gather the products before they add any, and load early what is needed late, and run out of
-   registers: that each sum is looked at (by nobody), and memory changed (by nobody), keeps things where they are. */
+/* And where they would load early what is needed late: that memory changed (by nobody) keeps loads in place. */
 #if defined(__GNUC__) || defined(__clang__)
-#define CQ__KEEP(v) __asm__("" : "+x"(v))
 #define CQ__IN_ORDER() __asm__ volatile("" : : : "memory")
 #else
-#define CQ__KEEP(v) ((void)0)
 #define CQ__IN_ORDER() ((void)0)
 #endif
 #define CQ__MAD(h, w, x) h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w, x))
@@ -7765,8 +7965,8 @@ static void cq__dots_q8_wasm(float *out, const int8_t *q, float scale_q, const i
 }
 
 static const cq__kernels cq__kernels_wasm = {
-    "wasm", cq__tile_f32_v4, cq__fma_f32_c, cq__eliminate_c,
-    cq__round16_v4,   cq__cost16_c,     cq__decide16_v4,
+    "wasm", cq__tile_f32_v4, CQ__KERNELS_FMA_V4,
+    cq__round16_v4,   CQ__COST16_V4, cq__decide16_v4,
     cq__descend16_v4, cq__unpack_v4,   cq__panels_q8_wasm, cq__quantize_v4,  cq__dot_v4,       cq__dots_v4,
     cq__mix_v4,       cq__from_f16_v4, cq__from_int8_v4,  cq__dots_q8_wasm, cq__turn_v4,      cq__sum_v4,
     cq__max_v4,       cq__axpy_v4,     cq__scale_v4,      cq__exp_minus_v4, cq__silu_mul_v4, NULL};

@@ -14,8 +14,8 @@
 
    catches: a tier whose bits differ from plain C; sums that saturate or overflow (all codes at one end and all
    activations at +-127); tails that are forgotten; denormals that are flushed; multiplications and additions that were
-   fused; lanes in the wrong order on big-endian machines; alignment that is not promised; writes outside of the result
-   (and reads, where the caller's blocks end at a guard page). */
+   fused; fused ones that are rounded twice; lanes in the wrong order on big-endian machines; alignment that is not
+   promised; writes outside of the result (and reads, where the caller's blocks end at a guard page). */
 #ifndef CQUANT_TESTS_KERNELS_H
 #define CQUANT_TESTS_KERNELS_H
 
@@ -409,17 +409,102 @@ static void kt_eliminate(cq_kernel_test *t) {
     kt_release(t);
 }
 
+/* ---- halfway between two floats --------------------------------------------------------------------------------- */
+/* Of each with each of its own number, the products are 2^46 - 1, 2^46 and 2^46 + 1; added to a float whose last place
+   is worth 2^47, one is a tie, the others are beside it by less than a double can tell. The third line, for rounded
+   weights, has products of 2^30 - 1, 2^30 and 2^30 + 1. */
+static const float kt_left[3] = {8388609.0f, 8388608.0f, 8392705.0f};
+static const float kt_right[3] = {8388607.0f, 8388608.0f, 8384513.0f};
+static const float kt_level[3] = {77.0f, 64.0f, 65.0f}, kt_scale[3] = {13944699.0f, 16777216.0f, 16519105.0f};
+static float kt_signed(cq_kernel_test *t, float x) { return kt_below(t, 2) ? x : -x; }
+/* One of three numbers, or any that is as large, times 2^e */
+static float kt_of_three(cq_kernel_test *t, const float *three, uint32_t of, int32_t e) {
+    uint32_t which = kt_below(t, of);
+    return kt_signed(t, (which < 3 ? three[which] : cq__float(0x4b000000u | kt_u32(t) >> 9)) * cq__exp2i(e));
+}
+/* A float whose last place is worth 2 half units, or 4, or which is denormal; half: the exponent of a half unit. */
+static float kt_before_half(cq_kernel_test *t, int32_t half) {
+    uint32_t exponent = half > -151 ? (uint32_t)(half + 151) + kt_below(t, 2) : 0, last = kt_u32(t) & 0x7fffffu;
+    if (kt_below(t, 4) == 0) last = kt_below(t, 2) ? 0 : 0x7fffffu; /* ties at powers of two, or at infinity */
+    if (half == -150) exponent -= kt_below(t, 2);
+    return kt_signed(t, cq__float((exponent < 254 ? exponent : 254) << 23 | last));
+}
+static void kt_halfway(cq_kernel_test *t) {
+    /* beyond the largest, about it; common; where a product less its float is denormal; about the least */
+    static const int32_t halves[] = {126, 110, 103, 0, -20, -99, -104, -124, -124, -149, -150};
+    const int32_t half = halves[kt_below(t, sizeof halves / sizeof *halves)];
+    const uint32_t of = kt_below(t, 2) ? 3 : 5;
+    size_t depth = 1 + kt_below(t, KT_DEPTH / 2), n = 1 + kt_below(t, 7);
+    float *a = kt_floats(t, depth * 16), *b = kt_floats(t, depth * n), *y0 = kt_floats(t, n * 16);
+    float *y = kt_floats(t, n * 16), *z = kt_floats(t, n * 16);
+    const int32_t apart = 26 * ((int32_t)kt_below(t, 3) - 1), first = half / 2 - 23 + apart, second = half - 46 - first;
+    for (size_t i = 0; i < depth * 16; i++) a[i] = kt_of_three(t, kt_left, of, first);
+    for (size_t i = 0; i < depth * n; i++) b[i] = kt_of_three(t, kt_right, of, second);
+    for (size_t j = 0; j < n; j++) {
+        uint32_t which = half == 126 ? 0 : kt_below(t, 5);
+        for (size_t i = 0; i < 16; i++)
+            y0[j * 16 + i] = which == 0 ? kt_uniform(t) : which == 1 ? -(a[i] * b[j]) : kt_before_half(t, half);
+    }
+    kt_facts(t, n, depth);
+    cq__kernels_c.fma_f32(kt_again(z, y0, n * 16), 0, 16, a, 0, 16, b, n, 1, depth, n, 1);
+    KT_EACH(k) {
+        k->fma_f32(kt_again(y, y0, n * 16), 0, 16, a, 0, 16, b, n, 1, depth, n, 1);
+        kt_compare(t, i, "fma_f32, halfway", y, z, n * 16);
+    }
+    kt_release(t);
+}
+/* The same for cost16. Either the level of a row is given, and its number a float to which level times scale are half
+   a unit; or it is 0, so that an error is its number, which is squared, times a weight: 1, or left / right (times right
+   that is left, rounded). Then the first makes a sum to which the others are half units. */
+static void kt_halfway_cost(cq_kernel_test *t) {
+    static const int32_t exponents[] = {-98, -30, 0, 17, 28};
+    cq__steps steps = cq__steps_of(CQ_MINI_COUNT);
+    const int32_t e = exponents[kt_below(t, sizeof exponents / sizeof *exponents)];
+    const bool levels = kt_below(t, 2);
+    size_t n = 1 + kt_below(t, 20);
+    float *grids = kt_floats(t, 64), *inverse = kt_floats(t, 16), *x = kt_floats(t, n * 16), *w = kt_floats(t, n);
+    float *y = kt_floats(t, 16), *z = kt_floats(t, 16);
+    for (size_t i = 0; i < 16; i++) {
+        uint32_t which = kt_below(t, 3);
+        grids[i] = kt_scale[which] * cq__exp2i(e / 2);
+        grids[16 + i] = 0.0f;
+        grids[32 + i] = grids[48 + i] = levels ? kt_signed(t, kt_level[which]) : 0.0f; /* the least and the largest */
+        inverse[i] = 1.0f / grids[i];
+    }
+    for (size_t k = 0; k < n; k++) {
+        uint32_t which = kt_below(t, 4);
+        w[k] = levels ? kt_uniform(t) : which < 3 ? kt_left[which] / kt_right[which] : 1.0f;
+        if (k == 0 && !levels) w[k] = cq__float(0x4b800000u | kt_u32(t) >> 9), which = 1; /* 2^24 to 2^25 */
+        if (kt_below(t, 2)) w[k] = -w[k];
+        for (size_t i = 0; i < 16; i++)
+            x[k * 16 + i] = levels       ? kt_before_half(t, 30 + e / 2)
+                            : which == 3 ? kt_of_three(t, kt_right, 3, e)
+                                         : kt_signed(t, kt_right[which] * cq__exp2i(e));
+    }
+    kt_facts(t, n, SIZE_MAX);
+    cq__kernels_c.cost16(z, x, w, n, grids, inverse, &steps);
+    KT_EACH(k) {
+        k->cost16(y, x, w, n, grids, inverse, &steps);
+        kt_compare(t, i, "cost16, halfway", y, z, 16);
+    }
+    kt_release(t);
+}
+
 /* ---- the solver ------------------------------------------------------------------------------------------------- */
 static void kt_solver(cq_kernel_test *t) {
     const cq__kernels *c = &cq__kernels_c;
     unsigned mini = kt_below(t, CQ_MINI_COUNT + 1); /* the last: integers */
     cq__steps steps = cq__steps_of(mini);
     size_t n = kt_below(t, 20);
+    uint32_t scales = kt_below(t, 4); /* 1, 2: of 11 bits, as integers have them; 3: of 16 bits, at either end */
     float *grids = kt_floats(t, 64), *inverse = kt_floats(t, 16);
     for (size_t i = 0; i < 16; i++) {
         uint32_t top = (1u << (2 + kt_below(t, 7))) - 1, zero = kt_below(t, top + 1);
         float s = kt_float(t);
         grids[i] = s < 0.0f ? -s : kt_below(t, 8) ? s : 0.0f;
+        if (scales == 1 || scales == 2) grids[i] = cq_f16_to_f32(cq_f32_to_f16(grids[i]));
+        if (scales == 3)
+            grids[i] = cq__float(((kt_below(t, 2) ? 1 : 249) + kt_below(t, 6)) << 23 | (kt_u32(t) >> 9 & 0x7fff00u));
         if (!(grids[i] < CQ__INFINITY)) grids[i] = 1.0f;
         grids[16 + i] = mini < CQ_MINI_COUNT ? 0.0f : (float)zero;
         grids[32 + i] = mini < CQ_MINI_COUNT ? -steps.max : -(float)zero;
@@ -586,6 +671,8 @@ static void kt_round(cq_kernel_test *t) {
         kt_tile(t);
         kt_chains(t);
         kt_eliminate(t);
+        for (unsigned i = 0; i < 4; i++) kt_halfway(t);
+        kt_halfway_cost(t);
         kt_solver(t);
     }
     for (unsigned f = 0; f < CQ_FORMAT_COUNT; f++)
