@@ -200,7 +200,7 @@ typedef struct {
     cq_format format;
     uint32_t group;
     acts_kind acts;
-    bool quick;     /* also with --quick */
+    bool quick;     /* also with --quick; others have n = 1 and 64 unless asked for by --only */
     bool threads;   /* also on several */
 } product;
 static const product product_table[] = {
@@ -306,7 +306,7 @@ static void products(void) {
             for (size_t k = 0; k < TOKENS; k++) {
                 j.n = tokens[k];
                 bool main_one = j.n == 1 || j.n == 64;
-                if (p->acts != INT8S && !main_one) continue;
+                if (!main_one && (p->acts != INT8S || !(p->quick || option.only))) continue;
                 if (option.quick && !main_one && j.n != 8) continue;
                 snprintf(name, sizeof name, "%s n=%u", p->name, (unsigned)j.n);
                 if (!wanted(name, tier)) continue;
@@ -460,7 +460,10 @@ static void vector_rows(void) {
 }
 
 /* ---------------------------------------------------------------------------------------------- float products */
-enum { GEMM = 2048 };
+#define GEMM 2048
+#define GEMM_TEXT_(n) #n "x" #n "x" #n
+#define GEMM_TEXT(n) GEMM_TEXT_(n)
+#define GEMM_NAME "gemm f32 " GEMM_TEXT(GEMM)
 typedef struct {
     cq_context ctx;
     float *a, *b, *c, *scratch;
@@ -469,6 +472,12 @@ typedef struct {
 static void gemm(void *arg) {
     gemm_job *g = (gemm_job *)arg;
     cq_gemm(&g->ctx, g->c, GEMM, g->a, GEMM, g->b, GEMM, g->m, GEMM, GEMM, g->scratch);
+}
+/* Of tiers that share this kernel the plainest has the rows, unless another is asked for. */
+static bool same_fma_follows(size_t tier) {
+    cq_context c, next;
+    return cq_isa_available(tier + 1) && !option.tier && context(&c, cq_isa_available(tier), 1) &&
+           context(&next, cq_isa_available(tier + 1), 1) && c.k->fma_f32 == next.k->fma_f32;
 }
 static void gemm_rows(void) {
     gemm_job g;
@@ -484,9 +493,9 @@ static void gemm_rows(void) {
     for (size_t t = 0; cq_isa_available(t); t++)
         for (int threads = 1; threads <= option.threads; threads = more_threads(threads)) {
             result r = row(cq_isa_available(t), threads);
-            snprintf(r.name, sizeof r.name, "gemm f32 %dx%dx%d", GEMM, GEMM, GEMM);
+            snprintf(r.name, sizeof r.name, "%s", GEMM_NAME);
             if (!strcmp(r.tier, "scalar") && t > 0 && !(option.tier && !strcmp(option.tier, r.tier))) continue;
-            if (!wanted(r.name, r.tier)) continue;
+            if (!wanted(r.name, r.tier) || same_fma_follows(t)) continue;
             context(&g.ctx, "scalar", 1);
             g.m = 16; /* slow: a part is enough */
             if (!(plain > 0)) plain = best(gemm, &g, 0) * GEMM / 16;
@@ -640,6 +649,7 @@ static void solvers(void) {
         cq_context ctx;
         if (!context(&ctx, isa, 1) || (option.tier && strcmp(option.tier, isa))) continue;
         if (ctx.k->fma_f32 == cq__kernels_c.fma_f32) continue; /* plain C without fused instructions: minutes */
+        if (same_fma_follows(i)) continue;
         if (option.mlp) {
             solver(isa, 18944, 3584, true);
             solver(isa, 3584, 18944, true);
@@ -892,11 +902,12 @@ static void summary(void) {
         {"g32 n=1", "q8 int4 g32 n=1", false, true},      {"threads", "q8 int4 g32 n=1", true, true},
         {"g32 n=64", "q8 int4 g32 n=64", false, false},   {"threads", "q8 int4 g32 n=64", true, false},
         {"g128 n=64", "q8 int4 g128 n=64", false, false}, {"threads", "q8 int4 g128 n=64", true, false},
-        {"int8 n=64", "q8 int8 row n=64", false, false},  {"gemm f32", "gemm f32 1024x1024x1024", false, true},
+        {"int8 n=64", "q8 int8 row n=64", false, false},  {"gemm f32", GEMM_NAME, false, true},
         {"syrk", "syrk 2048x2048", false, true},          {"cholesky", "cholesky 2048x2048", false, true},
     };
     printf("\nSummary: n=1 as a share of the read bandwidth; n=64 in peaks of fused multiply-adds of 256-bit vectors "
-           "on one core;\nothers as a share of the tier's own such peak. \"threads\": the column before, on %d\n%-10s",
+           "on one core;\nothers as a share of the tier's own such peak, for the plainest tier with that kernel. "
+           "\"threads\": as before, on %d\n%-10s",
            option.threads, "");
     for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) printf(" %9s", columns[c].head);
     printf("\n");

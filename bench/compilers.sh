@@ -37,7 +37,7 @@ for cc in $found; do
             sed -n 1p "$bin.log"
             echo
             echo "n=1: share of the read bandwidth; n=64: GMAC/s in peaks of fused multiply-adds of 256-bit vectors;"
-            echo "gemm: share of that peak of the tier's own vectors; FMA: that of 256 bits, GMAC/s"
+            echo "gemm: share of the peak of own vectors (plainest tier with that kernel); FMA: peak of 256 bits, GMAC/s"
             printf '%-12s %-4s %-10s %9s %9s %9s %9s %9s %9s %9s %7s\n' compiler -O tier 'g32 n=1' 'g128 n=1' \
                 'int8 n=1' 'g32 n=64' 'g128 n=64' 'int8 n=64' gemm FMA
             echo "compiler,level,$(head -1 "$bin.csv")" >"$csv.new"
@@ -45,16 +45,17 @@ for cc in $found; do
         fi
         sed "1d; s/^/$cc,$level,/" "$bin.csv" >>"$csv.new"
         awk -F, -v cc="$cc" -v level="$level" '
+            function percent(name, t) { return (name, t) in share ? sprintf("%.1f%%", share[name, t]) : "-" }
             $1 ~ /^(q8|gemm)/ && !($2 in known) { known[$2] = 1; tiers[++count] = $2 }
-            { share[$1, $2] = 100 * $7; gmacs[$1, $2] = $9; fma[$1, $2] = $11 }
+            { name = $1 ~ /^gemm/ ? "gemm" : $1; share[name, $2] = 100 * $7; gmacs[name, $2] = $9; fma[name, $2] = $11 }
             END {
-                gemm = "gemm f32 1024x1024x1024"
                 for (i = 1; i <= count; i++) {
                     t = tiers[i]
-                    printf "%-12s %-4s %-10s %8.1f%% %8.1f%% %8.1f%% %9.2f %9.2f %9.2f %8.1f%% %7.1f\n", cc, level, t,
-                        share["q8 int4 g32 n=1", t], share["q8 int4 g128 n=1", t], share["q8 int8 row n=1", t],
-                        fma["q8 int4 g32 n=64", t], fma["q8 int4 g128 n=64", t], fma["q8 int8 row n=64", t],
-                        share[gemm, t], gmacs[gemm, t] / fma[gemm, t]
+                    one = "q8 int4 g128 n=64"
+                    printf "%-12s %-4s %-10s %9s %9s %9s %9.2f %9.2f %9.2f %9s %7.1f\n", cc, level, t,
+                        percent("q8 int4 g32 n=1", t), percent("q8 int4 g128 n=1", t), percent("q8 int8 row n=1", t),
+                        fma["q8 int4 g32 n=64", t], fma[one, t], fma["q8 int8 row n=64", t], percent("gemm", t),
+                        gmacs[one, t] / fma[one, t]
                 }
             }' "$bin.csv"
     done
