@@ -4220,6 +4220,8 @@ CQ__AVX2 void cq__spread_six_avx2(unsigned char *out, const unsigned char *w, bo
             CQ__SAVE(to, x);
         }
 }
+/* The numbers of e2m1 in halves, from 12 on. */
+static const signed char cq__e2m1[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
 /* codes of four bits, the common ones */
 CQ__AVX2 void cq__spread_four_avx2(unsigned char *out, const unsigned char *w, size_t blocks) {
     const __m256i nibble = _mm256_set1_epi8(15);
@@ -4231,8 +4233,8 @@ CQ__AVX2 void cq__spread_four_avx2(unsigned char *out, const unsigned char *w, s
         }
 }
 CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_format format, size_t blocks, bool two) {
-    static const signed char e2m1[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
-    const __m256i nibble = _mm256_set1_epi8(15), flip = _mm256_set1_epi8((char)-128), table = cq__table_avx2(e2m1);
+    const __m256i nibble = _mm256_set1_epi8(15), flip = _mm256_set1_epi8((char)-128);
+    const __m256i table = cq__table_avx2(cq__e2m1);
     if (format == CQ_INT4) {
         cq__spread_four_avx2(out, w, blocks);
         return;
@@ -4378,6 +4380,11 @@ CQ__AVX2_INLINE __m256i cq__whole_avx2(__m256i sum, __m256i size, __m256i v, __m
     return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(size, _mm256_sign_epi8(x, v)),
                                                    _mm256_set1_epi16(1)));
 }
+/* Two steps of codes up to 24, then int32: 2 * 2 * 24 * 127 < 2^15. */
+CQ__AVX2_INLINE __m256i cq__pair_avx2(__m256i sum, __m256i low, __m256i high, __m256i x, __m256i y) {
+    const __m256i h = _mm256_add_epi16(_mm256_maddubs_epi16(low, x), _mm256_maddubs_epi16(high, y));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(h, _mm256_set1_epi16(1)));
+}
 /* What the sums d of a group add to the results f: (d - z total) s act. */
 CQ__AVX2_INLINE __m256 cq__ended_avx2(__m256 f, __m256i d, __m256i z, int32_t total, __m256 s, const float *act) {
     if (act) s = _mm256_mul_ps(s, _mm256_broadcast_ss(act));
@@ -4391,13 +4398,16 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, const cq_tensor *t, size_t pan
     const int8_t *q = a->q + row * a->stride, *r = q + (two ? a->stride : 0);
     const int32_t *sum = a->sum + row;
     const float *scale = a->scale + row * cq__acts_groups(a), *scale2 = scale + (two ? cq__acts_groups(a) : 0);
-    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1);
+    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1), table = cq__table_avx2(cq__e2m1);
     const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
-    const bool bytes = t->format == CQ_INT8;
+    const bool bytes = t->format == CQ_INT8, mx = t->format == CQ_MXFP4;
+    const int32_t middle = bytes ? 0 : cq__q8_codes_of(t->format, true).offset;
+    const size_t half = 8 * cq__scale_bytes(t);
+    const __m256 unit = _mm256_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
     __m256 f0 = _mm256_setzero_ps(), f1 = f0, f2 = f0, f3 = f0;
-    for (size_t b = 0, g = 0; b < count; g++, p += 2 * CQ__ROWS) {
+    for (size_t b = 0, g = 0; b < count; g++, p += 2 * half) {
         __m256i d0 = _mm256_setzero_si256(), d1 = d0, d2 = d0, d3 = d0;
-        __m256i z0 = _mm256_set1_epi32(bytes ? 0 : 8), z1 = z0;
+        __m256i z0 = _mm256_set1_epi32(middle), z1 = z0;
         int32_t total = 0, total2 = 0;
         for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK, r += CQ__BLOCK) {
             total += sum[b * a->ld_sum];
@@ -4417,6 +4427,22 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, const cq_tensor *t, size_t pan
                 }
                 continue;
             }
+            for (size_t k = 0; k < 16 && mx; k += 4, w += 64) {
+                const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k), y = CQ__SET1(q + k + 16);
+                const __m256i w0 = _mm256_shuffle_epi8(table, _mm256_and_si256(v0, mask));
+                const __m256i w1 = _mm256_shuffle_epi8(table, _mm256_and_si256(v1, mask));
+                const __m256i u0 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask));
+                const __m256i u1 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask));
+                d0 = cq__pair_avx2(d0, w0, u0, x, y);
+                d1 = cq__pair_avx2(d1, w1, u1, x, y);
+                if (two) {
+                    const __m256i x2 = CQ__SET1(r + k), y2 = CQ__SET1(r + k + 16);
+                    d2 = cq__pair_avx2(d2, w0, u0, x2, y2);
+                    d3 = cq__pair_avx2(d3, w1, u1, x2, y2);
+                }
+                CQ__STREAM(w);
+            }
+            if (mx) continue;
             __m256i h0 = _mm256_setzero_si256(), h1 = h0, h2 = h0, h3 = h0;
             for (size_t k = 0; k < 16; k += 4, w += 64) {
                 const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
@@ -4446,13 +4472,13 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, const cq_tensor *t, size_t pan
             d3 = _mm256_add_epi32(d3, _mm256_madd_epi16(h3, one));
         }
         if (t->asym) {
-            const __m256i middle = _mm256_set1_epi32(bytes ? 128 : 0);
+            const __m256i offset = _mm256_set1_epi32(bytes ? 128 : 0);
             __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(zeros + g * CQ__ROWS));
-            z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), middle);
-            z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), middle);
+            z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), offset);
+            z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), offset);
         }
-        const __m256 s0 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
-        const __m256 s1 = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(p + CQ__ROWS)));
+        const __m256 s0 = _mm256_mul_ps(cq__scales8_avx2(p, t->format), unit);
+        const __m256 s1 = _mm256_mul_ps(cq__scales8_avx2(p + half, t->format), unit);
         const float *act = a->group_size ? scale + g : NULL, *act2 = a->group_size ? scale2 + g : NULL;
         f0 = cq__ended_avx2(f0, d0, z0, total, s0, act);
         f1 = cq__ended_avx2(f1, d1, z1, total, s1, act);
@@ -4495,7 +4521,7 @@ static void cq__few_columns_avx2(float *out, const cq_tensor *t, size_t panel, s
 }
 /* Halves of blocks are left to plain C; few columns of what is common are a stream; all else goes the general way. */
 CQ__INLINE bool cq__is_stream(const cq_tensor *t, size_t n) {
-    return n <= CQ__STREAM_COLUMNS && (t->format == CQ_INT4 || t->format == CQ_INT8);
+    return n <= CQ__STREAM_COLUMNS && (t->format == CQ_INT4 || t->format == CQ_INT8 || t->format == CQ_MXFP4);
 }
 static void cq__panels_q8_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
@@ -4783,12 +4809,16 @@ CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, const cq_tensor *t
     const int8_t *q = a->q + row * a->stride, *r = q + (two ? a->stride : 0);
     const int32_t *sum = a->sum + row;
     const float *scale = a->scale + row * cq__acts_groups(a), *scale2 = scale + (two ? cq__acts_groups(a) : 0);
-    const bool bytes = t->format == CQ_INT8;
+    const bool bytes = t->format == CQ_INT8, mx = t->format == CQ_MXFP4;
+    const int32_t middle = cq__q8_codes_of(t->format, true).offset;
+    const size_t half = 8 * cq__scale_bytes(t);
     const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8((char)-128);
+    const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)cq__e2m1));
+    const __m512 unit = _mm512_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
     const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
     __m512 f = _mm512_setzero_ps(), f2 = f;
-    for (size_t b = 0, g = 0; b < count; g++, p += 2 * CQ__ROWS) {
-        __m512i d = _mm512_setzero_si512(), e = d, d2 = d, e2 = d, z = _mm512_set1_epi32(bytes ? 128 : 8);
+    for (size_t b = 0, g = 0; b < count; g++, p += 2 * half) {
+        __m512i d = _mm512_setzero_si512(), e = d, d2 = d, e2 = d, z = _mm512_set1_epi32(middle);
         int32_t total = 0, total2 = 0;
         for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK, r += CQ__BLOCK) {
             total += sum[b * a->ld_sum];
@@ -4809,8 +4839,9 @@ CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, const cq_tensor *t
                 continue;
             }
             for (size_t k = 0; k < 16; k += 4, w += 64) {
-                const __m512i v = CQ__LOAD512(w), low = _mm512_and_si512(v, mask);
-                const __m512i high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+                const __m512i v = CQ__LOAD512(w);
+                __m512i low = _mm512_and_si512(v, mask), high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+                if (mx) low = _mm512_shuffle_epi8(table, low), high = _mm512_shuffle_epi8(table, high);
                 CQ__DOT512(d, low, CQ__ALL(q + k));
                 CQ__DOT512(e, high, CQ__ALL(q + k + 16));
                 if (two) {
@@ -4822,7 +4853,8 @@ CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, const cq_tensor *t
         }
         if (t->asym)
             z = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(zeros + g * CQ__ROWS)));
-        const __m512 s = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+        const __m256 s0 = cq__scales8_avx2(p, t->format), s1 = cq__scales8_avx2(p + half, t->format);
+        const __m512 s = _mm512_mul_ps(_mm512_insertf32x8(_mm512_castps256_ps512(s0), s1, 1), unit);
         f = cq__ended_avx512(f, _mm512_add_epi32(d, e), z, total, s, a->group_size ? scale + g : NULL);
         if (two) f2 = cq__ended_avx512(f2, _mm512_add_epi32(d2, e2), z, total2, s, a->group_size ? scale2 + g : NULL);
     }
