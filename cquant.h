@@ -48,8 +48,8 @@
    MEMORY  The caller's, always. Every job has a size query which is its own layout code run on an empty arena.
    THREADS The caller's: a parallel_for callback. None given, a loop. Results do not depend on the number of threads.
    STACK   Under 1 KB a call (gcc 12 -O2), but cq_matmul: 2.7 KB (a block of weights as floats), cq_syrk: 1.4 KB,
-           cq_matmul_q8: 24 KB with AVX2 and better, 6 KB with SSE4.1, 2.7 KB on Arm, 2.3 KB on Cortex-M; what quantises,
-           with vectors but no fused instruction: 4.4 KB more.
+           cq_matmul_q8: 24 KB with AVX2 and better, 6 KB with SSE4.1, 2.7 KB on Arm, 2.3 KB on Cortex-M; what
+           quantises, with vectors but no fused instruction: 4.4 KB more.
 
    Licence: see the end of the file. */
 #ifndef CQUANT_H
@@ -4167,17 +4167,20 @@ static void cq__panels_q8_x86(const cq__q8_tier *tier, float *out, const cq_tens
     }
 }
 
-/* codes of 2 and 3 bits */
+/* codes of 2 and 3 bits: those of step s from their plane, and bit s of the top plane as bit 2. Shifts move across
+   bytes; the masks remove what came from next door. */
+CQ__AVX2_INLINE __m256i cq__low_avx2(__m256i v, __m256i top, int s, bool three) {
+    v = _mm256_and_si256(_mm256_srli_epi16(v, s & 6), _mm256_set1_epi8(3));
+    if (!three) return v;
+    top = s >= 2 ? _mm256_srli_epi16(top, s - 2) : _mm256_slli_epi16(top, 2 - s);
+    return _mm256_or_si256(v, _mm256_and_si256(top, _mm256_set1_epi8(4)));
+}
 CQ__AVX2 void cq__spread_low_avx2(unsigned char *out, const unsigned char *w, bool three) {
-    const __m256i two = _mm256_set1_epi8(3), bit = _mm256_set1_epi8(4);
     for (size_t half = 0; half < 64; half += 32) {
-        __m256i top = three ? CQ__LOAD(w + 128 + half) : _mm256_setzero_si256();
+        const __m256i top = three ? CQ__LOAD(w + 128 + half) : _mm256_setzero_si256();
         for (int s = 0; s < 8; s++) {
-            __m256i v = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + (size_t)(s & 1) * 64 + half), s & 6), two);
-            /* bit s of the top plane to bit 2: shifts move across bytes, the mask removes what came from next door */
-            __m256i h = s >= 2 ? _mm256_srli_epi16(top, s - 2) : _mm256_slli_epi16(top, 2 - s);
-            v = _mm256_or_si256(v, _mm256_and_si256(h, bit));
-            CQ__SAVE(out + (size_t)s * 64 + half, v);
+            const __m256i v = CQ__LOAD(w + 64 * (s & 1) + half);
+            CQ__SAVE(out + 64 * s + half, cq__low_avx2(v, top, s, three));
         }
     }
 }
@@ -4368,9 +4371,9 @@ static void cq__dot_avx2_q8(int32_t *acc, const unsigned char *w, const int8_t *
 }
 static const cq__q8_tier cq__q8_avx2 = {false, cq__spread_avx2, cq__dot_avx2_q8, NULL};
 
-/* A column or two, 4 or 8 bits: a stream of memory. Sums stay in registers over the whole panel, and what comes is
-   asked for early: into L2 far ahead, into L1 a little ahead, since the processor's own prefetching stops at each page
-   of 4 KB. */
+/* A column or two, 2, 3, 4 or 8 bits: a stream of memory. Sums stay in registers over the whole panel, and what comes
+   is asked for early: into L2 far ahead, into L1 a little ahead, since the processor's own prefetching stops at each
+   page of 4 KB. */
 #define CQ__STREAM(w)                                                                                                  \
     _mm_prefetch((const char *)(w) + CQ__NEAR, _MM_HINT_T0), _mm_prefetch((const char *)(w) + CQ__FAR, _MM_HINT_T1)
 enum { CQ__NEAR = 1024, CQ__FAR = 6144, CQ__STREAM_COLUMNS = 4 };
@@ -4384,6 +4387,31 @@ CQ__AVX2_INLINE __m256i cq__whole_avx2(__m256i sum, __m256i size, __m256i v, __m
 CQ__AVX2_INLINE __m256i cq__pair_avx2(__m256i sum, __m256i low, __m256i high, __m256i x, __m256i y) {
     const __m256i h = _mm256_add_epi16(_mm256_maddubs_epi16(low, x), _mm256_maddubs_epi16(high, y));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(h, _mm256_set1_epi16(1)));
+}
+/* Step s of a block of 2 or 3 bits for 16 rows: (two) columns' chains h. */
+CQ__AVX2_INLINE void cq__step_low_avx2(__m256i *h0, __m256i *h1, __m256i *h2, __m256i *h3, const unsigned char *w,
+                                       __m256i top0, __m256i top1, const int8_t *q, const int8_t *r, int s, bool three,
+                                       bool two) {
+    const __m256i w0 = cq__low_avx2(CQ__LOAD(w + 64 * (s & 1)), top0, s, three), x = CQ__SET1(q + 4 * s);
+    const __m256i w1 = cq__low_avx2(CQ__LOAD(w + 64 * (s & 1) + 32), top1, s, three), y = CQ__SET1(r + 4 * s);
+    CQ__MAD(*h0, w0, x);
+    CQ__MAD(*h1, w1, x);
+    if (two) {
+        CQ__MAD(*h2, w0, y);
+        CQ__MAD(*h3, w1, y);
+    }
+}
+CQ__AVX2_INLINE void cq__block_low_avx2(__m256i *h0, __m256i *h1, __m256i *h2, __m256i *h3, const unsigned char *w,
+                                        const int8_t *q, const int8_t *r, bool three, bool two) {
+    const __m256i top0 = CQ__LOAD(w + (three ? 128 : 0)), top1 = CQ__LOAD(w + (three ? 160 : 0));
+    cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 0, three, two);
+    cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 1, three, two);
+    cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 2, three, two);
+    cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 3, three, two);
+    cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 4, three, two);
+    cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 5, three, two);
+    cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 6, three, two);
+    cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 7, three, two);
 }
 /* What the sums d of a group add to the results f: (d - z total) s act. */
 CQ__AVX2_INLINE __m256 cq__ended_avx2(__m256 f, __m256i d, __m256i z, int32_t total, __m256 s, const float *act) {
@@ -4401,6 +4429,7 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, const cq_tensor *t, size_t pan
     const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1), table = cq__table_avx2(cq__e2m1);
     const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
     const bool bytes = t->format == CQ_INT8, mx = t->format == CQ_MXFP4;
+    const size_t lines = t->format == CQ_INT2 ? 2 : t->format == CQ_INT3 ? 3 : 0; /* of a block */
     const int32_t middle = bytes ? 0 : cq__q8_codes_of(t->format, true).offset;
     const size_t half = 8 * cq__scale_bytes(t);
     const __m256 unit = _mm256_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
@@ -4444,7 +4473,10 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, const cq_tensor *t, size_t pan
             }
             if (mx) continue;
             __m256i h0 = _mm256_setzero_si256(), h1 = h0, h2 = h0, h3 = h0;
-            for (size_t k = 0; k < 16; k += 4, w += 64) {
+            if (lines == 2) cq__block_low_avx2(&h0, &h1, &h2, &h3, w, q, r, false, two);
+            else if (lines == 3) cq__block_low_avx2(&h0, &h1, &h2, &h3, w, q, r, true, two);
+            for (size_t k = 0; k < lines; k++, w += 64) CQ__STREAM(w);
+            for (size_t k = 0; k < 16 && !lines; k += 4, w += 64) {
                 const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
                 __m256i w0 = _mm256_and_si256(v0, mask), w1 = _mm256_and_si256(v1, mask), x = CQ__SET1(q + k);
                 CQ__MAD(h0, w0, x);
@@ -4521,7 +4553,7 @@ static void cq__few_columns_avx2(float *out, const cq_tensor *t, size_t panel, s
 }
 /* Halves of blocks are left to plain C; few columns of what is common are a stream; all else goes the general way. */
 CQ__INLINE bool cq__is_stream(const cq_tensor *t, size_t n) {
-    return n <= CQ__STREAM_COLUMNS && (t->format == CQ_INT4 || t->format == CQ_INT8 || t->format == CQ_MXFP4);
+    return n <= CQ__STREAM_COLUMNS && (cq_format_bits(t->format) <= 4 || t->format == CQ_INT8);
 }
 static void cq__panels_q8_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
@@ -4802,6 +4834,37 @@ CQ__AVX512VNNI_INLINE __m512 cq__ended_avx512(__m512 f, __m512i d, __m512i z, in
     d = _mm512_sub_epi32(d, _mm512_mullo_epi32(z, _mm512_set1_epi32(total)));
     return _mm512_add_ps(f, _mm512_mul_ps(_mm512_cvtepi32_ps(d), s));
 }
+/* == cq__low_avx2, both already shifted; == cq__block_low_avx2, two steps at a time */
+CQ__AVX512VNNI_INLINE __m512i cq__low_avx512(__m512i v, __m512i top, bool three) {
+    v = _mm512_and_si512(v, _mm512_set1_epi8(3));
+    return three ? _mm512_or_si512(v, _mm512_and_si512(top, _mm512_set1_epi8(4))) : v;
+}
+CQ__AVX512VNNI_INLINE void cq__steps_low_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2, __m512i v, __m512i u,
+                                                const int8_t *q, const int8_t *r, bool two) {
+    CQ__DOT512(*d, v, CQ__ALL(q));
+    CQ__DOT512(*e, u, CQ__ALL(q + 4));
+    if (two) {
+        CQ__DOT512(*d2, v, CQ__ALL(r));
+        CQ__DOT512(*e2, u, CQ__ALL(r + 4));
+    }
+}
+CQ__AVX512VNNI_INLINE void cq__block_low_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2,
+                                                const unsigned char *w, const int8_t *q, const int8_t *r, bool three,
+                                                bool two) {
+    const __m512i top = CQ__LOAD512(w + (three ? 128 : 0));
+    __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + 64);
+    cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_slli_epi16(top, 2), three),
+                         cq__low_avx512(u, _mm512_slli_epi16(top, 1), three), q, r, two);
+    v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
+    cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, top, three),
+                         cq__low_avx512(u, _mm512_srli_epi16(top, 1), three), q + 8, r + 8, two);
+    v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
+    cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_srli_epi16(top, 2), three),
+                         cq__low_avx512(u, _mm512_srli_epi16(top, 3), three), q + 16, r + 16, two);
+    v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
+    cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_srli_epi16(top, 4), three),
+                         cq__low_avx512(u, _mm512_srli_epi16(top, 5), three), q + 24, r + 24, two);
+}
 CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a,
                                                   size_t row, bool two) {
     const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
@@ -4810,6 +4873,7 @@ CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, const cq_tensor *t
     const int32_t *sum = a->sum + row;
     const float *scale = a->scale + row * cq__acts_groups(a), *scale2 = scale + (two ? cq__acts_groups(a) : 0);
     const bool bytes = t->format == CQ_INT8, mx = t->format == CQ_MXFP4;
+    const size_t lines = t->format == CQ_INT2 ? 2 : t->format == CQ_INT3 ? 3 : 0; /* of a block */
     const int32_t middle = cq__q8_codes_of(t->format, true).offset;
     const size_t half = 8 * cq__scale_bytes(t);
     const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8((char)-128);
@@ -4838,7 +4902,10 @@ CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, const cq_tensor *t
                 }
                 continue;
             }
-            for (size_t k = 0; k < 16; k += 4, w += 64) {
+            if (lines == 2) cq__block_low_avx512(&d, &e, &d2, &e2, w, q, r, false, two);
+            else if (lines == 3) cq__block_low_avx512(&d, &e, &d2, &e2, w, q, r, true, two);
+            for (size_t k = 0; k < lines; k++, w += 64) CQ__STREAM(w);
+            for (size_t k = 0; k < 16 && !lines; k += 4, w += 64) {
                 const __m512i v = CQ__LOAD512(w);
                 __m512i low = _mm512_and_si512(v, mask), high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
                 if (mx) low = _mm512_shuffle_epi8(table, low), high = _mm512_shuffle_epi8(table, high);

@@ -27,7 +27,8 @@ void scipy_spotrf_(const char *uplo, const int *n, float *a, const int *lda, int
 void scipy_openblas_set_num_threads(int n);
 char *scipy_openblas_get_corename(void);
 char *scipy_openblas_get_config(void);
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112, LOWER = 122, TOKENS = 1152 /* three passes of ours */, LARGEST = 4096 };
+enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112, LOWER = 122 };
+enum { TOKENS = 1152 /* three passes of ours */, LARGEST = 4096 };
 
 typedef struct {
     cq_context ctx;
