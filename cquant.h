@@ -4263,7 +4263,7 @@ CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_for
     }
 }
 
-/* And where they would load early what is needed late: that memory changed (by nobody) keeps loads in place. */
+/* Compilers would load early what is needed late: that memory changed (by nobody) keeps loads in place. */
 #if defined(__GNUC__) || defined(__clang__)
 #define CQ__IN_ORDER() __asm__ volatile("" : : : "memory")
 #else
