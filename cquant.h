@@ -4456,22 +4456,25 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, const cq_tensor *t, size_t pan
                 }
                 continue;
             }
-            for (size_t k = 0; k < 16 && mx; k += 4, w += 64) {
-                const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k), y = CQ__SET1(q + k + 16);
-                const __m256i w0 = _mm256_shuffle_epi8(table, _mm256_and_si256(v0, mask));
-                const __m256i w1 = _mm256_shuffle_epi8(table, _mm256_and_si256(v1, mask));
-                const __m256i u0 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask));
-                const __m256i u1 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask));
-                d0 = cq__pair_avx2(d0, w0, u0, x, y);
-                d1 = cq__pair_avx2(d1, w1, u1, x, y);
-                if (two) {
-                    const __m256i x2 = CQ__SET1(r + k), y2 = CQ__SET1(r + k + 16);
-                    d2 = cq__pair_avx2(d2, w0, u0, x2, y2);
-                    d3 = cq__pair_avx2(d3, w1, u1, x2, y2);
+            if (mx) {
+                for (size_t k = 0; k < 16; k += 4, w += 64) {
+                    const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
+                    const __m256i x = CQ__SET1(q + k), y = CQ__SET1(q + k + 16);
+                    const __m256i w0 = _mm256_shuffle_epi8(table, _mm256_and_si256(v0, mask));
+                    const __m256i w1 = _mm256_shuffle_epi8(table, _mm256_and_si256(v1, mask));
+                    const __m256i u0 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask));
+                    const __m256i u1 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask));
+                    d0 = cq__pair_avx2(d0, w0, u0, x, y);
+                    d1 = cq__pair_avx2(d1, w1, u1, x, y);
+                    if (two) {
+                        const __m256i x2 = CQ__SET1(r + k), y2 = CQ__SET1(r + k + 16);
+                        d2 = cq__pair_avx2(d2, w0, u0, x2, y2);
+                        d3 = cq__pair_avx2(d3, w1, u1, x2, y2);
+                    }
+                    CQ__STREAM(w);
                 }
-                CQ__STREAM(w);
+                continue;
             }
-            if (mx) continue;
             __m256i h0 = _mm256_setzero_si256(), h1 = h0, h2 = h0, h3 = h0;
             if (lines == 2) cq__block_low_avx2(&h0, &h1, &h2, &h3, w, q, r, false, two);
             else if (lines == 3) cq__block_low_avx2(&h0, &h1, &h2, &h3, w, q, r, true, two);

@@ -640,9 +640,9 @@ static void solver(const char *isa, size_t rows, size_t n, bool refit) { /* n co
     }
     free(l.arena.base), free(l.x), free(l.scratch), free(l.w), free(l.out.codes), free(l.out.grids);
 }
-/* Square layers; or those of Dream 7B's MLP, on the best tier. */
+/* Square layers; or those of Dream 7B's MLP, with the best kernel. */
 static void solvers(void) {
-    static const size_t sides[] = {2048, 1024, 3584}; /* the first on each tier, all on the best */
+    static const size_t sides[] = {2048, 1024, 3584}; /* the first for each kernel, all for the best */
     bool first = true;
     for (size_t i = 0; cq_isa_available(i); i++) {
         const char *isa = cq_isa_available(i);
