@@ -1864,7 +1864,8 @@ static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
 }
 
 /* One call of panels_q8: so many panels times so many rows of activations. Vector machines share what they unpack among
-   all of the rows, and a vector of activations between two panels; the smallest have little stack. */
+   all of the rows, and a vector of activations between two panels; few rows are a stream of memory, and some machines
+   read several of them faster than one. The smallest have little stack. */
 #if CQ__X86
 #define CQ__Q8_PANELS 2u
 #define CQ__Q8_COLUMNS 64u
@@ -1872,6 +1873,9 @@ static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
 #define CQ__Q8_PANELS 1u
 #define CQ__Q8_COLUMNS 16u
 #endif
+#define CQ__STREAMS (2u * CQ__Q8_PANELS)
+#define CQ__FEW_COLUMNS 4u
+CQ__INLINE size_t cq__q8_panels(size_t n) { return n <= CQ__FEW_COLUMNS ? CQ__STREAMS : CQ__Q8_PANELS; }
 static void cq__matmul_q8_panels(const cq__matmul_job *job, size_t panel, size_t panels) {
     CQ__ALIGNED float out[CQ__Q8_PANELS * CQ__Q8_COLUMNS * CQ__ROWS];
     for (size_t j0 = 0; j0 < job->n; j0 += CQ__Q8_COLUMNS) {
@@ -1896,8 +1900,9 @@ static void cq__matmul_q8_panels(const cq__matmul_job *job, size_t panel, size_t
 static void cq__matmul_task(void *arg, size_t index) {
     const cq__matmul_job *job = (const cq__matmul_job *)arg;
     size_t end = cq__min((index + 1) * job->per, cq_panel_count(job->w));
-    for (size_t panel = index * job->per; panel < end; panel += job->acts ? CQ__Q8_PANELS : 1) {
-        if (job->acts) cq__matmul_q8_panels(job, panel, cq__min(CQ__Q8_PANELS, end - panel));
+    const size_t step = job->acts ? cq__q8_panels(job->n) : 1;
+    for (size_t panel = index * job->per; panel < end; panel += step) {
+        if (job->acts) cq__matmul_q8_panels(job, panel, cq__min(step, end - panel));
         else cq__matmul_panel(job, panel);
     }
 }
@@ -1918,7 +1923,7 @@ static void cq__matmul_run(const cq_context *ctx, float *y, size_t ldy, const cq
     job.n = n;
     job.add = add;
     job.per = cq__panels_per_task(panels, CQ__ROWS * w->cols * n, acts != NULL);
-    if (acts) job.per = (job.per + CQ__Q8_PANELS - 1) / CQ__Q8_PANELS * CQ__Q8_PANELS;
+    if (acts) job.per = (job.per + cq__q8_panels(n) - 1) / cq__q8_panels(n) * cq__q8_panels(n);
     cq_parallel_for(ctx, (panels + job.per - 1) / job.per, cq__matmul_task, &job);
 }
 
@@ -3990,13 +3995,16 @@ static cq__q8_codes cq__q8_codes_of(cq_format format, bool whole) {
 }
 
 /* eight scales of fp16 or E8M0; what E8M0's 0 and 255 mean is no shift of bits */
-CQ__AVX2 __m256 cq__scales8_avx2(const unsigned char *p, cq_format format) {
-    if (!cq_format_is_mx(format)) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+CQ__AVX2_INLINE __m256 cq__scales8_of_avx2(const unsigned char *p, bool mx) {
+    if (!mx) return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
     __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
     __m256i v = _mm256_slli_epi32(e, 23), none = _mm256_cmpeq_epi32(e, _mm256_setzero_si256());
     v = _mm256_or_si256(v, _mm256_and_si256(none, _mm256_set1_epi32(1 << 22)));
     none = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(255));
     return _mm256_castsi256_ps(_mm256_or_si256(v, _mm256_and_si256(none, _mm256_set1_epi32(1 << 22))));
+}
+CQ__AVX2 __m256 cq__scales8_avx2(const unsigned char *p, cq_format format) {
+    return cq__scales8_of_avx2(p, cq_format_is_mx(format));
 }
 /* The scales of some groups as factors of the sums, and what the factors make of 1.5 2^23, 64 floats further on for
    each group. False: one of these is not finite. */
@@ -4371,12 +4379,14 @@ static void cq__dot_avx2_q8(int32_t *acc, const unsigned char *w, const int8_t *
 }
 static const cq__q8_tier cq__q8_avx2 = {false, cq__spread_avx2, cq__dot_avx2_q8, NULL};
 
-/* A column or two, 2, 3, 4 or 8 bits: a stream of memory. Sums stay in registers over the whole panel, and what comes
-   is asked for early: into L2 far ahead, into L1 a little ahead, since the processor's own prefetching stops at each
-   page of 4 KB. */
-#define CQ__STREAM(w)                                                                                                  \
-    _mm_prefetch((const char *)(w) + CQ__NEAR, _MM_HINT_T0), _mm_prefetch((const char *)(w) + CQ__FAR, _MM_HINT_T1)
-enum { CQ__NEAR = 1024, CQ__FAR = 6144, CQ__STREAM_COLUMNS = 4 };
+/* A column or two, 2, 3, 4 or 8 bits: memory is the bound, and the faster the more places are read at once: some
+   processors' own prefetching follows each place for a few lines only, and stops at each page of 4 KB. So four panels
+   take turns, block by block, their sums in the L1 cache (a Zen 3 reads 1.3 times as fast then; an Emerald Rapids as
+   fast as from one, with half of the software's prefetching). */
+#define CQ__ASK(w, first, second)                                                                                      \
+    _mm_prefetch((const char *)(w) + (first), _MM_HINT_T0), _mm_prefetch((const char *)(w) + (second), _MM_HINT_T1)
+#define CQ__STREAM(w) CQ__ASK(w, 512, 1024) /* one of four places */
+#define CQ__STREAM_ALONE(w) CQ__ASK(w, 1024, 6144)
 /* Four int8 codes of a row in each lane, |w| <= 128 as the unsigned side, the activation takes the sign: 2 * 128 * 127
    < 2^15. */
 CQ__AVX2_INLINE __m256i cq__whole_avx2(__m256i sum, __m256i size, __m256i v, __m256i x) {
@@ -4388,6 +4398,59 @@ CQ__AVX2_INLINE __m256i cq__pair_avx2(__m256i sum, __m256i low, __m256i high, __
     const __m256i h = _mm256_add_epi16(_mm256_maddubs_epi16(low, x), _mm256_maddubs_epi16(high, y));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(h, _mm256_set1_epi16(1)));
 }
+/* 64 bytes of int8, mxfp4, int4 for 16 rows: (two) columns' sums d, chains h. */
+CQ__AVX2_INLINE void cq__step_bytes_avx2(__m256i *d0, __m256i *d1, __m256i *d2, __m256i *d3, const unsigned char *w,
+                                    const int8_t *q, const int8_t *r, bool two) {
+    const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q), y = CQ__SET1(r);
+    const __m256i size0 = _mm256_abs_epi8(v0), size1 = _mm256_abs_epi8(v1);
+    *d0 = cq__whole_avx2(*d0, size0, v0, x);
+    *d1 = cq__whole_avx2(*d1, size1, v1, x);
+    if (two) {
+        *d2 = cq__whole_avx2(*d2, size0, v0, y);
+        *d3 = cq__whole_avx2(*d3, size1, v1, y);
+    }
+    CQ__STREAM(w);
+}
+CQ__AVX2_INLINE void cq__step_mx_avx2(__m256i *d0, __m256i *d1, __m256i *d2, __m256i *d3, const unsigned char *w,
+                                      const int8_t *q, const int8_t *r, __m256i table, bool two) {
+    const __m256i mask = _mm256_set1_epi8(15), v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
+    const __m256i w0 = _mm256_shuffle_epi8(table, _mm256_and_si256(v0, mask));
+    const __m256i w1 = _mm256_shuffle_epi8(table, _mm256_and_si256(v1, mask));
+    const __m256i u0 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask));
+    const __m256i u1 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask));
+    __m256i x = CQ__SET1(q), y = CQ__SET1(q + 16);
+    *d0 = cq__pair_avx2(*d0, w0, u0, x, y);
+    *d1 = cq__pair_avx2(*d1, w1, u1, x, y);
+    if (two) {
+        x = CQ__SET1(r), y = CQ__SET1(r + 16);
+        *d2 = cq__pair_avx2(*d2, w0, u0, x, y);
+        *d3 = cq__pair_avx2(*d3, w1, u1, x, y);
+    }
+    CQ__STREAM(w);
+}
+CQ__AVX2_INLINE void cq__step_half_avx2(__m256i *h0, __m256i *h1, __m256i *h2, __m256i *h3, const unsigned char *w,
+                                    const int8_t *q, const int8_t *r, bool two) {
+    const __m256i mask = _mm256_set1_epi8(15), v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
+    const __m256i w0 = _mm256_and_si256(v0, mask), u0 = _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask);
+    const __m256i w1 = _mm256_and_si256(v1, mask), u1 = _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask);
+    __m256i x = CQ__SET1(q), y = CQ__SET1(q + 16);
+    CQ__MAD(*h0, w0, x);
+    CQ__MAD(*h1, w1, x);
+    CQ__MAD(*h0, u0, y);
+    CQ__MAD(*h1, u1, y);
+    CQ__KEEP(*h0);
+    CQ__KEEP(*h1);
+    if (two) {
+        x = CQ__SET1(r), y = CQ__SET1(r + 16);
+        CQ__MAD(*h2, w0, x);
+        CQ__MAD(*h3, w1, x);
+        CQ__MAD(*h2, u0, y);
+        CQ__MAD(*h3, u1, y);
+        CQ__KEEP(*h2);
+        CQ__KEEP(*h3);
+    }
+    CQ__STREAM(w);
+}
 /* Step s of a block of 2 or 3 bits for 16 rows: (two) columns' chains h. */
 CQ__AVX2_INLINE void cq__step_low_avx2(__m256i *h0, __m256i *h1, __m256i *h2, __m256i *h3, const unsigned char *w,
                                        __m256i top0, __m256i top1, const int8_t *q, const int8_t *r, int s, bool three,
@@ -4396,9 +4459,13 @@ CQ__AVX2_INLINE void cq__step_low_avx2(__m256i *h0, __m256i *h1, __m256i *h2, __
     const __m256i w1 = cq__low_avx2(CQ__LOAD(w + 64 * (s & 1) + 32), top1, s, three), y = CQ__SET1(r + 4 * s);
     CQ__MAD(*h0, w0, x);
     CQ__MAD(*h1, w1, x);
+    CQ__KEEP(*h0);
+    CQ__KEEP(*h1);
     if (two) {
         CQ__MAD(*h2, w0, y);
         CQ__MAD(*h3, w1, y);
+        CQ__KEEP(*h2);
+        CQ__KEEP(*h3);
     }
 }
 CQ__AVX2_INLINE void cq__block_low_avx2(__m256i *h0, __m256i *h1, __m256i *h2, __m256i *h3, const unsigned char *w,
@@ -4414,149 +4481,183 @@ CQ__AVX2_INLINE void cq__block_low_avx2(__m256i *h0, __m256i *h1, __m256i *h2, _
     cq__step_low_avx2(h0, h1, h2, h3, w, top0, top1, q, r, 7, three, two);
 }
 /* What the sums d of a group add to the results f: (d - z total) s act. */
-CQ__AVX2_INLINE __m256 cq__ended_avx2(__m256 f, __m256i d, __m256i z, int32_t total, __m256 s, const float *act) {
+CQ__AVX2_INLINE void cq__ended_avx2(float *f, __m256i d, __m256i z, int32_t total, __m256 s, const float *act) {
     if (act) s = _mm256_mul_ps(s, _mm256_broadcast_ss(act));
     d = _mm256_sub_epi32(d, _mm256_mullo_epi32(z, _mm256_set1_epi32(total)));
-    return _mm256_add_ps(f, _mm256_mul_ps(_mm256_cvtepi32_ps(d), s));
+    _mm256_storeu_ps(f, _mm256_add_ps(_mm256_loadu_ps(f), _mm256_mul_ps(_mm256_cvtepi32_ps(d), s)));
 }
-CQ__AVX2_INLINE void cq__columns_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row,
-                                      bool two) {
-    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
-    const unsigned char *zeros = p + cq__zeros_at(t);
+/* What all panels of a call have in common. */
+typedef struct cq__streams {
+    const cq_tensor *t;
+    const cq_acts *a;
+    size_t panel_bytes, head, zeros, block_bytes, half; /* half: the scales of 8 rows, in bytes */
+    size_t per, count, groups; /* blocks of a group, of a panel; scales of a row of activations */
+    float unit;
+} cq__streams;
+static cq__streams cq__streams_of(const cq_tensor *t, const cq_acts *a) {
+    cq__streams s;
+    s.t = t;
+    s.a = a;
+    s.panel_bytes = cq_panel_bytes(t);
+    s.head = cq__panel_head(t);
+    s.zeros = cq__zeros_at(t);
+    s.block_bytes = cq__block_bytes(t->format);
+    s.half = 8 * cq__scale_bytes(t);
+    s.per = t->group_size / CQ__BLOCK;
+    s.count = cq__blocks(t);
+    s.groups = cq__acts_groups(a);
+    s.unit = cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits);
+    return s;
+}
+/* cq__q8_codes_of's offset, as a constant where the format is one; of int8 it is whatever the tier makes of it. */
+CQ__INLINE int32_t cq__middle_of(cq_format format, int32_t bytes) {
+    return format == CQ_INT2 ? 2 : format == CQ_INT3 ? 4 : format == CQ_INT4 ? 8 : format == CQ_MXFP4 ? 12 : bytes;
+}
+/* Panels by one column or two: out (panels, ld). format, two: constants, so that this is ten functions. */
+CQ__AVX2_INLINE void cq__columns_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
+                                      size_t row, cq_format format, bool two) {
+    const cq_acts *a = s->a;
+    const unsigned char *data = s->t->data + panel * s->panel_bytes, *blocks = data + s->head;
+    const unsigned char *scales = data, *zeros = data + s->zeros; /* of this group */
     const int8_t *q = a->q + row * a->stride, *r = q + (two ? a->stride : 0);
     const int32_t *sum = a->sum + row;
-    const float *scale = a->scale + row * cq__acts_groups(a), *scale2 = scale + (two ? cq__acts_groups(a) : 0);
-    const __m256i mask = _mm256_set1_epi8(15), one = _mm256_set1_epi16(1), table = cq__table_avx2(cq__e2m1);
-    const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
-    const bool bytes = t->format == CQ_INT8, mx = t->format == CQ_MXFP4;
-    const size_t lines = t->format == CQ_INT2 ? 2 : t->format == CQ_INT3 ? 3 : 0; /* of a block */
-    const int32_t middle = bytes ? 0 : cq__q8_codes_of(t->format, true).offset;
-    const size_t half = 8 * cq__scale_bytes(t);
-    const __m256 unit = _mm256_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
-    __m256 f0 = _mm256_setzero_ps(), f1 = f0, f2 = f0, f3 = f0;
-    for (size_t b = 0, g = 0; b < count; g++, p += 2 * half) {
-        __m256i d0 = _mm256_setzero_si256(), d1 = d0, d2 = d0, d3 = d0;
-        __m256i z0 = _mm256_set1_epi32(middle), z1 = z0;
-        int32_t total = 0, total2 = 0;
-        for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK, r += CQ__BLOCK) {
-            total += sum[b * a->ld_sum];
-            if (two) total2 += sum[b * a->ld_sum + 1];
+    const float *scale = a->scale + row * s->groups, *scale2 = scale + (two ? s->groups : 0);
+    const __m256i one = _mm256_set1_epi16(1), table = cq__table_avx2(cq__e2m1);
+    const bool bytes = format == CQ_INT8, mx = format == CQ_MXFP4, low = format == CQ_INT2 || format == CQ_INT3;
+    const bool asym = s->t->asym && !mx;
+    const int32_t middle = cq__middle_of(format, 0);
+    const float *act = a->group_size ? scale : NULL, *act2 = a->group_size ? scale2 : NULL;
+    CQ__ALIGNED int32_t sums[CQ__STREAMS][2 * CQ__ROWS]; /* of this group, so far */
+    int32_t total = 0, total2 = 0;
+    for (size_t i = 0; i < panels; i++)
+        for (size_t j = 0; j < (two ? 2 * CQ__ROWS : CQ__ROWS); j += 8) {
+            _mm256_storeu_ps(out + i * ld + j, _mm256_setzero_ps());
+            CQ__SAVE(sums[i] + j, _mm256_setzero_si256());
+        }
+    for (size_t b = 0, end = 0; b < s->count; b++, q += CQ__BLOCK, r += CQ__BLOCK, blocks += s->block_bytes) {
+        if (b == end) end = cq__min(b + s->per, s->count);
+        total += sum[b * a->ld_sum];
+        if (two) total2 += sum[b * a->ld_sum + 1];
+        const bool ends = b + 1 == end;
+        for (size_t i = 0; i < panels; i++) {
+            const unsigned char *w = blocks + i * s->panel_bytes;
+            __m256i d0 = _mm256_setzero_si256(), d1 = d0, d2 = d0, d3 = d0, h0 = d0, h1 = d0, h2 = d0, h3 = d0;
             if (bytes) {
-                for (size_t k = 0; k < CQ__BLOCK; k += 4, w += 64) {
-                    const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q + k);
-                    const __m256i size0 = _mm256_abs_epi8(v0), size1 = _mm256_abs_epi8(v1);
-                    d0 = cq__whole_avx2(d0, size0, v0, x);
-                    d1 = cq__whole_avx2(d1, size1, v1, x);
-                    if (two) {
-                        const __m256i y = CQ__SET1(r + k);
-                        d2 = cq__whole_avx2(d2, size0, v0, y);
-                        d3 = cq__whole_avx2(d3, size1, v1, y);
-                    }
-                    CQ__STREAM(w);
+                for (size_t k = 0; k < CQ__BLOCK; k += 16, w += 256) {
+                    cq__step_bytes_avx2(&d0, &d1, &d2, &d3, w, q + k, r + k, two);
+                    cq__step_bytes_avx2(&d0, &d1, &d2, &d3, w + 64, q + k + 4, r + k + 4, two);
+                    cq__step_bytes_avx2(&d0, &d1, &d2, &d3, w + 128, q + k + 8, r + k + 8, two);
+                    cq__step_bytes_avx2(&d0, &d1, &d2, &d3, w + 192, q + k + 12, r + k + 12, two);
                 }
-                continue;
+            } else if (mx) {
+                cq__step_mx_avx2(&d0, &d1, &d2, &d3, w, q, r, table, two);
+                cq__step_mx_avx2(&d0, &d1, &d2, &d3, w + 64, q + 4, r + 4, table, two);
+                cq__step_mx_avx2(&d0, &d1, &d2, &d3, w + 128, q + 8, r + 8, table, two);
+                cq__step_mx_avx2(&d0, &d1, &d2, &d3, w + 192, q + 12, r + 12, table, two);
+            } else if (low) {
+                cq__block_low_avx2(&h0, &h1, &h2, &h3, w, q, r, format == CQ_INT3, two);
+                for (size_t k = 0; k < s->block_bytes; k += 64) CQ__STREAM(w + k);
+            } else {
+                cq__step_half_avx2(&h0, &h1, &h2, &h3, w, q, r, two);
+                cq__step_half_avx2(&h0, &h1, &h2, &h3, w + 64, q + 4, r + 4, two);
+                cq__step_half_avx2(&h0, &h1, &h2, &h3, w + 128, q + 8, r + 8, two);
+                cq__step_half_avx2(&h0, &h1, &h2, &h3, w + 192, q + 12, r + 12, two);
             }
-            if (mx) {
-                for (size_t k = 0; k < 16; k += 4, w += 64) {
-                    const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
-                    const __m256i x = CQ__SET1(q + k), y = CQ__SET1(q + k + 16);
-                    const __m256i w0 = _mm256_shuffle_epi8(table, _mm256_and_si256(v0, mask));
-                    const __m256i w1 = _mm256_shuffle_epi8(table, _mm256_and_si256(v1, mask));
-                    const __m256i u0 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask));
-                    const __m256i u1 = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask));
-                    d0 = cq__pair_avx2(d0, w0, u0, x, y);
-                    d1 = cq__pair_avx2(d1, w1, u1, x, y);
-                    if (two) {
-                        const __m256i x2 = CQ__SET1(r + k), y2 = CQ__SET1(r + k + 16);
-                        d2 = cq__pair_avx2(d2, w0, u0, x2, y2);
-                        d3 = cq__pair_avx2(d3, w1, u1, x2, y2);
-                    }
-                    CQ__STREAM(w);
+            if (!bytes && !mx) {
+                d0 = _mm256_madd_epi16(h0, one), d1 = _mm256_madd_epi16(h1, one);
+                d2 = _mm256_madd_epi16(h2, one), d3 = _mm256_madd_epi16(h3, one);
+            }
+            d0 = _mm256_add_epi32(d0, CQ__LOAD(sums[i])), d1 = _mm256_add_epi32(d1, CQ__LOAD(sums[i] + 8));
+            if (two)
+                d2 = _mm256_add_epi32(d2, CQ__LOAD(sums[i] + 16)), d3 = _mm256_add_epi32(d3, CQ__LOAD(sums[i] + 24));
+            if (ends) {
+                const unsigned char *p = scales + i * s->panel_bytes;
+                __m256 s0 = cq__scales8_of_avx2(p, mx), s1 = cq__scales8_of_avx2(p + s->half, mx);
+                __m256i z0 = _mm256_set1_epi32(middle), z1 = z0;
+                float *f = out + i * ld;
+                if (mx) {
+                    const __m256 unit = _mm256_set1_ps(s->unit);
+                    s0 = _mm256_mul_ps(s0, unit), s1 = _mm256_mul_ps(s1, unit);
                 }
-                continue;
-            }
-            __m256i h0 = _mm256_setzero_si256(), h1 = h0, h2 = h0, h3 = h0;
-            if (lines == 2) cq__block_low_avx2(&h0, &h1, &h2, &h3, w, q, r, false, two);
-            else if (lines == 3) cq__block_low_avx2(&h0, &h1, &h2, &h3, w, q, r, true, two);
-            for (size_t k = 0; k < lines; k++, w += 64) CQ__STREAM(w);
-            for (size_t k = 0; k < 16 && !lines; k += 4, w += 64) {
-                const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
-                __m256i w0 = _mm256_and_si256(v0, mask), w1 = _mm256_and_si256(v1, mask), x = CQ__SET1(q + k);
-                CQ__MAD(h0, w0, x);
-                CQ__MAD(h1, w1, x);
+                if (asym) {
+                    const __m256i offset = _mm256_set1_epi32(bytes ? 128 : 0);
+                    const __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(zeros + i * s->panel_bytes));
+                    z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), offset);
+                    z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), offset);
+                }
+                cq__ended_avx2(f, d0, z0, total, s0, act);
+                cq__ended_avx2(f + 8, d1, z1, total, s1, act);
                 if (two) {
-                    x = CQ__SET1(r + k);
-                    CQ__MAD(h2, w0, x);
-                    CQ__MAD(h3, w1, x);
+                    cq__ended_avx2(f + 16, d2, z0, total2, s0, act2);
+                    cq__ended_avx2(f + 24, d3, z1, total2, s1, act2);
                 }
-                w0 = _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask);
-                w1 = _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask);
-                x = CQ__SET1(q + k + 16);
-                CQ__MAD(h0, w0, x);
-                CQ__MAD(h1, w1, x);
-                if (two) {
-                    x = CQ__SET1(r + k + 16);
-                    CQ__MAD(h2, w0, x);
-                    CQ__MAD(h3, w1, x);
-                }
-                CQ__STREAM(w);
+                d0 = d1 = d2 = d3 = _mm256_setzero_si256();
             }
-            d0 = _mm256_add_epi32(d0, _mm256_madd_epi16(h0, one));
-            d1 = _mm256_add_epi32(d1, _mm256_madd_epi16(h1, one));
-            d2 = _mm256_add_epi32(d2, _mm256_madd_epi16(h2, one));
-            d3 = _mm256_add_epi32(d3, _mm256_madd_epi16(h3, one));
+            CQ__SAVE(sums[i], d0), CQ__SAVE(sums[i] + 8, d1);
+            if (two) CQ__SAVE(sums[i] + 16, d2), CQ__SAVE(sums[i] + 24, d3);
         }
-        if (t->asym) {
-            const __m256i offset = _mm256_set1_epi32(bytes ? 128 : 0);
-            __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(zeros + g * CQ__ROWS));
-            z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), offset);
-            z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), offset);
-        }
-        const __m256 s0 = _mm256_mul_ps(cq__scales8_avx2(p, t->format), unit);
-        const __m256 s1 = _mm256_mul_ps(cq__scales8_avx2(p + half, t->format), unit);
-        const float *act = a->group_size ? scale + g : NULL, *act2 = a->group_size ? scale2 + g : NULL;
-        f0 = cq__ended_avx2(f0, d0, z0, total, s0, act);
-        f1 = cq__ended_avx2(f1, d1, z1, total, s1, act);
-        if (two) {
-            f2 = cq__ended_avx2(f2, d2, z0, total2, s0, act2);
-            f3 = cq__ended_avx2(f3, d3, z1, total2, s1, act2);
+        if (ends) {
+            total = total2 = 0;
+            scales += 2 * s->half, zeros += CQ__ROWS;
+            if (act) act++, act2++;
         }
     }
-    if (!a->group_size) {
-        const __m256 s = _mm256_broadcast_ss(scale), s2 = _mm256_broadcast_ss(scale2);
-        f0 = _mm256_mul_ps(f0, s), f1 = _mm256_mul_ps(f1, s);
-        f2 = _mm256_mul_ps(f2, s2), f3 = _mm256_mul_ps(f3, s2);
-    }
-    _mm256_storeu_ps(out, f0);
-    _mm256_storeu_ps(out + 8, f1);
-    if (two) {
-        _mm256_storeu_ps(out + 16, f2);
-        _mm256_storeu_ps(out + 24, f3);
-    }
+    for (size_t i = 0; i < panels && !a->group_size; i++, out += ld)
+        for (size_t j = 0; j < CQ__ROWS; j += 8) {
+            float *f = out + j, *f2 = f + CQ__ROWS;
+            _mm256_storeu_ps(f, _mm256_mul_ps(_mm256_loadu_ps(f), _mm256_broadcast_ss(scale)));
+            if (two) _mm256_storeu_ps(f2, _mm256_mul_ps(_mm256_loadu_ps(f2), _mm256_broadcast_ss(scale2)));
+        }
 }
-CQ__AVX2 void cq__column1_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
-    cq__columns_avx2(out, t, panel, a, row, false);
+typedef void cq__few_columns_of(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
+                                bool two);
+CQ__AVX2 void cq__int2_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
+                       bool two) {
+    if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT2, true);
+    else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT2, false);
 }
-CQ__AVX2 void cq__column2_avx2(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
-    cq__columns_avx2(out, t, panel, a, row, true);
+CQ__AVX2 void cq__int3_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
+                       bool two) {
+    if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT3, true);
+    else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT3, false);
 }
-/* Two columns at a time; what they share of a panel is in L2 for the next two. */
-CQ__INLINE void cq__few_columns(void (*column1)(float *, const cq_tensor *, size_t, const cq_acts *, size_t),
-                                void (*column2)(float *, const cq_tensor *, size_t, const cq_acts *, size_t),
-                                float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
-                                size_t first, size_t n) {
-    for (const size_t end = panel + panels; panel < end; panel++, out += n * CQ__ROWS) {
-        for (size_t j = 0; j + 2 <= n; j += 2) column2(out + j * CQ__ROWS, t, panel, a, first + j);
-        if (n % 2) column1(out + (n - 1) * CQ__ROWS, t, panel, a, first + n - 1);
+CQ__AVX2 void cq__int4_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
+                       bool two) {
+    if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT4, true);
+    else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT4, false);
+}
+CQ__AVX2 void cq__int8_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
+                       bool two) {
+    if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT8, true);
+    else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT8, false);
+}
+CQ__AVX2 void cq__mxfp4_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
+                        bool two) {
+    if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_MXFP4, true);
+    else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_MXFP4, false);
+}
+/* Two columns at a time; what they share of the panels is in L2 for the next two. */
+static void cq__few_columns(cq__few_columns_of *columns, float *out, const cq_tensor *t, size_t panel, size_t panels,
+                            const cq_acts *a, size_t first, size_t n) {
+    const cq__streams s = cq__streams_of(t, a);
+    for (size_t p = 0, m; p < panels; p += m) {
+        m = cq__min(CQ__STREAMS, panels - p);
+        for (size_t j = 0; j < n; j += 2)
+            columns(out + (p * n + j) * CQ__ROWS, n * CQ__ROWS, &s, panel + p, m, first + j, j + 1 < n);
     }
 }
 static void cq__few_columns_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
-    cq__few_columns(cq__column1_avx2, cq__column2_avx2, out, t, panel, panels, a, first, n);
+    cq__few_columns_of *columns = t->format == CQ_INT2   ? cq__int2_avx2
+                               : t->format == CQ_INT3 ? cq__int3_avx2
+                               : t->format == CQ_INT4 ? cq__int4_avx2
+                               : t->format == CQ_INT8 ? cq__int8_avx2
+                                                      : cq__mxfp4_avx2;
+    cq__few_columns(columns, out, t, panel, panels, a, first, n);
 }
 /* Halves of blocks are left to plain C; few columns of what is common are a stream; all else goes the general way. */
 CQ__INLINE bool cq__is_stream(const cq_tensor *t, size_t n) {
-    return n <= CQ__STREAM_COLUMNS && (cq_format_bits(t->format) <= 4 || t->format == CQ_INT8);
+    return n <= CQ__FEW_COLUMNS && (cq_format_bits(t->format) <= 4 || t->format == CQ_INT8);
 }
 static void cq__panels_q8_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
@@ -4831,11 +4932,11 @@ static void cq__dot2_avx512vnni(int32_t *acc, const unsigned char *w, const int8
 }
 static const cq__q8_tier cq__q8_avx512vnni = {true, cq__spread_avx512, cq__dot_avx512vnni, cq__dot2_avx512vnni};
 /* == cq__columns_avx2 */
-CQ__AVX512VNNI_INLINE __m512 cq__ended_avx512(__m512 f, __m512i d, __m512i z, int32_t total, __m512 s,
-                                              const float *act) {
+CQ__AVX512VNNI_INLINE void cq__ended_avx512(float *f, __m512i d, __m512i z, int32_t total, __m512 s,
+                                            const float *act) {
     if (act) s = _mm512_mul_ps(s, _mm512_set1_ps(*act));
     d = _mm512_sub_epi32(d, _mm512_mullo_epi32(z, _mm512_set1_epi32(total)));
-    return _mm512_add_ps(f, _mm512_mul_ps(_mm512_cvtepi32_ps(d), s));
+    _mm512_storeu_ps(f, _mm512_add_ps(_mm512_loadu_ps(f), _mm512_mul_ps(_mm512_cvtepi32_ps(d), s)));
 }
 /* == cq__low_avx2, both already shifted; == cq__block_low_avx2, two steps at a time */
 CQ__AVX512VNNI_INLINE __m512i cq__low_avx512(__m512i v, __m512i top, bool three) {
@@ -4843,12 +4944,12 @@ CQ__AVX512VNNI_INLINE __m512i cq__low_avx512(__m512i v, __m512i top, bool three)
     return three ? _mm512_or_si512(v, _mm512_and_si512(top, _mm512_set1_epi8(4))) : v;
 }
 CQ__AVX512VNNI_INLINE void cq__steps_low_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2, __m512i v, __m512i u,
-                                                const int8_t *q, const int8_t *r, bool two) {
+                                                const int8_t *q, const int8_t *r, size_t next, bool two) {
     CQ__DOT512(*d, v, CQ__ALL(q));
-    CQ__DOT512(*e, u, CQ__ALL(q + 4));
+    CQ__DOT512(*e, u, CQ__ALL(q + next));
     if (two) {
         CQ__DOT512(*d2, v, CQ__ALL(r));
-        CQ__DOT512(*e2, u, CQ__ALL(r + 4));
+        CQ__DOT512(*e2, u, CQ__ALL(r + next));
     }
 }
 CQ__AVX512VNNI_INLINE void cq__block_low_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2,
@@ -4857,92 +4958,142 @@ CQ__AVX512VNNI_INLINE void cq__block_low_avx512(__m512i *d, __m512i *e, __m512i 
     const __m512i top = CQ__LOAD512(w + (three ? 128 : 0));
     __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + 64);
     cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_slli_epi16(top, 2), three),
-                         cq__low_avx512(u, _mm512_slli_epi16(top, 1), three), q, r, two);
+                         cq__low_avx512(u, _mm512_slli_epi16(top, 1), three), q, r, 4, two);
     v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
     cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, top, three),
-                         cq__low_avx512(u, _mm512_srli_epi16(top, 1), three), q + 8, r + 8, two);
+                         cq__low_avx512(u, _mm512_srli_epi16(top, 1), three), q + 8, r + 8, 4, two);
     v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
     cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_srli_epi16(top, 2), three),
-                         cq__low_avx512(u, _mm512_srli_epi16(top, 3), three), q + 16, r + 16, two);
+                         cq__low_avx512(u, _mm512_srli_epi16(top, 3), three), q + 16, r + 16, 4, two);
     v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
     cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_srli_epi16(top, 4), three),
-                         cq__low_avx512(u, _mm512_srli_epi16(top, 5), three), q + 24, r + 24, two);
+                         cq__low_avx512(u, _mm512_srli_epi16(top, 5), three), q + 24, r + 24, 4, two);
 }
-CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a,
-                                                  size_t row, bool two) {
-    const unsigned char *p = t->data + panel * cq_panel_bytes(t), *w = p + cq__panel_head(t);
-    const unsigned char *zeros = p + cq__zeros_at(t);
+/* == cq__columns_avx2 */
+CQ__AVX512VNNI_INLINE void cq__step_bytes_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2,
+                                                 const unsigned char *w, const int8_t *q, const int8_t *r, bool two) {
+    const __m512i flip = _mm512_set1_epi8((char)-128);
+    const __m512i v = _mm512_xor_si512(CQ__LOAD512(w), flip), u = _mm512_xor_si512(CQ__LOAD512(w + 64), flip);
+    cq__steps_low_avx512(d, e, d2, e2, v, u, q, r, 4, two);
+    CQ__STREAM(w);
+    CQ__STREAM(w + 64);
+}
+CQ__AVX512VNNI_INLINE void cq__step_half_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2,
+                                                const unsigned char *w, const int8_t *q, const int8_t *r, __m512i table,
+                                                bool mx, bool two) {
+    const __m512i mask = _mm512_set1_epi8(15), v = CQ__LOAD512(w);
+    __m512i low = _mm512_and_si512(v, mask), high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
+    if (mx) low = _mm512_shuffle_epi8(table, low), high = _mm512_shuffle_epi8(table, high);
+    cq__steps_low_avx512(d, e, d2, e2, low, high, q, r, 16, two);
+    CQ__STREAM(w);
+}
+CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel,
+                                                  size_t panels, size_t row, cq_format format, bool two) {
+    const cq_acts *a = s->a;
+    const unsigned char *data = s->t->data + panel * s->panel_bytes, *blocks = data + s->head;
+    const unsigned char *scales = data, *zeros = data + s->zeros; /* of this group */
     const int8_t *q = a->q + row * a->stride, *r = q + (two ? a->stride : 0);
     const int32_t *sum = a->sum + row;
-    const float *scale = a->scale + row * cq__acts_groups(a), *scale2 = scale + (two ? cq__acts_groups(a) : 0);
-    const bool bytes = t->format == CQ_INT8, mx = t->format == CQ_MXFP4;
-    const size_t lines = t->format == CQ_INT2 ? 2 : t->format == CQ_INT3 ? 3 : 0; /* of a block */
-    const int32_t middle = cq__q8_codes_of(t->format, true).offset;
-    const size_t half = 8 * cq__scale_bytes(t);
-    const __m512i mask = _mm512_set1_epi8(15), flip = _mm512_set1_epi8((char)-128);
+    const float *scale = a->scale + row * s->groups, *scale2 = scale + (two ? s->groups : 0);
+    const bool bytes = format == CQ_INT8, mx = format == CQ_MXFP4, low = format == CQ_INT2 || format == CQ_INT3;
+    const bool asym = s->t->asym && !mx;
+    const int32_t middle = cq__middle_of(format, 128);
+    const float *act = a->group_size ? scale : NULL, *act2 = a->group_size ? scale2 : NULL;
     const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)cq__e2m1));
-    const __m512 unit = _mm512_set1_ps(cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits));
-    const size_t per = t->group_size / CQ__BLOCK, count = cq__blocks(t);
-    __m512 f = _mm512_setzero_ps(), f2 = f;
-    for (size_t b = 0, g = 0; b < count; g++, p += 2 * half) {
-        __m512i d = _mm512_setzero_si512(), e = d, d2 = d, e2 = d, z = _mm512_set1_epi32(middle);
-        int32_t total = 0, total2 = 0;
-        for (const size_t end = cq__min(b + per, count); b < end; b++, q += CQ__BLOCK, r += CQ__BLOCK) {
-            total += sum[b * a->ld_sum];
-            if (two) total2 += sum[b * a->ld_sum + 1];
-            if (bytes) {
-                for (size_t k = 0; k < CQ__BLOCK; k += 8, w += 128) {
-                    const __m512i v = _mm512_xor_si512(CQ__LOAD512(w), flip);
-                    const __m512i u = _mm512_xor_si512(CQ__LOAD512(w + 64), flip);
-                    CQ__DOT512(d, v, CQ__ALL(q + k));
-                    CQ__DOT512(e, u, CQ__ALL(q + k + 4));
-                    if (two) {
-                        CQ__DOT512(d2, v, CQ__ALL(r + k));
-                        CQ__DOT512(e2, u, CQ__ALL(r + k + 4));
-                    }
-                    CQ__STREAM(w);
-                    CQ__STREAM(w + 64);
-                }
-                continue;
-            }
-            if (lines == 2) cq__block_low_avx512(&d, &e, &d2, &e2, w, q, r, false, two);
-            else if (lines == 3) cq__block_low_avx512(&d, &e, &d2, &e2, w, q, r, true, two);
-            for (size_t k = 0; k < lines; k++, w += 64) CQ__STREAM(w);
-            for (size_t k = 0; k < 16 && !lines; k += 4, w += 64) {
-                const __m512i v = CQ__LOAD512(w);
-                __m512i low = _mm512_and_si512(v, mask), high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
-                if (mx) low = _mm512_shuffle_epi8(table, low), high = _mm512_shuffle_epi8(table, high);
-                CQ__DOT512(d, low, CQ__ALL(q + k));
-                CQ__DOT512(e, high, CQ__ALL(q + k + 16));
-                if (two) {
-                    CQ__DOT512(d2, low, CQ__ALL(r + k));
-                    CQ__DOT512(e2, high, CQ__ALL(r + k + 16));
-                }
-                CQ__STREAM(w);
-            }
-        }
-        if (t->asym)
-            z = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(zeros + g * CQ__ROWS)));
-        const __m256 s0 = cq__scales8_avx2(p, t->format), s1 = cq__scales8_avx2(p + half, t->format);
-        const __m512 s = _mm512_mul_ps(_mm512_insertf32x8(_mm512_castps256_ps512(s0), s1, 1), unit);
-        f = cq__ended_avx512(f, _mm512_add_epi32(d, e), z, total, s, a->group_size ? scale + g : NULL);
-        if (two) f2 = cq__ended_avx512(f2, _mm512_add_epi32(d2, e2), z, total2, s, a->group_size ? scale2 + g : NULL);
+    __m512i sums[CQ__STREAMS], sums2[CQ__STREAMS]; /* of this group, so far */
+    int32_t total = 0, total2 = 0;
+    for (size_t i = 0; i < panels; i++) {
+        _mm512_storeu_ps(out + i * ld, _mm512_setzero_ps());
+        if (two) _mm512_storeu_ps(out + i * ld + CQ__ROWS, _mm512_setzero_ps());
+        sums[i] = sums2[i] = _mm512_setzero_si512();
     }
-    if (!a->group_size) f = _mm512_mul_ps(f, _mm512_set1_ps(*scale)), f2 = _mm512_mul_ps(f2, _mm512_set1_ps(*scale2));
-    _mm512_storeu_ps(out, f);
-    if (two) _mm512_storeu_ps(out + CQ__ROWS, f2);
+    for (size_t b = 0, end = 0; b < s->count; b++, q += CQ__BLOCK, r += CQ__BLOCK, blocks += s->block_bytes) {
+        if (b == end) end = cq__min(b + s->per, s->count);
+        total += sum[b * a->ld_sum];
+        if (two) total2 += sum[b * a->ld_sum + 1];
+        const bool ends = b + 1 == end;
+        for (size_t i = 0; i < panels; i++) {
+            const unsigned char *w = blocks + i * s->panel_bytes;
+            __m512i d = sums[i], d2 = sums2[i], e = _mm512_setzero_si512(), e2 = e;
+            if (bytes) {
+                for (size_t k = 0; k < CQ__BLOCK; k += 16, w += 256) {
+                    cq__step_bytes_avx512(&d, &e, &d2, &e2, w, q + k, r + k, two);
+                    cq__step_bytes_avx512(&d, &e, &d2, &e2, w + 128, q + k + 8, r + k + 8, two);
+                }
+            } else if (low) {
+                cq__block_low_avx512(&d, &e, &d2, &e2, w, q, r, format == CQ_INT3, two);
+                for (size_t k = 0; k < s->block_bytes; k += 64) CQ__STREAM(w + k);
+            } else {
+                cq__step_half_avx512(&d, &e, &d2, &e2, w, q, r, table, mx, two);
+                cq__step_half_avx512(&d, &e, &d2, &e2, w + 64, q + 4, r + 4, table, mx, two);
+                cq__step_half_avx512(&d, &e, &d2, &e2, w + 128, q + 8, r + 8, table, mx, two);
+                cq__step_half_avx512(&d, &e, &d2, &e2, w + 192, q + 12, r + 12, table, mx, two);
+            }
+            d = _mm512_add_epi32(d, e), d2 = _mm512_add_epi32(d2, e2);
+            if (ends) {
+                const unsigned char *p = scales + i * s->panel_bytes;
+                const __m256 s0 = cq__scales8_of_avx2(p, mx), s1 = cq__scales8_of_avx2(p + s->half, mx);
+                __m512 v = _mm512_insertf32x8(_mm512_castps256_ps512(s0), s1, 1);
+                __m512i z = _mm512_set1_epi32(middle);
+                float *f = out + i * ld;
+                if (mx) v = _mm512_mul_ps(v, _mm512_set1_ps(s->unit));
+                if (asym)
+                    z = _mm512_cvtepu8_epi32(
+                        _mm_loadu_si128((const __m128i *)(const void *)(zeros + i * s->panel_bytes)));
+                cq__ended_avx512(f, d, z, total, v, act);
+                if (two) cq__ended_avx512(f + CQ__ROWS, d2, z, total2, v, act2);
+                d = d2 = _mm512_setzero_si512();
+            }
+            sums[i] = d;
+            if (two) sums2[i] = d2;
+        }
+        if (ends) {
+            total = total2 = 0;
+            scales += 2 * s->half, zeros += CQ__ROWS;
+            if (act) act++, act2++;
+        }
+    }
+    for (size_t i = 0; i < panels && !a->group_size; i++, out += ld) {
+        float *f2 = out + CQ__ROWS;
+        _mm512_storeu_ps(out, _mm512_mul_ps(_mm512_loadu_ps(out), _mm512_set1_ps(*scale)));
+        if (two) _mm512_storeu_ps(f2, _mm512_mul_ps(_mm512_loadu_ps(f2), _mm512_set1_ps(*scale2)));
+    }
 }
-CQ__AVX512VNNI void cq__column1_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
-    cq__columns_avx512vnni(out, t, panel, a, row, false);
+CQ__AVX512VNNI void cq__int2_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
+                                   size_t row, bool two) {
+    if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT2, true);
+    else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT2, false);
 }
-CQ__AVX512VNNI void cq__column2_avx512vnni(float *out, const cq_tensor *t, size_t panel, const cq_acts *a, size_t row) {
-    cq__columns_avx512vnni(out, t, panel, a, row, true);
+CQ__AVX512VNNI void cq__int3_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
+                                   size_t row, bool two) {
+    if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT3, true);
+    else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT3, false);
+}
+CQ__AVX512VNNI void cq__int4_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
+                                   size_t row, bool two) {
+    if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT4, true);
+    else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT4, false);
+}
+CQ__AVX512VNNI void cq__int8_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
+                                   size_t row, bool two) {
+    if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT8, true);
+    else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT8, false);
+}
+CQ__AVX512VNNI void cq__mxfp4_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
+                                    size_t row, bool two) {
+    if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_MXFP4, true);
+    else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_MXFP4, false);
 }
 static void cq__panels_q8_avx512vnni(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
     if (t->group_size % CQ__BLOCK) cq__panels_q8_c(out, t, panel, panels, a, first, n);
     else if (cq__is_stream(t, n))
-        cq__few_columns(cq__column1_avx512vnni, cq__column2_avx512vnni, out, t, panel, panels, a, first, n);
+        cq__few_columns(t->format == CQ_INT2   ? cq__int2_avx512vnni
+                        : t->format == CQ_INT3 ? cq__int3_avx512vnni
+                        : t->format == CQ_INT4 ? cq__int4_avx512vnni
+                        : t->format == CQ_INT8 ? cq__int8_avx512vnni
+                                               : cq__mxfp4_avx512vnni,
+                        out, t, panel, panels, a, first, n);
     else cq__panels_q8_x86(&cq__q8_avx512vnni, out, t, panel, panels, a, first, n);
 }
 
@@ -5215,7 +5366,7 @@ CQ__AVX2 void cq__column_f32_avx2(float *y, const cq_tensor *t, size_t panel, co
             z0 = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(z), copies);
             z1 = _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), copies);
         }
-        _mm_prefetch((const char *)p + CQ__NEAR / 4, _MM_HINT_T0);
+        _mm_prefetch((const char *)p + 256, _MM_HINT_T0);
         for (const size_t end = cq__min(b + per, whole); b < end; b++, w += 256, x += CQ__BLOCK) {
             __m256 p0 = _mm256_setzero_ps(), p1 = p0;
             for (size_t s = 0; s < 256; s += 64) {
@@ -5223,7 +5374,7 @@ CQ__AVX2 void cq__column_f32_avx2(float *y, const cq_tensor *t, size_t panel, co
                 const __m256i v1 = _mm256_and_si256(CQ__LOAD(w + s + 32), mask);
                 cq__four_columns_avx2(&p0, _mm256_sub_epi8(v0, z0), s0, x + s / 16);
                 cq__four_columns_avx2(&p1, _mm256_sub_epi8(v1, z1), s1, x + s / 16);
-                CQ__STREAM(w + s);
+                CQ__STREAM_ALONE(w + s);
             }
             for (size_t s = 0; s < 256; s += 64) {
                 const __m256i v0 = _mm256_and_si256(_mm256_srli_epi16(CQ__LOAD(w + s), 4), mask);
@@ -5649,12 +5800,12 @@ CQ__AVX512_INLINE __m512 cq__whole_blocks_avx512(__m512 y, const cq_tensor *t, c
         const __m512 scale = _mm512_cvtph_ps(CQ__LOAD(p));
         if (asym)
             zero = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)zeros)));
-        _mm_prefetch((const char *)p + CQ__NEAR / 4, _MM_HINT_T0);
+        _mm_prefetch((const char *)p + 256, _MM_HINT_T0);
         for (const size_t end = cq__min(b + per, whole); b < end; b++, w += 256, x += CQ__BLOCK) {
             __m512 sum = _mm512_setzero_ps();
             for (size_t s = 0; s < 256; s += 64) {
                 sum = cq__four_columns_avx512(sum, CQ__LOAD512(w + s), table, asym, zero, scale, x + s / 16);
-                CQ__STREAM(w + s);
+                CQ__STREAM_ALONE(w + s);
             }
             for (size_t s = 0; s < 256; s += 64) {
                 const __m512i v = _mm512_srli_epi32(CQ__LOAD512(w + s), 4);
