@@ -1,4 +1,4 @@
-/* cquant.h - v0.7.2 - a few bits per weight, the same bits on every machine
+/* cquant.h - v0.7.3 - a few bits per weight, the same bits on every machine
 
    The foundation of cquant: number formats, packed weights, and the products that run on them.
    Freestanding C99 and C++11. One file, no dependency but <stdint.h>, <stddef.h>, <stdbool.h>, <float.h>,
@@ -59,8 +59,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CQUANT_VERSION "0.7.2"
-#define CQUANT_VERSION_NUM 702 /* 10000 * major + 100 * minor + patch; the four headers must agree */
+#define CQUANT_VERSION "0.7.3"
+#define CQUANT_VERSION_NUM 703 /* 10000 * major + 100 * minor + patch; the four headers must agree */
 
 /* ===================================================================================================================
    [OPTIONS]  define before including; "implementation" = only matters where CQUANT_IMPLEMENTATION is defined
@@ -1923,7 +1923,10 @@ static void cq__matmul_run(const cq_context *ctx, float *y, size_t ldy, const cq
     job.n = n;
     job.add = add;
     job.per = cq__panels_per_task(panels, CQ__ROWS * w->cols * n, acts != NULL);
-    if (acts) job.per = (job.per + cq__q8_panels(n) - 1) / cq__q8_panels(n) * cq__q8_panels(n);
+    if (acts) { /* whole calls; a small matrix rather has more tasks */
+        const size_t step = job.per > CQ__Q8_PANELS ? cq__q8_panels(n) : CQ__Q8_PANELS;
+        job.per = (job.per + step - 1) / step * step;
+    }
     cq_parallel_for(ctx, (panels + job.per - 1) / job.per, cq__matmul_task, &job);
 }
 
@@ -4612,27 +4615,27 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, size_t ld, const cq__streams *
 typedef void cq__few_columns_of(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
                                 bool two);
 CQ__AVX2 void cq__int2_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
-                       bool two) {
+                            bool two) {
     if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT2, true);
     else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT2, false);
 }
 CQ__AVX2 void cq__int3_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
-                       bool two) {
+                            bool two) {
     if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT3, true);
     else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT3, false);
 }
 CQ__AVX2 void cq__int4_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
-                       bool two) {
+                            bool two) {
     if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT4, true);
     else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT4, false);
 }
 CQ__AVX2 void cq__int8_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
-                       bool two) {
+                            bool two) {
     if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT8, true);
     else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_INT8, false);
 }
 CQ__AVX2 void cq__mxfp4_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels, size_t row,
-                        bool two) {
+                             bool two) {
     if (two) cq__columns_avx2(out, ld, s, panel, panels, row, CQ_MXFP4, true);
     else cq__columns_avx2(out, ld, s, panel, panels, row, CQ_MXFP4, false);
 }
@@ -5060,27 +5063,27 @@ CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, size_t ld, const c
     }
 }
 CQ__AVX512VNNI void cq__int2_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
-                                   size_t row, bool two) {
+                                        size_t row, bool two) {
     if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT2, true);
     else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT2, false);
 }
 CQ__AVX512VNNI void cq__int3_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
-                                   size_t row, bool two) {
+                                        size_t row, bool two) {
     if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT3, true);
     else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT3, false);
 }
 CQ__AVX512VNNI void cq__int4_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
-                                   size_t row, bool two) {
+                                        size_t row, bool two) {
     if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT4, true);
     else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT4, false);
 }
 CQ__AVX512VNNI void cq__int8_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
-                                   size_t row, bool two) {
+                                        size_t row, bool two) {
     if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT8, true);
     else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_INT8, false);
 }
 CQ__AVX512VNNI void cq__mxfp4_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
-                                    size_t row, bool two) {
+                                         size_t row, bool two) {
     if (two) cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_MXFP4, true);
     else cq__columns_avx512vnni(out, ld, s, panel, panels, row, CQ_MXFP4, false);
 }
