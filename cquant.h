@@ -1866,15 +1866,16 @@ static void cq__matmul_panel(const cq__matmul_job *job, size_t panel) {
 /* One call of panels_q8: so many panels times so many rows of activations. Vector machines share what they unpack among
    all of the rows, and a vector of activations between two panels; few rows are a stream of memory, and some machines
    read several of them faster than one. The smallest have little stack. */
+#define CQ__FEW_COLUMNS 4u
 #if CQ__X86
 #define CQ__Q8_PANELS 2u
 #define CQ__Q8_COLUMNS 64u
+#define CQ__STREAMS 4u /* panels, where there are few columns */
 #else
 #define CQ__Q8_PANELS 1u
 #define CQ__Q8_COLUMNS 16u
+#define CQ__STREAMS 1u
 #endif
-#define CQ__STREAMS (2u * CQ__Q8_PANELS)
-#define CQ__FEW_COLUMNS 4u
 CQ__INLINE size_t cq__q8_panels(size_t n) { return n <= CQ__FEW_COLUMNS ? CQ__STREAMS : CQ__Q8_PANELS; }
 static void cq__matmul_q8_panels(const cq__matmul_job *job, size_t panel, size_t panels) {
     CQ__ALIGNED float out[CQ__Q8_PANELS * CQ__Q8_COLUMNS * CQ__ROWS];
