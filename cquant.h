@@ -4404,14 +4404,18 @@ CQ__AVX2_INLINE __m256i cq__pair_avx2(__m256i sum, __m256i low, __m256i high, __
 }
 /* 64 bytes of int8, mxfp4, int4 for 16 rows: (two) columns' sums d, chains h. */
 CQ__AVX2_INLINE void cq__step_bytes_avx2(__m256i *d0, __m256i *d1, __m256i *d2, __m256i *d3, const unsigned char *w,
-                                    const int8_t *q, const int8_t *r, bool two) {
+                                         const int8_t *q, const int8_t *r, bool two) {
     const __m256i v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32), x = CQ__SET1(q), y = CQ__SET1(r);
     const __m256i size0 = _mm256_abs_epi8(v0), size1 = _mm256_abs_epi8(v1);
     *d0 = cq__whole_avx2(*d0, size0, v0, x);
     *d1 = cq__whole_avx2(*d1, size1, v1, x);
+    CQ__KEEP(*d0);
+    CQ__KEEP(*d1);
     if (two) {
         *d2 = cq__whole_avx2(*d2, size0, v0, y);
         *d3 = cq__whole_avx2(*d3, size1, v1, y);
+        CQ__KEEP(*d2);
+        CQ__KEEP(*d3);
     }
     CQ__STREAM(w);
 }
@@ -4425,15 +4429,19 @@ CQ__AVX2_INLINE void cq__step_mx_avx2(__m256i *d0, __m256i *d1, __m256i *d2, __m
     __m256i x = CQ__SET1(q), y = CQ__SET1(q + 16);
     *d0 = cq__pair_avx2(*d0, w0, u0, x, y);
     *d1 = cq__pair_avx2(*d1, w1, u1, x, y);
+    CQ__KEEP(*d0);
+    CQ__KEEP(*d1);
     if (two) {
         x = CQ__SET1(r), y = CQ__SET1(r + 16);
         *d2 = cq__pair_avx2(*d2, w0, u0, x, y);
         *d3 = cq__pair_avx2(*d3, w1, u1, x, y);
+        CQ__KEEP(*d2);
+        CQ__KEEP(*d3);
     }
     CQ__STREAM(w);
 }
 CQ__AVX2_INLINE void cq__step_half_avx2(__m256i *h0, __m256i *h1, __m256i *h2, __m256i *h3, const unsigned char *w,
-                                    const int8_t *q, const int8_t *r, bool two) {
+                                        const int8_t *q, const int8_t *r, bool two) {
     const __m256i mask = _mm256_set1_epi8(15), v0 = CQ__LOAD(w), v1 = CQ__LOAD(w + 32);
     const __m256i w0 = _mm256_and_si256(v0, mask), u0 = _mm256_and_si256(_mm256_srli_epi16(v0, 4), mask);
     const __m256i w1 = _mm256_and_si256(v1, mask), u1 = _mm256_and_si256(_mm256_srli_epi16(v1, 4), mask);
@@ -4490,6 +4498,7 @@ CQ__AVX2_INLINE void cq__ended_avx2(float *f, __m256i d, __m256i z, int32_t tota
     d = _mm256_sub_epi32(d, _mm256_mullo_epi32(z, _mm256_set1_epi32(total)));
     _mm256_storeu_ps(f, _mm256_add_ps(_mm256_loadu_ps(f), _mm256_mul_ps(_mm256_cvtepi32_ps(d), s)));
 }
+
 /* What all panels of a call have in common. */
 typedef struct cq__streams {
     const cq_tensor *t;
