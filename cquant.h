@@ -4956,8 +4956,9 @@ CQ__AVX512VNNI_INLINE __m512i cq__low_avx512(__m512i v, __m512i top, bool three)
     v = _mm512_and_si512(v, _mm512_set1_epi8(3));
     return three ? _mm512_or_si512(v, _mm512_and_si512(top, _mm512_set1_epi8(4))) : v;
 }
-CQ__AVX512VNNI_INLINE void cq__steps_low_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2, __m512i v, __m512i u,
-                                                const int8_t *q, const int8_t *r, size_t next, bool two) {
+/* Two steps, `next` activations apart: (two) columns' sums d + e. */
+CQ__AVX512VNNI_INLINE void cq__steps_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2, __m512i v, __m512i u,
+                                            const int8_t *q, const int8_t *r, size_t next, bool two) {
     CQ__DOT512(*d, v, CQ__ALL(q));
     CQ__DOT512(*e, u, CQ__ALL(q + next));
     if (two) {
@@ -4970,24 +4971,24 @@ CQ__AVX512VNNI_INLINE void cq__block_low_avx512(__m512i *d, __m512i *e, __m512i 
                                                 bool two) {
     const __m512i top = CQ__LOAD512(w + (three ? 128 : 0));
     __m512i v = CQ__LOAD512(w), u = CQ__LOAD512(w + 64);
-    cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_slli_epi16(top, 2), three),
-                         cq__low_avx512(u, _mm512_slli_epi16(top, 1), three), q, r, 4, two);
+    cq__steps_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_slli_epi16(top, 2), three),
+                     cq__low_avx512(u, _mm512_slli_epi16(top, 1), three), q, r, 4, two);
     v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
-    cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, top, three),
-                         cq__low_avx512(u, _mm512_srli_epi16(top, 1), three), q + 8, r + 8, 4, two);
+    cq__steps_avx512(d, e, d2, e2, cq__low_avx512(v, top, three),
+                     cq__low_avx512(u, _mm512_srli_epi16(top, 1), three), q + 8, r + 8, 4, two);
     v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
-    cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_srli_epi16(top, 2), three),
-                         cq__low_avx512(u, _mm512_srli_epi16(top, 3), three), q + 16, r + 16, 4, two);
+    cq__steps_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_srli_epi16(top, 2), three),
+                     cq__low_avx512(u, _mm512_srli_epi16(top, 3), three), q + 16, r + 16, 4, two);
     v = _mm512_srli_epi16(v, 2), u = _mm512_srli_epi16(u, 2);
-    cq__steps_low_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_srli_epi16(top, 4), three),
-                         cq__low_avx512(u, _mm512_srli_epi16(top, 5), three), q + 24, r + 24, 4, two);
+    cq__steps_avx512(d, e, d2, e2, cq__low_avx512(v, _mm512_srli_epi16(top, 4), three),
+                     cq__low_avx512(u, _mm512_srli_epi16(top, 5), three), q + 24, r + 24, 4, two);
 }
 /* == cq__columns_avx2 */
 CQ__AVX512VNNI_INLINE void cq__step_bytes_avx512(__m512i *d, __m512i *e, __m512i *d2, __m512i *e2,
                                                  const unsigned char *w, const int8_t *q, const int8_t *r, bool two) {
     const __m512i flip = _mm512_set1_epi8((char)-128);
     const __m512i v = _mm512_xor_si512(CQ__LOAD512(w), flip), u = _mm512_xor_si512(CQ__LOAD512(w + 64), flip);
-    cq__steps_low_avx512(d, e, d2, e2, v, u, q, r, 4, two);
+    cq__steps_avx512(d, e, d2, e2, v, u, q, r, 4, two);
     CQ__STREAM(w);
     CQ__STREAM(w + 64);
 }
@@ -4997,7 +4998,7 @@ CQ__AVX512VNNI_INLINE void cq__step_half_avx512(__m512i *d, __m512i *e, __m512i 
     const __m512i mask = _mm512_set1_epi8(15), v = CQ__LOAD512(w);
     __m512i low = _mm512_and_si512(v, mask), high = _mm512_and_si512(_mm512_srli_epi16(v, 4), mask);
     if (mx) low = _mm512_shuffle_epi8(table, low), high = _mm512_shuffle_epi8(table, high);
-    cq__steps_low_avx512(d, e, d2, e2, low, high, q, r, 16, two);
+    cq__steps_avx512(d, e, d2, e2, low, high, q, r, 16, two);
     CQ__STREAM(w);
 }
 CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, size_t ld, const cq__streams *s, size_t panel,
