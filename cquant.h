@@ -4386,7 +4386,7 @@ static const cq__q8_tier cq__q8_avx2 = {false, cq__spread_avx2, cq__dot_avx2_q8,
 /* A column or two, 2, 3, 4 or 8 bits: memory is the bound, and the faster the more places are read at once: some
    processors' own prefetching follows each place for a few lines only, and stops at each page of 4 KB. So four panels
    take turns, block by block, their sums in the L1 cache: a Zen 3 reads 1.3 times as fast then, an Emerald Rapids, give
-   or take 5 %, as fast as in one place and asked further ahead (which in its turn costs the Zen 10 to 20 %). */
+   or take 5 %, as fast as in one place and asked further ahead (which costs the Zen 8 to 20 %). */
 #define CQ__ASK(w, first, second)                                                                                      \
     _mm_prefetch((const char *)(w) + (first), _MM_HINT_T0), _mm_prefetch((const char *)(w) + (second), _MM_HINT_T1)
 #define CQ__STREAM(w) CQ__ASK(w, 512, 1024) /* one of four places */
