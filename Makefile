@@ -30,7 +30,7 @@ test: ## everything that needs no Python; ends with "N passed, N failed"
 	$(SUBMAKE) check
 
 check: all $(TESTS) $(FUZZ)
-	@FUZZ_RUNS=$(FUZZ_RUNS) JOBS=$(JOBS) sh tests/run.sh $(sort $(TESTS)) $(FUZZ)
+	@FUZZ_RUNS=$(FUZZ_RUNS) JOBS=$(JOBS) sh tests/run.sh $(FUZZ) $(sort $(TESTS))
 
 bench: $(B)/bench ## speed beside its limits: a table, build/bench.json, build/bench.csv (BENCH_ARGS=--quick: less)
 	@$(B)/bench $(BENCH_ARGS) --json $(B)/bench.json --csv $(B)/bench.csv

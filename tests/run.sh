@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs test programs (cmocka), fuzz programs (their quick run), tests/hygiene.sh and tests/cli.sh, and adds up.
-# The last line is "N passed, N failed"; the exit status says whether nothing failed.
+# Runs test programs (cmocka) and fuzz programs (their quick run), JOBS at a time, then tests/hygiene.sh and tests/cli.sh,
+# and adds up. The last line is "N passed, N failed"; the exit status says whether nothing failed.
 #   tests/run.sh PROGRAM ...
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -15,25 +15,36 @@ add() { # NAME STATUS LOG PASSED FAILED: a failure that no count tells, a crash 
     [ "$f" = 0 ] || bad="$bad $1"
 }
 sum() { sed -n "$1" "$log" | awk '{n += $1} END {print n + 0}'; }
-timed() { # NAME COMMAND...
+timed() { # NAME COMMAND...: into build/log/NAME.log, its exit status into NAME.status; says what it said when it ends
     name=$1 log=build/log/$1.log begin=$(date +%s)
     shift
-    echo "== $name"
     "$@" >"$log" 2>&1 </dev/null
     status=$?
-    grep -v '^\[ RUN ' "$log"
-    [ $status = 0 ] || echo "== $name: exit status $status"
-    echo "== $name: $(($(date +%s) - begin)) s"
+    echo $status >build/log/$name.status
+    {
+        echo "== $name"
+        grep -v '^\[ RUN ' "$log"
+        [ $status = 0 ] || echo "== $name: exit status $status"
+        echo "== $name: $(($(date +%s) - begin)) s"
+    } >build/log/$name.said
+    cat build/log/$name.said
 }
+if [ "${1:-}" = --one ]; then # what runs beside others
+    case $2 in
+    */fuzz_*) timed "${2##*/}" "$2" "${FUZZ_RUNS:-20000}" ;;
+    *) timed "${2##*/}" "$2" ;;
+    esac
+    exit 0
+fi
 
+rm -f build/log/*.status
+printf '%s\n' "$@" | xargs -P "${JOBS:-1}" -n 1 sh tests/run.sh --one
 for program in "$@"; do
+    name=${program##*/} log=build/log/${program##*/}.log
+    status=$(cat build/log/$name.status 2>/dev/null || echo 1)
     case $program in
-    */fuzz_*)
-        timed "${program##*/}" "$program" "${FUZZ_RUNS:-20000}"
-        [ $status = 0 ] && add "$name" 0 "$log" 1 0 || add "$name" $status "$log" 0 1
-        ;;
+    */fuzz_*) [ $status = 0 ] && add "$name" 0 "$log" 1 0 || add "$name" $status "$log" 0 1 ;;
     *)
-        timed "${program##*/}" "$program"
         add "$name" $status "$log" "$(sum 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p')" \
             "$(sum 's/^\[  FAILED  \] \([0-9]*\) test(s).*/\1/p')"
         skipped=$((skipped + $(sum 's/^\[  SKIPPED \] \([0-9]*\) test(s).*/\1/p')))
