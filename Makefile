@@ -1,8 +1,8 @@
 # make help says what there is. CC, CXX, CFLAGS and LDFLAGS are respected. Everything that is made lies in build/.
 CFLAGS ?= -O2
-SAN ?= -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined # SAN= leaves the sanitizer runs out
+SAN ?= -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined # SAN= leaves the sanitizer runs out
 NATIVE ?= -march=native
-FUZZ_RUNS ?= 10000
+FUZZ_RUNS ?= 4000
 FUZZ_SECONDS ?= 60
 PYTHON ?= python3
 JOBS := $(shell nproc 2>/dev/null || echo 2)
@@ -63,11 +63,11 @@ lanes: all ## the same bits on x86 from SSE2 to AVX-512, ARM, RISC-V, s390x, ppc
 	@sh tests/setup.sh tool lanes
 	@sh tests/lanes.sh $(B)/cquant
 
-fuzz: $(FUZZ) ## FUZZ_SECONDS of libFuzzer per target with clang, else FUZZ_RUNS x 100 mutations
+fuzz: $(FUZZ) ## FUZZ_SECONDS of libFuzzer per target with clang, else FUZZ_RUNS x 250 mutations
 	@for f in $(FUZZ); do n=$${f##*/}; mkdir -p $(B)/fuzz/corpus-$$n && $$f 0 $(B)/fuzz/corpus-$$n >/dev/null || exit 1; \
 	  if clang -g -O1 -DCQ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. tests/$$n.c -o $$f.lib 2>$$f.log; then \
 	    $$f.lib -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(B)/fuzz/ $(B)/fuzz/corpus-$$n || exit 1; \
-	  else $$f $$(($(FUZZ_RUNS) * 100)) || exit 1; fi; done
+	  else $$f $$(($(FUZZ_RUNS) * 250)) || exit 1; fi; done
 
 clean: ## remove build/
 	rm -rf $(B)
@@ -83,9 +83,9 @@ $(B)/tool/%.o: examples/%.c Makefile
 $(B)/example_%: examples/example_%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) -std=gnu99 $(CFLAGS) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lm
-$(B)/test/%.san: tests/%.c Makefile
+$(B)/test/%.san: tests/%.c Makefile # static: sanitizers make compilers slow, and what a test does not use goes first
 	@mkdir -p $(@D)
-	$(CC) -std=c99 $(SAN) $(W) -DCQUANT_TEST_QUICK -I. -MMD -MP -MF $@.d $< -o $@ -lcmocka -lpthread -lm
+	$(CC) -std=c99 $(SAN) $(W) -DCQUANT_STATIC -DCQUANT_TEST_QUICK -I. -MMD -MP -MF $@.d $< -o $@ -lcmocka -lpthread -lm
 $(B)/test/%.native: tests/%.c Makefile # what an eager user sets: the results must not change
 	@mkdir -p $(@D)
 	$(CC) -std=gnu99 -O3 $(NATIVE) $(W) -DCQUANT_TEST_QUICK -I. -MMD -MP -MF $@.d $< -o $@ -lcmocka -lpthread -lm
@@ -97,7 +97,7 @@ $(B)/test/%: tests/%.c Makefile
 	$(CC) -std=c99 $(CFLAGS) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lcmocka -lpthread -lm
 $(B)/fuzz/%: tests/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=c99 $(SAN) $(W) -I. -MMD -MP -MF $@.d $< -o $@ -lm
+	$(CC) -std=c99 $(SAN) $(W) -DCQUANT_STATIC -I. -MMD -MP -MF $@.d $< -o $@ -lm
 $(B)/bench: bench/bench.c Makefile
 	@mkdir -p $(@D)
 	$(CC) -std=gnu99 $(CFLAGS) $(W) -DMEASURE_FLAGS='"$(CFLAGS)"' -I. -MMD -MP -MF $@.d $< -o $@ -lpthread

@@ -4505,6 +4505,7 @@ typedef struct cq__streams {
     const cq_acts *a;
     size_t panel_bytes, head, zeros, block_bytes, half; /* half: the scales of 8 rows, in bytes */
     size_t per, count, groups; /* blocks of a group, of a panel; scales of a row of activations */
+    int32_t offset;            /* of unsigned codes */
     float unit;
 } cq__streams;
 static cq__streams cq__streams_of(const cq_tensor *t, const cq_acts *a) {
@@ -4519,12 +4520,9 @@ static cq__streams cq__streams_of(const cq_tensor *t, const cq_acts *a) {
     s.per = t->group_size / CQ__BLOCK;
     s.count = cq__blocks(t);
     s.groups = cq__acts_groups(a);
+    s.offset = cq__q8_codes_of(t->format, true).offset;
     s.unit = cq__exp2i(-(int32_t)cq__facts(t->format)->q8_bits);
     return s;
-}
-/* cq__q8_codes_of's offset, as a constant where the format is one; of int8 it is whatever the tier makes of it. */
-CQ__INLINE int32_t cq__middle_of(cq_format format, int32_t bytes) {
-    return format == CQ_INT2 ? 2 : format == CQ_INT3 ? 4 : format == CQ_INT4 ? 8 : format == CQ_MXFP4 ? 12 : bytes;
 }
 /* Panels by one column or two: out (panels, ld). format, two: constants, so that this is ten functions. */
 CQ__AVX2_INLINE void cq__columns_avx2(float *out, size_t ld, const cq__streams *s, size_t panel, size_t panels,
@@ -4538,7 +4536,7 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, size_t ld, const cq__streams *
     const __m256i one = _mm256_set1_epi16(1), table = cq__table_avx2(cq__e2m1);
     const bool bytes = format == CQ_INT8, mx = format == CQ_MXFP4, low = format == CQ_INT2 || format == CQ_INT3;
     const bool asym = s->t->asym && !mx;
-    const int32_t middle = cq__middle_of(format, 0);
+    const int32_t offset = bytes ? 0 : s->offset; /* int8 is signed here */
     const float *act = a->group_size ? scale : NULL, *act2 = a->group_size ? scale2 : NULL;
     CQ__ALIGNED int32_t sums[CQ__STREAMS][2 * CQ__ROWS]; /* of this group, so far */
     int32_t total = 0, total2 = 0;
@@ -4586,17 +4584,17 @@ CQ__AVX2_INLINE void cq__columns_avx2(float *out, size_t ld, const cq__streams *
             if (ends) {
                 const unsigned char *p = scales + i * s->panel_bytes;
                 __m256 s0 = cq__scales8_of_avx2(p, mx), s1 = cq__scales8_of_avx2(p + s->half, mx);
-                __m256i z0 = _mm256_set1_epi32(middle), z1 = z0;
+                __m256i z0 = _mm256_set1_epi32(offset), z1 = z0;
                 float *f = out + i * ld;
                 if (mx) {
                     const __m256 unit = _mm256_set1_ps(s->unit);
                     s0 = _mm256_mul_ps(s0, unit), s1 = _mm256_mul_ps(s1, unit);
                 }
                 if (asym) {
-                    const __m256i offset = _mm256_set1_epi32(bytes ? 128 : 0);
+                    const __m256i flip = _mm256_set1_epi32(bytes ? 128 : 0);
                     const __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(zeros + i * s->panel_bytes));
-                    z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), offset);
-                    z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), offset);
+                    z0 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(z), flip);
+                    z1 = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(z, 8)), flip);
                 }
                 cq__ended_avx2(f, d0, z0, total, s0, act);
                 cq__ended_avx2(f + 8, d1, z1, total, s1, act);
@@ -4661,12 +4659,12 @@ static void cq__few_columns(cq__few_columns_of *columns, float *out, const cq_te
 }
 static void cq__few_columns_avx2(float *out, const cq_tensor *t, size_t panel, size_t panels, const cq_acts *a,
                                  size_t first, size_t n) {
-    cq__few_columns_of *columns = t->format == CQ_INT2   ? cq__int2_avx2
-                               : t->format == CQ_INT3 ? cq__int3_avx2
-                               : t->format == CQ_INT4 ? cq__int4_avx2
-                               : t->format == CQ_INT8 ? cq__int8_avx2
-                                                      : cq__mxfp4_avx2;
-    cq__few_columns(columns, out, t, panel, panels, a, first, n);
+    cq__few_columns(t->format == CQ_INT2   ? cq__int2_avx2
+                    : t->format == CQ_INT3 ? cq__int3_avx2
+                    : t->format == CQ_INT4 ? cq__int4_avx2
+                    : t->format == CQ_INT8 ? cq__int8_avx2
+                                           : cq__mxfp4_avx2,
+                    out, t, panel, panels, a, first, n);
 }
 /* Halves of blocks are left to plain C; few columns of what is common are a stream; all else goes the general way. */
 CQ__INLINE bool cq__is_stream(const cq_tensor *t, size_t n) {
@@ -5011,7 +5009,6 @@ CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, size_t ld, const c
     const float *scale = a->scale + row * s->groups, *scale2 = scale + (two ? s->groups : 0);
     const bool bytes = format == CQ_INT8, mx = format == CQ_MXFP4, low = format == CQ_INT2 || format == CQ_INT3;
     const bool asym = s->t->asym && !mx;
-    const int32_t middle = cq__middle_of(format, 128);
     const float *act = a->group_size ? scale : NULL, *act2 = a->group_size ? scale2 : NULL;
     const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)cq__e2m1));
     __m512i sums[CQ__STREAMS], sums2[CQ__STREAMS]; /* of this group, so far */
@@ -5048,7 +5045,7 @@ CQ__AVX512VNNI_INLINE void cq__columns_avx512vnni(float *out, size_t ld, const c
                 const unsigned char *p = scales + i * s->panel_bytes;
                 const __m256 s0 = cq__scales8_of_avx2(p, mx), s1 = cq__scales8_of_avx2(p + s->half, mx);
                 __m512 v = _mm512_insertf32x8(_mm512_castps256_ps512(s0), s1, 1);
-                __m512i z = _mm512_set1_epi32(middle);
+                __m512i z = _mm512_set1_epi32(s->offset);
                 float *f = out + i * ld;
                 if (mx) v = _mm512_mul_ps(v, _mm512_set1_ps(s->unit));
                 if (asym)

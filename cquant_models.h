@@ -8352,7 +8352,7 @@ static size_t cq__role_group(cq_block_kind kind, cq_role role) {
 
 /* text appended to m->name, always leaving it zero-terminated; returns the new length */
 static size_t cq__append(char *out, size_t size, size_t at, const char *p, size_t n) {
-    for (size_t i = 0; i < n && at + 1 < size; i++) out[at++] = p[i];
+    for (size_t i = 0; i < n && at < size && size - at > 1; i++) out[at++] = p[i];
     if (at < size) out[at] = 0;
     return at;
 }

@@ -1,6 +1,6 @@
 /* Asks Linux for the tiles of AMX, once. Included before the implementation of the library, which then has the tier
    amx where the processor has it. */
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__) && defined(__linux__) && !defined(CQUANT_NO_SIMD)
 #include <sys/syscall.h>
 extern long syscall(long number, ...); /* unistd.h hides it from strict C99 */
 static int may_use_tiles(void) {

@@ -38,12 +38,13 @@ typedef struct cq_kernel_test {
     void *user;
     unsigned char *memory;
     uint32_t first, rounds; /* rounds [first, first + rounds) */
+    bool best_only;         /* of the tiers */
     struct {
         const cq__kernels *k;
         uint32_t comparisons, wrong;
     } tier[KT_TIERS];
-    size_t tiers;
-    uint32_t wrong; /* over all tiers */
+    size_t tiers, compared; /* all that are there; so many of the best, without plain C, unless there is nothing else */
+    uint32_t wrong;         /* over all tiers */
     uint64_t checksum;
     /* what it is at */
     uint32_t round, counter;
@@ -218,10 +219,10 @@ static void kt_facts(cq_kernel_test *t, size_t n, size_t count) {
     t->facts[1] = count;
 }
 
-/* For every tier: `k` is its table, `i` its number. y, where the result goes, holds what y0 holds, as z does for plain
+/* For every tier that is compared: `k` is its table, `i` its number. y, where the result goes, holds what y0 holds, as z does for plain
    C, which comes first. */
 #define KT_EACH(k)                                                                                                     \
-    for (size_t i = 0; i < t->tiers; i++)                                                                              \
+    for (size_t i = 0; i < t->compared; i++)                                                                           \
         for (const cq__kernels *k = t->tier[i].k, *once_ = k; once_; once_ = NULL)
 static float *kt_again(float *y, const float *y0, size_t n) {
     cq__copy(y, y0, n * sizeof(float));
@@ -692,10 +693,12 @@ static void kt_find_tiers(cq_kernel_test *t) {
         if (cq_init(&ctx, &desc, NULL)) t->wrong++; /* what it offers it must give */
         t->tier[t->tiers++].k = ctx.k;
     }
+    t->compared = t->best_only || t->tiers < 2 ? 1 : t->tiers;
+    if (t->compared > 1 && t->tier[t->tiers - 1].k == &cq__kernels_c) t->compared--;
 }
 static uint32_t kt_rounds(cq_kernel_test *t) {
     t->checksum = 14695981039346656037ull;
-    for (size_t i = 0; i < t->tiers; i++) t->tier[i].comparisons = t->tier[i].wrong = 0;
+    for (size_t i = 0; i < KT_TIERS; i++) t->tier[i].comparisons = t->tier[i].wrong = 0;
     for (t->round = t->first; t->round < t->first + t->rounds; t->round++) kt_round(t);
     return t->wrong;
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
 # The same bits on every machine: on each lane below, a machine that is emulated (or this one), every tier of kernels
 # passes the property test (tests/kernels.c), and whole models give the same logits, bit for bit (tests/checksum.c), as
-# plain C does here. Also: each lane offers the tiers that it should, no more and no less; and a tier that a processor
-# does not have traps there when it is entered all the same, so that what was chosen is what ran.
+# plain C does here. Of an emulated PC, which is slow, the best tier does: each has a lane where it is that. Also: each
+# lane offers the tiers that it should, no more and no less; and a tier that a processor does not have traps there when
+# it is entered all the same, so that what was chosen is what ran.
 #
 # Needs clang, lld and emulators, and no library of any of those machines: the programs have none (tests/bare.h), their
 # models are linked in. `sh tests/setup.sh lanes` installs everything on Debian. A lane without its tools is skipped and
@@ -92,10 +93,10 @@ build() { # PROGRAM PART: kernels, trap or checksum
     case $part in
     kernels) set -- tests/kernels.c ;;
     trap) set -- -DCQ_TRAP tests/kernels.c ;;
-    checksum) # private functions, so that those without a use are left out; clang 19 crashes at them with riscv_vector.h
-        set -- -Wno-c23-extensions tests/checksum.c $dir/models.c
-        [ "$program" = riscv64v ] || set -- -DCQUANT_STATIC "$@" ;;
+    checksum) set -- -Wno-c23-extensions tests/checksum.c $dir/models.c ;;
     esac
+    # private functions, so that those without a use are left out; clang 19 crashes at them with riscv_vector.h
+    [ "$program" = riscv64v ] || set -- -DCQUANT_STATIC "$@"
     case $program in
     wasm*) set -- -Wl,--no-entry -Wl,-z,stack-size=262144 -fuse-ld="$(command -v wasm-$ld)" "$@" ;;
     pc) set -- -static -fuse-ld=$lld -T tests/bochs/pc.ld -Wl,--oformat,binary -Wl,--build-id=none "$@" ;;
@@ -126,7 +127,8 @@ log: $4.bochs
 panic: action=fatal
 END
     echo c >"$4.go" # Debian's has the debugger in: let it go
-    TERM=xterm timeout 200 bochs -q -f "$4.rc" -rc "$4.go" </dev/null 2>/dev/null | tr -d '\r'
+    # it may crash on its way out, long after the program's "exit status"; the shell's word on that is none of ours
+    { TERM=xterm timeout 200 bochs -q -f "$4.rc" -rc "$4.go" </dev/null | tr -d '\r'; } 2>/dev/null
     rm -f "$4.disk"
 }
 part() { # LANE PROGRAM HOW PART: what the program says, and at the end its exit status
@@ -135,7 +137,8 @@ part() { # LANE PROGRAM HOW PART: what the program says, and at the end its exit
     host*)
         set -- "$@" "$dir/$1.$4.program"
         # shellcheck disable=SC2086
-        ${CC:-cc} -std=gnu99 ${3#host} -Wall -Wextra -DCQ_ROUNDS=$rounds -I. "tests/$4.c" -o "$5" || return
+        ${CC:-cc} -std=gnu99 ${3#host} -Wall -Wextra -DCQUANT_STATIC -DCQ_ROUNDS=$rounds -I. "tests/$4.c" -o "$5" ||
+            return
         case $4 in checksum) "$5" $dir/*.cq ;; *) "$5" ;; esac
         echo "exit status $?"
         ;;
@@ -193,7 +196,7 @@ model export examples/models/dream-kjv --dtype int4 --group-size 32 -o $dir/kjv-
         printf 'static const unsigned char m_%s[] __attribute__((aligned(64))) = {\n#embed "%s"\n};\n' \
             "$(basename "$f" .cq | tr - _)" "$(basename "$f")"
     done
-    echo '#ifdef CQ_BARE_PC /* emulated slowly: its best tier, the others have lanes of their own */'
+    echo '#ifdef CQ_BARE_PC'
     echo 'enum { BEST_ONLY = 1 };'
     echo '#else'
     echo 'enum { BEST_ONLY = 0 };'
@@ -263,7 +266,8 @@ judge() { # LANE ROW: fails with what is wrong
         return 0
         ;;
     esac
-    has=$(sed -n 's/^\([a-z0-9]*\): [0-9]* comparisons, .*/\1/p' "$out.kernels" | tr '\n' ' ' | sed 's/ $//')
+    has=$(sed -n 's/^\([a-z0-9]*\): [0-9]* comparisons, .*/\1/p; s/^\([a-z0-9]*\): there$/\1/p' "$out.kernels" |
+        tr '\n' ' ' | sed 's/ $//')
     [ "$tiers" = '*' ] || [ "$has" = "$tiers" ] || { echo "tiers: $has; expected: $tiers"; return 1; }
     grep -v ' 0 wrong$' "$out.kernels" | grep -E ' wrong$' && grep -m 3 -E ' values, round ' "$out.kernels" && return 1
     grep -qx 'exit status 0' "$out.kernels" || { echo "the property test did not end well"; return 1; }
