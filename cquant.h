@@ -1,4 +1,4 @@
-/* cquant.h - v0.7.3 - a few bits per weight, the same bits on every machine
+/* cquant.h - v0.7.4 - a few bits per weight, the same bits on every machine
 
    The foundation of cquant: number formats, packed weights, and the products that run on them.
    Freestanding C99 and C++11. One file, no dependency but <stdint.h>, <stddef.h>, <stdbool.h>, <float.h>,
@@ -59,8 +59,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CQUANT_VERSION "0.7.3"
-#define CQUANT_VERSION_NUM 703 /* 10000 * major + 100 * minor + patch; the four headers must agree */
+#define CQUANT_VERSION "0.7.4"
+#define CQUANT_VERSION_NUM 704 /* 10000 * major + 100 * minor + patch; the four headers must agree */
 
 /* ===================================================================================================================
    [OPTIONS]  define before including; "implementation" = only matters where CQUANT_IMPLEMENTATION is defined

@@ -1,4 +1,4 @@
-/* cquant_gptq.h - v0.7.3 - the best few-bit weights for one layer: GPTQ, explained and solved
+/* cquant_gptq.h - v0.7.4 - the best few-bit weights for one layer: GPTQ, explained and solved
 
    A linear layer computes y = W x. Rounding W to a few bits gives Q, and what matters is not W - Q but the error of the
    output: the sum of |(W - Q) x|^2 over typical inputs x, which is tr((W - Q) H (W - Q)^T) with H = sum of x x^T. GPTQ
@@ -59,7 +59,7 @@
 
 #include "cquant.h"
 
-#if CQUANT_VERSION_NUM != 703
+#if CQUANT_VERSION_NUM != 704
 #error "cquant_gptq.h and cquant.h are of different versions: take both from one release"
 #endif
 

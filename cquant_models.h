@@ -1,4 +1,4 @@
-/* cquant_models.h - v0.7.3 - models: from a checkpoint's bytes to text
+/* cquant_models.h - v0.7.4 - models: from a checkpoint's bytes to text
 
    Readers for JSON, safetensors and .cq files over bytes; the tokenizer; architectures described as data; the forward
    pass with a static cache; calibration, rotation and quantisation of whole models; the denoiser of diffusion models.
@@ -53,7 +53,7 @@
 #include "cquant_gptq.h"
 #include "cquant_rotate.h"
 
-#define CQUANT_MODELS_VERSION_NUM 703
+#define CQUANT_MODELS_VERSION_NUM 704
 #if CQUANT_VERSION_NUM != CQUANT_MODELS_VERSION_NUM
 #error "cquant.h and cquant_models.h are of different versions"
 #endif

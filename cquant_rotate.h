@@ -1,4 +1,4 @@
-/* cquant_rotate.h - v0.7.3 - orthogonal rotations of weights: Hadamard matrices by construction, applied fast
+/* cquant_rotate.h - v0.7.4 - orthogonal rotations of weights: Hadamard matrices by construction, applied fast
 
    Turns the basis in which a transformer's activations live, so that no channel stands out, without changing one logit.
    Freestanding C99 and C++11; needs cquant.h and nothing else.
@@ -41,8 +41,8 @@
 #define CQUANT_ROTATE_H
 
 #include "cquant.h"
-#if CQUANT_VERSION_NUM != 703
-#error "cquant_rotate.h 0.7.3 needs cquant.h 0.7.3: the headers of one release belong together"
+#if CQUANT_VERSION_NUM != 704
+#error "cquant_rotate.h 0.7.4 needs cquant.h 0.7.4: the headers of one release belong together"
 #endif
 
 #ifdef __cplusplus

@@ -302,7 +302,10 @@ static void products(void) {
         if (option.quick && !p->quick) continue;
         for (size_t t = 0; cq_isa_available(t); t++) {
             const char *tier = cq_isa_available(t);
-            if (!strcmp(tier, "scalar") && t > 0 && !(option.tier && !strcmp(option.tier, tier))) continue;
+            context(&j.ctx, tier, 1);
+            if (t > 0 && !option.tier &&
+                (p->acts == FLOATS ? !strcmp(tier, "scalar") : j.ctx.k->panels_q8 == cq__kernels_c.panels_q8))
+                continue; /* plain C: slow, and what the others are multiples of */
             for (size_t k = 0; k < TOKENS; k++) {
                 j.n = tokens[k];
                 bool main_one = j.n == 1 || j.n == 64;

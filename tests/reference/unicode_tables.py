@@ -6,6 +6,8 @@ than its normaliser (the combining marks of Unicode 9: marks assigned later neit
 Python's unicodedata only names what to ask: the one-step canonical decompositions and the combining classes.
 
     python3 unicode_tables.py > tables.h        needs: tokenizers 0.23.3, Python 3.9 or newer
+
+The last line on stderr is the sum that tests/test_tokenizer.c compares with what the tables say of every code point.
 """
 import sys
 import textwrap
@@ -71,6 +73,16 @@ def rows(values, form):
     return textwrap.fill(", ".join(form % v for v in values), 119, initial_indent="    ", subsequent_indent="    ")
 
 
+def checksum(kinds, ccc, unstable):
+    """FNV-1a over words: of each code point its kind, class, whether it is unstable, and its NFD and NFC."""
+    h = 14695981039346656037
+    for c in ALL:
+        apart, whole = nfd(chr(c)), nfc(chr(c))
+        for v in (kinds(c), ccc.get(c, 0), c in unstable, len(apart), *map(ord, apart), len(whole), *map(ord, whole)):
+            h = (h ^ v) * 1099511628211 & 0xFFFFFFFFFFFFFFFF
+    return h
+
+
 def main():
     letters, numbers, blanks = matching(r"\p{L}"), matching(r"\p{N}"), matching(r"\s")
     ccc, steps = combining_classes(), decompositions()
@@ -82,10 +94,10 @@ def main():
 
     # one word a run of code points: first << 11 | unstable << 10 | kind << 8 | combining class
     runs, last = [], None
+    kinds = lambda c: 1 if c in letters else 2 if c in numbers else 3 if c in blanks else 0
+    unstable = changing | second
     for c in range(0x110000):
-        kind = 1 if c in letters else 2 if c in numbers else 3 if c in blanks else 0
-        unstable = c in changing or c in second
-        value = unstable << 10 | kind << 8 | ccc.get(c, 0)
+        value = (c in unstable) << 10 | kinds(c) << 8 | ccc.get(c, 0)
         if value != last:
             runs.append(c << 11 | value)
             last = value
@@ -116,6 +128,7 @@ def main():
     print(rows(s2f8, "0x%x") + "\n};")
     print("%d runs, %d pairs (%d compose), %d singles, %d bytes"
           % (len(runs), len(words), len(composing), len(few), size), file=sys.stderr)
+    print("0x%016x" % checksum(kinds, ccc, unstable), file=sys.stderr)
 
 
 main()
