@@ -3572,43 +3572,65 @@ CQ__INLINE bool cq__packed(size_t lda, size_t kb, size_t jb) {
    steps to a turn of the loop, because its own instructions compete with the multiplications for ports (within L1 98 %
    of their peak, 91 to 98 without all that). gcc would mix these steps, and spill; it does not when all sums are looked
    at, by nobody, after each (2 % of cq_gemm). Meanwhile the next strip is asked for: the first panel would wait. */
-#define CQ__EACH2(M) M(0, b) M(1, b + jb)
-#define CQ__EACH6(M)                                                                                                   \
-    M(0, b) M(1, b + jb) M(2, b + 2 * jb) M(3, b3) M(4, b3 + jb) M(5, b3 + 2 * jb)
-#define CQ__EACH4(M) M(0, b) M(1, b + jb) M(2, b + 2 * jb) M(3, b3)
-#define CQ__EACH12(M)                                                                                                  \
-    CQ__EACH6(M) M(6, b6) M(7, b6 + jb) M(8, b6 + 2 * jb) M(9, b9) M(10, b9 + jb) M(11, b9 + 2 * jb)
-#define CQ__FMA_LOAD(j, x) __m256 p##j = _mm256_loadu_ps(c + j * ldc), q##j = _mm256_loadu_ps(c + j * ldc + 8);
-#define CQ__FMA_STEP(j, x)                                                                                             \
-    v = _mm256_broadcast_ss(x);                                                                                        \
-    p##j = _mm256_fmadd_ps(a0, v, p##j);                                                                               \
-    q##j = _mm256_fmadd_ps(a1, v, q##j);
-#define CQ__FMA_STORE(j, x) _mm256_storeu_ps(c + j * ldc, p##j), _mm256_storeu_ps(c + j * ldc + 8, q##j);
+typedef struct cq__sums6_avx2 {
+    __m256 p[6], q[6]; /* rows 0 to 7 and 8 to 15 of each column */
+} cq__sums6_avx2;
+CQ__AVX2_FMA_INLINE void cq__column_fma_avx2(__m256 *p, __m256 *q, __m256 a0, __m256 a1, const float *b) {
+    const __m256 v = _mm256_broadcast_ss(b);
+    *p = _mm256_fmadd_ps(a0, v, *p);
+    *q = _mm256_fmadd_ps(a1, v, *q);
+}
+CQ__AVX2_FMA_INLINE void cq__column_load_avx2(__m256 *p, __m256 *q, const float *c) {
+    *p = _mm256_loadu_ps(c);
+    *q = _mm256_loadu_ps(c + 8);
+}
+CQ__AVX2_FMA_INLINE void cq__column_store_avx2(float *c, __m256 p, __m256 q) {
+    _mm256_storeu_ps(c, p);
+    _mm256_storeu_ps(c + 8, q);
+}
+/* One step of the chain; b3 = b + 3 jb. */
+CQ__AVX2_FMA_INLINE void cq__step6_fma_avx2(cq__sums6_avx2 *t, const float *a, const float *b, const float *b3,
+                                            size_t jb) {
+    const __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8);
+    cq__column_fma_avx2(&t->p[0], &t->q[0], a0, a1, b);
+    cq__column_fma_avx2(&t->p[1], &t->q[1], a0, a1, b + jb);
+    cq__column_fma_avx2(&t->p[2], &t->q[2], a0, a1, b + 2 * jb);
+    cq__column_fma_avx2(&t->p[3], &t->q[3], a0, a1, b3);
+    cq__column_fma_avx2(&t->p[4], &t->q[4], a0, a1, b3 + jb);
+    cq__column_fma_avx2(&t->p[5], &t->q[5], a0, a1, b3 + 2 * jb);
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) /* 32 bits have eight registers */
-#define CQ__FMA_APART                                                                                                  \
-    __asm__("" : "+x"(p0), "+x"(p1), "+x"(p2), "+x"(p3), "+x"(p4), "+x"(p5), "+x"(q0), "+x"(q1), "+x"(q2), "+x"(q3),   \
-            "+x"(q4), "+x"(q5));
-#else
-#define CQ__FMA_APART
+    __asm__("" : "+x"(t->p[0]), "+x"(t->p[1]), "+x"(t->p[2]), "+x"(t->p[3]), "+x"(t->p[4]), "+x"(t->p[5]),
+                 "+x"(t->q[0]), "+x"(t->q[1]), "+x"(t->q[2]), "+x"(t->q[3]), "+x"(t->q[4]), "+x"(t->q[5]));
 #endif
-#define CQ__FMA_NEXT6                                                                                                  \
-    {                                                                                                                  \
-        const __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8);                                             \
-        __m256 v;                                                                                                      \
-        CQ__EACH6(CQ__FMA_STEP)                                                                                        \
-        CQ__FMA_APART                                                                                                  \
-        a += lda, b += kb, b3 += kb;                                                                                   \
-    }
+}
 CQ__AVX2_FMA_INLINE void cq__fma6_any_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb,
                                            size_t jb, size_t k, bool packed, const float *next) {
     const float *b3 = b + 3 * jb;
-    CQ__EACH6(CQ__FMA_LOAD)
+    cq__sums6_avx2 t;
+    cq__column_load_avx2(&t.p[0], &t.q[0], c);
+    cq__column_load_avx2(&t.p[1], &t.q[1], c + ldc);
+    cq__column_load_avx2(&t.p[2], &t.q[2], c + 2 * ldc);
+    cq__column_load_avx2(&t.p[3], &t.q[3], c + 3 * ldc);
+    cq__column_load_avx2(&t.p[4], &t.q[4], c + 4 * ldc);
+    cq__column_load_avx2(&t.p[5], &t.q[5], c + 5 * ldc);
     for (; k >= 4; k -= 4) {
         if (packed) _mm_prefetch((const char *)next, _MM_HINT_T1), next += 1;
-        CQ__FMA_NEXT6 CQ__FMA_NEXT6 CQ__FMA_NEXT6 CQ__FMA_NEXT6
+        cq__step6_fma_avx2(&t, a, b, b3, jb);
+        a += lda, b += kb, b3 += kb;
+        cq__step6_fma_avx2(&t, a, b, b3, jb);
+        a += lda, b += kb, b3 += kb;
+        cq__step6_fma_avx2(&t, a, b, b3, jb);
+        a += lda, b += kb, b3 += kb;
+        cq__step6_fma_avx2(&t, a, b, b3, jb);
+        a += lda, b += kb, b3 += kb;
     }
-    for (; k > 0; k--) CQ__FMA_NEXT6
-    CQ__EACH6(CQ__FMA_STORE)
+    for (; k > 0; k--, a += lda, b += kb, b3 += kb) cq__step6_fma_avx2(&t, a, b, b3, jb);
+    cq__column_store_avx2(c, t.p[0], t.q[0]);
+    cq__column_store_avx2(c + ldc, t.p[1], t.q[1]);
+    cq__column_store_avx2(c + 2 * ldc, t.p[2], t.q[2]);
+    cq__column_store_avx2(c + 3 * ldc, t.p[3], t.q[3]);
+    cq__column_store_avx2(c + 4 * ldc, t.p[4], t.q[4]);
+    cq__column_store_avx2(c + 5 * ldc, t.p[5], t.q[5]);
 }
 CQ__AVX2_FMA void cq__fma6_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
                                 size_t k, const float *next) {
@@ -3617,22 +3639,23 @@ CQ__AVX2_FMA void cq__fma6_avx2(float *c, size_t ldc, const float *a, size_t lda
 }
 CQ__AVX2_FMA void cq__fma2_avx2(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
                             size_t k) {
-    CQ__EACH2(CQ__FMA_LOAD)
+    __m256 p0, q0, p1, q1;
+    cq__column_load_avx2(&p0, &q0, c);
+    cq__column_load_avx2(&p1, &q1, c + ldc);
     for (size_t t = 0; t < k; t++, a += lda, b += kb) {
-        __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8), v;
-        CQ__EACH2(CQ__FMA_STEP)
+        const __m256 a0 = _mm256_loadu_ps(a), a1 = _mm256_loadu_ps(a + 8);
+        cq__column_fma_avx2(&p0, &q0, a0, a1, b);
+        cq__column_fma_avx2(&p1, &q1, a0, a1, b + jb);
     }
-    CQ__EACH2(CQ__FMA_STORE)
+    cq__column_store_avx2(c, p0, q0);
+    cq__column_store_avx2(c + ldc, p1, q1);
 }
 CQ__AVX2_FMA void cq__fma1_avx2(float *c, const float *a, size_t lda, const float *b, size_t kb, size_t k) {
-    __m256 p = _mm256_loadu_ps(c), q = _mm256_loadu_ps(c + 8);
-    for (size_t t = 0; t < k; t++, a += lda, b += kb) {
-        const __m256 v = _mm256_broadcast_ss(b);
-        p = _mm256_fmadd_ps(_mm256_loadu_ps(a), v, p);
-        q = _mm256_fmadd_ps(_mm256_loadu_ps(a + 8), v, q);
-    }
-    _mm256_storeu_ps(c, p);
-    _mm256_storeu_ps(c + 8, q);
+    __m256 p, q;
+    cq__column_load_avx2(&p, &q, c);
+    for (size_t t = 0; t < k; t++, a += lda, b += kb)
+        cq__column_fma_avx2(&p, &q, _mm256_loadu_ps(a), _mm256_loadu_ps(a + 8), b);
+    cq__column_store_avx2(c, p, q);
 }
 CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
                                    const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
@@ -3653,30 +3676,81 @@ CQ__AVX2_FMA void cq__fma_f32_avx2(float *c, size_t cp, size_t ldc, const float 
 
 /* The same with AVX-512: two panels x 12 columns, 24 of 32 registers. One panel alone would have as many loads as
    multiplications, and gets half the speed; it goes to AVX2, which is no slower then. */
-#define CQ__FMA_LOAD512(j, x) __m512 p##j = _mm512_loadu_ps(c + j * ldc), q##j = _mm512_loadu_ps(c + cp + j * ldc);
-#define CQ__FMA_STEP512(j, x)                                                                                          \
-    v = _mm512_set1_ps(*(x));                                                                                          \
-    p##j = _mm512_fmadd_ps(a0, v, p##j);                                                                               \
-    q##j = _mm512_fmadd_ps(a1, v, q##j);
-#define CQ__FMA_STORE512(j, x) _mm512_storeu_ps(c + j * ldc, p##j), _mm512_storeu_ps(c + cp + j * ldc, q##j);
-#define CQ__FMA_NEXT12                                                                                                 \
-    {                                                                                                                  \
-        const __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap);                                            \
-        __m512 v;                                                                                                      \
-        CQ__EACH12(CQ__FMA_STEP512)                                                                                    \
-        a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb;                                                               \
-    }
+typedef struct cq__sums12_avx512 {
+    __m512 p[12], q[12]; /* of each column, in the first and in the second panel */
+} cq__sums12_avx512;
+CQ__AVX512_INLINE void cq__column_fma_avx512(__m512 *p, __m512 *q, __m512 a0, __m512 a1, const float *b) {
+    const __m512 v = _mm512_set1_ps(*b);
+    *p = _mm512_fmadd_ps(a0, v, *p);
+    *q = _mm512_fmadd_ps(a1, v, *q);
+}
+CQ__AVX512_INLINE void cq__column_load_avx512(__m512 *p, __m512 *q, const float *c, size_t cp) {
+    *p = _mm512_loadu_ps(c);
+    *q = _mm512_loadu_ps(c + cp);
+}
+CQ__AVX512_INLINE void cq__column_store_avx512(float *c, size_t cp, __m512 p, __m512 q) {
+    _mm512_storeu_ps(c, p);
+    _mm512_storeu_ps(c + cp, q);
+}
+/* One step of the chain; b3 = b + 3 jb and so on. */
+CQ__AVX512_INLINE void cq__step12_fma_avx512(cq__sums12_avx512 *t, const float *a, size_t ap, const float *b,
+                                             const float *b3, const float *b6, const float *b9, size_t jb) {
+    const __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap);
+    cq__column_fma_avx512(&t->p[0], &t->q[0], a0, a1, b);
+    cq__column_fma_avx512(&t->p[1], &t->q[1], a0, a1, b + jb);
+    cq__column_fma_avx512(&t->p[2], &t->q[2], a0, a1, b + 2 * jb);
+    cq__column_fma_avx512(&t->p[3], &t->q[3], a0, a1, b3);
+    cq__column_fma_avx512(&t->p[4], &t->q[4], a0, a1, b3 + jb);
+    cq__column_fma_avx512(&t->p[5], &t->q[5], a0, a1, b3 + 2 * jb);
+    cq__column_fma_avx512(&t->p[6], &t->q[6], a0, a1, b6);
+    cq__column_fma_avx512(&t->p[7], &t->q[7], a0, a1, b6 + jb);
+    cq__column_fma_avx512(&t->p[8], &t->q[8], a0, a1, b6 + 2 * jb);
+    cq__column_fma_avx512(&t->p[9], &t->q[9], a0, a1, b9);
+    cq__column_fma_avx512(&t->p[10], &t->q[10], a0, a1, b9 + jb);
+    cq__column_fma_avx512(&t->p[11], &t->q[11], a0, a1, b9 + 2 * jb);
+}
 CQ__AVX512_INLINE void cq__fma12_any_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
                                             const float *b, size_t kb, size_t jb, size_t k, bool packed,
                                             const float *next) {
     const float *b3 = b + 3 * jb, *b6 = b3 + 3 * jb, *b9 = b6 + 3 * jb;
-    CQ__EACH12(CQ__FMA_LOAD512)
+    cq__sums12_avx512 t;
+    cq__column_load_avx512(&t.p[0], &t.q[0], c, cp);
+    cq__column_load_avx512(&t.p[1], &t.q[1], c + ldc, cp);
+    cq__column_load_avx512(&t.p[2], &t.q[2], c + 2 * ldc, cp);
+    cq__column_load_avx512(&t.p[3], &t.q[3], c + 3 * ldc, cp);
+    cq__column_load_avx512(&t.p[4], &t.q[4], c + 4 * ldc, cp);
+    cq__column_load_avx512(&t.p[5], &t.q[5], c + 5 * ldc, cp);
+    cq__column_load_avx512(&t.p[6], &t.q[6], c + 6 * ldc, cp);
+    cq__column_load_avx512(&t.p[7], &t.q[7], c + 7 * ldc, cp);
+    cq__column_load_avx512(&t.p[8], &t.q[8], c + 8 * ldc, cp);
+    cq__column_load_avx512(&t.p[9], &t.q[9], c + 9 * ldc, cp);
+    cq__column_load_avx512(&t.p[10], &t.q[10], c + 10 * ldc, cp);
+    cq__column_load_avx512(&t.p[11], &t.q[11], c + 11 * ldc, cp);
     for (; k >= 4; k -= 4) {
         if (packed) _mm_prefetch((const char *)next, _MM_HINT_T1), next += 4;
-        CQ__FMA_NEXT12 CQ__FMA_NEXT12 CQ__FMA_NEXT12 CQ__FMA_NEXT12
+        cq__step12_fma_avx512(&t, a, ap, b, b3, b6, b9, jb);
+        a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb;
+        cq__step12_fma_avx512(&t, a, ap, b, b3, b6, b9, jb);
+        a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb;
+        cq__step12_fma_avx512(&t, a, ap, b, b3, b6, b9, jb);
+        a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb;
+        cq__step12_fma_avx512(&t, a, ap, b, b3, b6, b9, jb);
+        a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb;
     }
-    for (; k > 0; k--) CQ__FMA_NEXT12
-    CQ__EACH12(CQ__FMA_STORE512)
+    for (; k > 0; k--, a += lda, b += kb, b3 += kb, b6 += kb, b9 += kb)
+        cq__step12_fma_avx512(&t, a, ap, b, b3, b6, b9, jb);
+    cq__column_store_avx512(c, cp, t.p[0], t.q[0]);
+    cq__column_store_avx512(c + ldc, cp, t.p[1], t.q[1]);
+    cq__column_store_avx512(c + 2 * ldc, cp, t.p[2], t.q[2]);
+    cq__column_store_avx512(c + 3 * ldc, cp, t.p[3], t.q[3]);
+    cq__column_store_avx512(c + 4 * ldc, cp, t.p[4], t.q[4]);
+    cq__column_store_avx512(c + 5 * ldc, cp, t.p[5], t.q[5]);
+    cq__column_store_avx512(c + 6 * ldc, cp, t.p[6], t.q[6]);
+    cq__column_store_avx512(c + 7 * ldc, cp, t.p[7], t.q[7]);
+    cq__column_store_avx512(c + 8 * ldc, cp, t.p[8], t.q[8]);
+    cq__column_store_avx512(c + 9 * ldc, cp, t.p[9], t.q[9]);
+    cq__column_store_avx512(c + 10 * ldc, cp, t.p[10], t.q[10]);
+    cq__column_store_avx512(c + 11 * ldc, cp, t.p[11], t.q[11]);
 }
 CQ__AVX512 void cq__fma12_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
                                  size_t kb, size_t jb, size_t k, const float *next) {
@@ -3686,23 +3760,30 @@ CQ__AVX512 void cq__fma12_avx512(float *c, size_t cp, size_t ldc, const float *a
 CQ__AVX512 void cq__fma4_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
                             size_t kb, size_t jb, size_t k) {
     const float *b3 = b + 3 * jb;
-    CQ__EACH4(CQ__FMA_LOAD512)
+    __m512 p0, q0, p1, q1, p2, q2, p3, q3;
+    cq__column_load_avx512(&p0, &q0, c, cp);
+    cq__column_load_avx512(&p1, &q1, c + ldc, cp);
+    cq__column_load_avx512(&p2, &q2, c + 2 * ldc, cp);
+    cq__column_load_avx512(&p3, &q3, c + 3 * ldc, cp);
     for (size_t t = 0; t < k; t++, a += lda, b += kb, b3 += kb) {
-        __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap), v;
-        CQ__EACH4(CQ__FMA_STEP512)
+        const __m512 a0 = _mm512_loadu_ps(a), a1 = _mm512_loadu_ps(a + ap);
+        cq__column_fma_avx512(&p0, &q0, a0, a1, b);
+        cq__column_fma_avx512(&p1, &q1, a0, a1, b + jb);
+        cq__column_fma_avx512(&p2, &q2, a0, a1, b + 2 * jb);
+        cq__column_fma_avx512(&p3, &q3, a0, a1, b3);
     }
-    CQ__EACH4(CQ__FMA_STORE512)
+    cq__column_store_avx512(c, cp, p0, q0);
+    cq__column_store_avx512(c + ldc, cp, p1, q1);
+    cq__column_store_avx512(c + 2 * ldc, cp, p2, q2);
+    cq__column_store_avx512(c + 3 * ldc, cp, p3, q3);
 }
 CQ__AVX512 void cq__fma1_avx512(float *c, size_t cp, const float *a, size_t ap, size_t lda, const float *b, size_t kb,
                                 size_t k) {
-    __m512 p = _mm512_loadu_ps(c), q = _mm512_loadu_ps(c + cp);
-    for (size_t t = 0; t < k; t++, a += lda, b += kb) {
-        const __m512 v = _mm512_set1_ps(*b);
-        p = _mm512_fmadd_ps(_mm512_loadu_ps(a), v, p);
-        q = _mm512_fmadd_ps(_mm512_loadu_ps(a + ap), v, q);
-    }
-    _mm512_storeu_ps(c, p);
-    _mm512_storeu_ps(c + cp, q);
+    __m512 p, q;
+    cq__column_load_avx512(&p, &q, c, cp);
+    for (size_t t = 0; t < k; t++, a += lda, b += kb)
+        cq__column_fma_avx512(&p, &q, _mm512_loadu_ps(a), _mm512_loadu_ps(a + ap), b);
+    cq__column_store_avx512(c, cp, p, q);
 }
 CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda,
                                    const float *b, size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
@@ -3732,90 +3813,57 @@ CQ__AVX512 void cq__fma_f32_avx512(float *c, size_t cp, size_t ldc, const float 
     cq__fma_f32_avx2(c, cp, ldc, a, ap, lda, b, kb, jb, k, n, panels);
 }
 
-/* == cq__eliminate_c: 8 rows (AVX2) or two panels x 12 columns stay in registers until they are written. Where n < 12
-   the other columns are 0 and go nowhere. */
-#define CQ__FROM11(M, j) M(j, 11)
-#define CQ__FROM10(M, j) M(j, 10) CQ__FROM11(M, j)
-#define CQ__FROM9(M, j) M(j, 9) CQ__FROM10(M, j)
-#define CQ__FROM8(M, j) M(j, 8) CQ__FROM9(M, j)
-#define CQ__FROM7(M, j) M(j, 7) CQ__FROM8(M, j)
-#define CQ__FROM6(M, j) M(j, 6) CQ__FROM7(M, j)
-#define CQ__FROM5(M, j) M(j, 5) CQ__FROM6(M, j)
-#define CQ__FROM4(M, j) M(j, 4) CQ__FROM5(M, j)
-#define CQ__FROM3(M, j) M(j, 3) CQ__FROM4(M, j)
-#define CQ__FROM2(M, j) M(j, 2) CQ__FROM3(M, j)
-#define CQ__FROM1(M, j) M(j, 1) CQ__FROM2(M, j)
-#define CQ__OUT_LOAD(j, x) __m256 p##j = j < n ? _mm256_loadu_ps(p + j * 16) : _mm256_setzero_ps();
-#define CQ__OUT_DIVIDE(j)                                                                                              \
-    if (j >= n) return;                                                                                                \
-    at = n - 1 - j;                                                                                                    \
-    _mm256_storeu_ps(u + at * ldu, _mm256_div_ps(p##j, _mm256_broadcast_ss(d + at)));                                  \
-    p##j = _mm256_xor_ps(p##j, sign);                                                                                  \
-    _mm256_storeu_ps(p + j * 16, p##j);
-#define CQ__OUT_STEP(j, m) p##m = _mm256_fmadd_ps(p##j, _mm256_broadcast_ss(b + j * 12 + m), p##m);
-CQ__AVX2_FMA void cq__eliminate8_avx2(float *p, float *u, size_t ldu, const float *d, const float *b, size_t n) {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    size_t at;
-    CQ__EACH12(CQ__OUT_LOAD)
-    CQ__OUT_DIVIDE(0) CQ__FROM1(CQ__OUT_STEP, 0)
-    CQ__OUT_DIVIDE(1) CQ__FROM2(CQ__OUT_STEP, 1)
-    CQ__OUT_DIVIDE(2) CQ__FROM3(CQ__OUT_STEP, 2)
-    CQ__OUT_DIVIDE(3) CQ__FROM4(CQ__OUT_STEP, 3)
-    CQ__OUT_DIVIDE(4) CQ__FROM5(CQ__OUT_STEP, 4)
-    CQ__OUT_DIVIDE(5) CQ__FROM6(CQ__OUT_STEP, 5)
-    CQ__OUT_DIVIDE(6) CQ__FROM7(CQ__OUT_STEP, 6)
-    CQ__OUT_DIVIDE(7) CQ__FROM8(CQ__OUT_STEP, 7)
-    CQ__OUT_DIVIDE(8) CQ__FROM9(CQ__OUT_STEP, 8)
-    CQ__OUT_DIVIDE(9) CQ__FROM10(CQ__OUT_STEP, 9)
-    CQ__OUT_DIVIDE(10) CQ__FROM11(CQ__OUT_STEP, 10)
-    CQ__OUT_DIVIDE(11)
-}
+/* == cq__eliminate_c, column by column: what is written of those before comes from the L1 cache, and the sums of the
+   next column begin meanwhile. Four vectors at a time, so that chains fill the pipelines; a panel that is left alone is
+   computed twice, with one outcome. */
 CQ__AVX2_FMA void cq__eliminate_avx2(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b,
                                      size_t n, size_t panels) {
-    for (; panels > 0; panels--, p += pp, u += 16) {
-        cq__eliminate8_avx2(p, u, ldu, d, b, n);
-        cq__eliminate8_avx2(p + 8, u + 8, ldu, d, b, n);
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    for (size_t step; panels > 0; panels -= step, p += step * pp, u += step * 16) {
+        float *p1 = panels > 1 ? p + pp : p, *u1 = panels > 1 ? u + 16 : u;
+        step = panels > 1 ? 2 : 1;
+        for (size_t m = 0; m < n; m++) {
+            const size_t at = n - 1 - m;
+            const __m256 by = _mm256_broadcast_ss(d + at);
+            __m256 s0, t0, s1, t1;
+            cq__column_load_avx2(&s0, &t0, p + m * 16);
+            cq__column_load_avx2(&s1, &t1, p1 + m * 16);
+            for (size_t j = 0; j < m; j++) {
+                const float *a0 = p + j * 16, *a1 = p1 + j * 16, *x = b + j * 12 + m;
+                cq__column_fma_avx2(&s0, &t0, _mm256_loadu_ps(a0), _mm256_loadu_ps(a0 + 8), x);
+                cq__column_fma_avx2(&s1, &t1, _mm256_loadu_ps(a1), _mm256_loadu_ps(a1 + 8), x);
+            }
+            cq__column_store_avx2(u + at * ldu, _mm256_div_ps(s0, by), _mm256_div_ps(t0, by));
+            cq__column_store_avx2(u1 + at * ldu, _mm256_div_ps(s1, by), _mm256_div_ps(t1, by));
+            cq__column_store_avx2(p + m * 16, _mm256_xor_ps(s0, sign), _mm256_xor_ps(t0, sign));
+            cq__column_store_avx2(p1 + m * 16, _mm256_xor_ps(s1, sign), _mm256_xor_ps(t1, sign));
+        }
     }
 }
-#define CQ__OUT_LOAD512(j, x)                                                                                          \
-    __m512 p##j = j < n ? _mm512_loadu_ps(p + j * 16) : _mm512_setzero_ps();                                           \
-    __m512 q##j = j < n ? _mm512_loadu_ps(p + pp + j * 16) : _mm512_setzero_ps();
-#define CQ__OUT_DIVIDE512(j)                                                                                           \
-    if (j >= n) return;                                                                                                \
-    at = n - 1 - j;                                                                                                    \
-    v = _mm512_set1_ps(d[at]);                                                                                         \
-    _mm512_storeu_ps(u + at * ldu, _mm512_div_ps(p##j, v));                                                            \
-    _mm512_storeu_ps(u + at * ldu + 16, _mm512_div_ps(q##j, v));                                                       \
-    p##j = _mm512_xor_ps(p##j, sign);                                                                                  \
-    q##j = _mm512_xor_ps(q##j, sign);                                                                                  \
-    _mm512_storeu_ps(p + j * 16, p##j);                                                                                \
-    _mm512_storeu_ps(p + pp + j * 16, q##j);
-#define CQ__OUT_STEP512(j, m)                                                                                          \
-    v = _mm512_set1_ps(b[j * 12 + m]);                                                                                 \
-    p##m = _mm512_fmadd_ps(p##j, v, p##m);                                                                             \
-    q##m = _mm512_fmadd_ps(q##j, v, q##m);
-CQ__AVX512 void cq__eliminate32_avx512(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b,
-                                       size_t n) {
-    const __m512 sign = _mm512_set1_ps(-0.0f);
-    __m512 v;
-    size_t at;
-    CQ__EACH12(CQ__OUT_LOAD512)
-    CQ__OUT_DIVIDE512(0) CQ__FROM1(CQ__OUT_STEP512, 0)
-    CQ__OUT_DIVIDE512(1) CQ__FROM2(CQ__OUT_STEP512, 1)
-    CQ__OUT_DIVIDE512(2) CQ__FROM3(CQ__OUT_STEP512, 2)
-    CQ__OUT_DIVIDE512(3) CQ__FROM4(CQ__OUT_STEP512, 3)
-    CQ__OUT_DIVIDE512(4) CQ__FROM5(CQ__OUT_STEP512, 4)
-    CQ__OUT_DIVIDE512(5) CQ__FROM6(CQ__OUT_STEP512, 5)
-    CQ__OUT_DIVIDE512(6) CQ__FROM7(CQ__OUT_STEP512, 6)
-    CQ__OUT_DIVIDE512(7) CQ__FROM8(CQ__OUT_STEP512, 7)
-    CQ__OUT_DIVIDE512(8) CQ__FROM9(CQ__OUT_STEP512, 8)
-    CQ__OUT_DIVIDE512(9) CQ__FROM10(CQ__OUT_STEP512, 9)
-    CQ__OUT_DIVIDE512(10) CQ__FROM11(CQ__OUT_STEP512, 10)
-    CQ__OUT_DIVIDE512(11)
-}
+/* Pairs of panels. */
 CQ__AVX512 void cq__eliminate_avx512(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b,
                                      size_t n, size_t panels) {
-    for (; panels >= 2; panels -= 2, p += 2 * pp, u += 32) cq__eliminate32_avx512(p, pp, u, ldu, d, b, n);
+    const __m512 sign = _mm512_set1_ps(-0.0f);
+    for (size_t step; panels > 1; panels -= step, p += step * pp, u += step * 16) {
+        float *p2 = panels > 3 ? p + 2 * pp : p, *u2 = panels > 3 ? u + 32 : u;
+        step = panels > 3 ? 4 : 2;
+        for (size_t m = 0; m < n; m++) {
+            const size_t at = n - 1 - m;
+            const __m512 by = _mm512_set1_ps(d[at]);
+            __m512 s0, t0, s2, t2;
+            cq__column_load_avx512(&s0, &t0, p + m * 16, pp);
+            cq__column_load_avx512(&s2, &t2, p2 + m * 16, pp);
+            for (size_t j = 0; j < m; j++) {
+                const float *a0 = p + j * 16, *a2 = p2 + j * 16, *x = b + j * 12 + m;
+                cq__column_fma_avx512(&s0, &t0, _mm512_loadu_ps(a0), _mm512_loadu_ps(a0 + pp), x);
+                cq__column_fma_avx512(&s2, &t2, _mm512_loadu_ps(a2), _mm512_loadu_ps(a2 + pp), x);
+            }
+            cq__column_store_avx512(u + at * ldu, 16, _mm512_div_ps(s0, by), _mm512_div_ps(t0, by));
+            cq__column_store_avx512(u2 + at * ldu, 16, _mm512_div_ps(s2, by), _mm512_div_ps(t2, by));
+            cq__column_store_avx512(p + m * 16, pp, _mm512_xor_ps(s0, sign), _mm512_xor_ps(t0, sign));
+            cq__column_store_avx512(p2 + m * 16, pp, _mm512_xor_ps(s2, sign), _mm512_xor_ps(t2, sign));
+        }
+    }
     CQ__CLEAN();
     cq__eliminate_avx2(p, pp, u, ldu, d, b, n, panels);
 }

@@ -395,7 +395,7 @@ static void kt_chains(cq_kernel_test *t) {
 }
 
 static void kt_eliminate(cq_kernel_test *t) {
-    size_t n = kt_below(t, 13), panels = kt_below(t, 4), pp = n * 16 + kt_below(t, 3);
+    size_t n = kt_below(t, 13), panels = kt_below(t, 8), pp = n * 16 + kt_below(t, 3);
     size_t ldu = 16 * panels + kt_below(t, 3);
     size_t np = panels && n ? (panels - 1) * pp + n * 16 : 0, nu = panels && n ? (n - 1) * ldu + 16 * panels : 0;
     const float *b = kt_random(t, 12 * n), *d = kt_random(t, n), *p0 = kt_random(t, np), *u0 = kt_random(t, nu);
