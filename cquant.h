@@ -8065,30 +8065,26 @@ CQ__INLINE v128_t cq__weights_wasm(const unsigned char *p, int kind) {
 #define CQ__ODD_WASM(v) wasm_i16x8_shr(v, 8)
 #define CQ__DOT_WASM(d, w, x) d = wasm_i32x4_add(d, wasm_i32x4_dot_i16x8(w, x))
 
-/* The four rows 4 i: their sums in a##i and, of the other column, b##i */
+/* Four rows of a step at p: their sums a by the activations x and, of the other column, b by y. */
+CQ__INLINE void cq__rows_wasm(v128_t *a, v128_t *b, const unsigned char *p, v128_t x, v128_t y, int kind, bool negative,
+                              unsigned columns) {
+    const v128_t v = cq__weights_wasm(p, kind);
 #ifdef __wasm_relaxed_simd__
-#define CQ__FAST_WASM(i, v)                                                                                            \
-    if (!negative) {                                                                                                   \
-        a##i = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, v, a##i);                                                     \
-        if (columns > 1) b##i = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(y, v, b##i);                                    \
-    } else
-#else
-#define CQ__FAST_WASM(i, v)
-#endif
-#define CQ__ROWS_WASM(i)                                                                                               \
-    {                                                                                                                  \
-        const v128_t v = cq__weights_wasm(p + 16 * i, kind);                                                           \
-        CQ__FAST_WASM(i, v) {                                                                                          \
-            const v128_t w0 = negative ? CQ__EVEN_WASM(v) : wasm_v128_and(v, wasm_i16x8_const_splat(255));             \
-            const v128_t w1 = negative ? CQ__ODD_WASM(v) : wasm_u16x8_shr(v, 8);                                       \
-            CQ__DOT_WASM(a##i, w0, x0);                                                                                \
-            CQ__DOT_WASM(a##i, w1, x1);                                                                                \
-            if (columns > 1) {                                                                                         \
-                CQ__DOT_WASM(b##i, w0, y0);                                                                            \
-                CQ__DOT_WASM(b##i, w1, y1);                                                                            \
-            }                                                                                                          \
-        }                                                                                                              \
+    if (!negative) {
+        *a = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, v, *a);
+        if (columns > 1) *b = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(y, v, *b);
+        return;
     }
+#endif
+    const v128_t w0 = negative ? CQ__EVEN_WASM(v) : wasm_v128_and(v, wasm_i16x8_const_splat(255));
+    const v128_t w1 = negative ? CQ__ODD_WASM(v) : wasm_u16x8_shr(v, 8);
+    CQ__DOT_WASM(*a, w0, CQ__EVEN_WASM(x));
+    CQ__DOT_WASM(*a, w1, CQ__ODD_WASM(x));
+    if (columns > 1) {
+        CQ__DOT_WASM(*b, w0, CQ__EVEN_WASM(y));
+        CQ__DOT_WASM(*b, w1, CQ__ODD_WASM(y));
+    }
+}
 /* t (columns, 16) += the weights of `steps` steps times 1 or 2 columns of activations. Always inline and with constants
    for `kind`, `negative` (there may be such weights) and `columns`, so that what is for others vanishes. */
 CQ__INLINE void cq__steps_wasm(int32_t *t, const unsigned char *p, const int8_t *q, size_t ldq, size_t steps, int kind,
@@ -8099,12 +8095,10 @@ CQ__INLINE void cq__steps_wasm(int32_t *t, const unsigned char *p, const int8_t 
     v128_t b0 = wasm_v128_load(u), b1 = wasm_v128_load(u + 4), b2 = wasm_v128_load(u + 8), b3 = wasm_v128_load(u + 12);
     for (size_t s = 0; s < steps; s++, p += 64, q += 4, r += 4) {
         const v128_t x = wasm_v128_load32_splat(q), y = wasm_v128_load32_splat(r);
-        const v128_t x0 = CQ__EVEN_WASM(x), x1 = CQ__ODD_WASM(x), y0 = CQ__EVEN_WASM(y), y1 = CQ__ODD_WASM(y);
-        CQ__ROWS_WASM(0)
-        CQ__ROWS_WASM(1)
-        CQ__ROWS_WASM(2)
-        CQ__ROWS_WASM(3)
-        (void)x, (void)x0, (void)x1, (void)y, (void)y0, (void)y1;
+        cq__rows_wasm(&a0, &b0, p, x, y, kind, negative, columns);
+        cq__rows_wasm(&a1, &b1, p + 16, x, y, kind, negative, columns);
+        cq__rows_wasm(&a2, &b2, p + 32, x, y, kind, negative, columns);
+        cq__rows_wasm(&a3, &b3, p + 48, x, y, kind, negative, columns);
     }
     wasm_v128_store(t, a0);
     wasm_v128_store(t + 4, a1);
