@@ -8339,6 +8339,35 @@ CQ__INLINE int32_t cq__smlad(uint32_t x, uint32_t y, int32_t sum) {
     return sum;
 }
 
+/* A row's word of a step: eight nibbles (l: activations of the low ones, h: of the high), four bytes, or four codes of 2
+   or 3 bits. */
+CQ__INLINE int32_t cq__int4_row_dsp(int32_t d, const unsigned char *p, uint32_t mask, uint32_t l0, uint32_t l1,
+                                    uint32_t h0, uint32_t h1) {
+    CQ__IN_ORDER();
+    const uint32_t v = CQ__WORD(p);
+    d = cq__smlad(v & mask, l0, d);
+    d = cq__smlad(v >> 4 & mask, h0, d);
+    d = cq__smlad(v >> 8 & mask, l1, d);
+    return cq__smlad(v >> 12 & mask, h1, d);
+}
+CQ__INLINE int32_t cq__byte_row_dsp(int32_t d, const unsigned char *p, uint32_t x0, uint32_t x1) {
+    const uint32_t v = CQ__WORD(p);
+    d = cq__smlad(cq__sxtb16(v), x0, d);
+    return cq__smlad(cq__sxtb16_odd(v), x1, d);
+}
+CQ__INLINE int32_t cq__low_row_dsp(int32_t d, const unsigned char *low, const unsigned char *top, unsigned s,
+                                   uint32_t mask, uint32_t one, uint32_t x0, uint32_t x1, bool three) {
+    CQ__IN_ORDER();
+    uint32_t v = CQ__WORD(low) >> (s & 6), c0 = v & mask, c1 = v >> 8 & mask;
+    if (three) {
+        v = CQ__WORD(top) >> s;
+        c0 |= (v & one) << 2;
+        c1 |= (v >> 8 & one) << 2;
+    }
+    d = cq__smlad(c0, x0, d);
+    return cq__smlad(c1, x1, d);
+}
+
 /* dot[r] += sum of code * activation over `blocks` blocks of int4, for 16 rows */
 CQ__APART void cq__int4_blocks_dsp(int32_t *dot, const unsigned char *w, const int8_t *q, size_t blocks) {
     uint32_t mask = 0x000f000f;
@@ -8349,21 +8378,13 @@ CQ__APART void cq__int4_blocks_dsp(int32_t *dot, const unsigned char *w, const i
         int32_t d0 = dot[0], d1 = dot[1], d2 = dot[2], d3 = dot[3];
         for (; x < end; x += 16)
             for (const int8_t *half = x + 16; x < half; x += 4, p += 64) {
-                uint32_t low = CQ__WORD(x), high = CQ__WORD(x + 16), v;
+                uint32_t low = CQ__WORD(x), high = CQ__WORD(x + 16);
                 uint32_t l0 = cq__sxtb16(low), l1 = cq__sxtb16_odd(low);
                 uint32_t h0 = cq__sxtb16(high), h1 = cq__sxtb16_odd(high);
-#define CQ__ROW(d, i)                                                                                                  \
-    CQ__IN_ORDER();                                                                                                    \
-    v = CQ__WORD(p + 4 * i);                                                                                           \
-    d = cq__smlad(v & mask, l0, d);                                                                                    \
-    d = cq__smlad(v >> 4 & mask, h0, d);                                                                               \
-    d = cq__smlad(v >> 8 & mask, l1, d);                                                                               \
-    d = cq__smlad(v >> 12 & mask, h1, d);
-                CQ__ROW(d0, 0)
-                CQ__ROW(d1, 1)
-                CQ__ROW(d2, 2)
-                CQ__ROW(d3, 3)
-#undef CQ__ROW
+                d0 = cq__int4_row_dsp(d0, p, mask, l0, l1, h0, h1);
+                d1 = cq__int4_row_dsp(d1, p + 4, mask, l0, l1, h0, h1);
+                d2 = cq__int4_row_dsp(d2, p + 8, mask, l0, l1, h0, h1);
+                d3 = cq__int4_row_dsp(d3, p + 12, mask, l0, l1, h0, h1);
             }
         dot[0] = d0;
         dot[1] = d1;
@@ -8377,16 +8398,11 @@ CQ__APART void cq__byte_blocks_dsp(int32_t *dot, const unsigned char *w, const i
         const unsigned char *p = w;
         int32_t d0 = dot[0], d1 = dot[1], d2 = dot[2], d3 = dot[3];
         for (const int8_t *x = q, *end = q + blocks * CQ__BLOCK; x < end; x += 4, p += 64) {
-            uint32_t u = CQ__WORD(x), x0 = cq__sxtb16(u), x1 = cq__sxtb16_odd(u), v;
-#define CQ__ROW(d, i)                                                                                                  \
-    v = CQ__WORD(p + 4 * i);                                                                                           \
-    d = cq__smlad(cq__sxtb16(v), x0, d);                                                                               \
-    d = cq__smlad(cq__sxtb16_odd(v), x1, d);
-            CQ__ROW(d0, 0)
-            CQ__ROW(d1, 1)
-            CQ__ROW(d2, 2)
-            CQ__ROW(d3, 3)
-#undef CQ__ROW
+            uint32_t u = CQ__WORD(x), x0 = cq__sxtb16(u), x1 = cq__sxtb16_odd(u);
+            d0 = cq__byte_row_dsp(d0, p, x0, x1);
+            d1 = cq__byte_row_dsp(d1, p + 4, x0, x1);
+            d2 = cq__byte_row_dsp(d2, p + 8, x0, x1);
+            d3 = cq__byte_row_dsp(d3, p + 12, x0, x1);
         }
         dot[0] = d0;
         dot[1] = d1;
@@ -8406,25 +8422,12 @@ CQ__INLINE void cq__low_blocks_dsp(int32_t *dot, const unsigned char *w, const i
         int32_t d0 = dot[0], d1 = dot[1], d2 = dot[2], d3 = dot[3];
         for (; x < end; x += 32, p += three ? 192 : 128)
             for (unsigned s = 0; s < 8; s++) {
-                uint32_t u = CQ__WORD(x + 4 * s), x0 = cq__sxtb16(u), x1 = cq__sxtb16_odd(u), v, c0, c1;
+                uint32_t u = CQ__WORD(x + 4 * s), x0 = cq__sxtb16(u), x1 = cq__sxtb16_odd(u);
                 const unsigned char *low = p + (s & 1) * 64;
-#define CQ__ROW(d, i)                                                                                                  \
-    CQ__IN_ORDER();                                                                                                    \
-    v = CQ__WORD(low + 4 * i) >> (s & 6);                                                                              \
-    c0 = v & mask;                                                                                                     \
-    c1 = v >> 8 & mask;                                                                                                \
-    if (three) {                                                                                                       \
-        v = CQ__WORD(p + 128 + 4 * i) >> s;                                                                            \
-        c0 |= (v & one) << 2;                                                                                          \
-        c1 |= (v >> 8 & one) << 2;                                                                                     \
-    }                                                                                                                  \
-    d = cq__smlad(c0, x0, d);                                                                                          \
-    d = cq__smlad(c1, x1, d);
-                CQ__ROW(d0, 0)
-                CQ__ROW(d1, 1)
-                CQ__ROW(d2, 2)
-                CQ__ROW(d3, 3)
-#undef CQ__ROW
+                d0 = cq__low_row_dsp(d0, low, p + 128, s, mask, one, x0, x1, three);
+                d1 = cq__low_row_dsp(d1, low + 4, p + 132, s, mask, one, x0, x1, three);
+                d2 = cq__low_row_dsp(d2, low + 8, p + 136, s, mask, one, x0, x1, three);
+                d3 = cq__low_row_dsp(d3, low + 12, p + 140, s, mask, one, x0, x1, three);
             }
         dot[0] = d0;
         dot[1] = d1;
