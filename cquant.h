@@ -4330,19 +4330,26 @@ CQ__AVX2 void cq__spread_avx2(unsigned char *out, const unsigned char *w, cq_for
 #define CQ__IN_ORDER() ((void)0)
 #endif
 #define CQ__MAD(h, w, x) h = _mm256_add_epi16(h, _mm256_maddubs_epi16(w, x))
-#define CQ__COLUMN(h0, h1, p)                                                                                          \
-    x = CQ__SET1(p);                                                                                                   \
-    CQ__MAD(h0, w0, x);                                                                                                \
-    CQ__KEEP(h0);                                                                                                      \
-    CQ__MAD(h1, w1, x);                                                                                                \
-    CQ__KEEP(h1)
-#define CQ__STEP4(s)                                                                                                   \
-    CQ__IN_ORDER();                                                                                                    \
-    w0 = CQ__LOAD(w + 64 * (s)), w1 = CQ__LOAD(w + 64 * (s) + 32);                                                     \
-    CQ__COLUMN(h00, h01, q + 4 * (s));                                                                                 \
-    CQ__COLUMN(h10, h11, q + ldq + 4 * (s));                                                                           \
-    CQ__COLUMN(h20, h21, q + 2 * ldq + 4 * (s));                                                                       \
-    CQ__COLUMN(h30, h31, q3 + 4 * (s))
+typedef struct cq__chains_avx2 {
+    __m256i p[4], q[4]; /* rows 0 to 7 and 8 to 15 of each column */
+} cq__chains_avx2;
+CQ__AVX2_INLINE void cq__column_chain_avx2(__m256i *p, __m256i *q, __m256i w0, __m256i w1, const int8_t *act) {
+    const __m256i x = CQ__SET1(act);
+    CQ__MAD(*p, w0, x);
+    CQ__KEEP(*p);
+    CQ__MAD(*q, w1, x);
+    CQ__KEEP(*q);
+}
+/* Step s for four columns; act3 = act + 3 ld. */
+CQ__AVX2_INLINE void cq__step4_chain_avx2(cq__chains_avx2 *h, const unsigned char *w, const int8_t *act, size_t ld,
+                                          const int8_t *act3, size_t s) {
+    CQ__IN_ORDER();
+    const __m256i w0 = CQ__LOAD(w + 64 * s), w1 = CQ__LOAD(w + 64 * s + 32);
+    cq__column_chain_avx2(&h->p[0], &h->q[0], w0, w1, act + 4 * s);
+    cq__column_chain_avx2(&h->p[1], &h->q[1], w0, w1, act + ld + 4 * s);
+    cq__column_chain_avx2(&h->p[2], &h->q[2], w0, w1, act + 2 * ld + 4 * s);
+    cq__column_chain_avx2(&h->p[3], &h->q[3], w0, w1, act3 + 4 * s);
+}
 /* One column's chains are widened and added to its sums. */
 CQ__AVX2_FMA_INLINE void cq__widen_avx2(int32_t *acc, __m256i h0, __m256i h1, const int32_t *less, bool begins,
                                         float *out, bool ends, __m256 s0, __m256 s1, const float *scale) {
@@ -4359,29 +4366,31 @@ CQ__AVX2_FMA_INLINE void cq__chain_avx2(int32_t *acc, const unsigned char *w, co
                                         const float *scale) {
     const __m256 s0 = _mm256_loadu_ps(scale), s1 = _mm256_loadu_ps(scale + 8);
     for (const int8_t *q3 = q + 3 * ldq; n >= 4; n -= 4, q += 4 * ldq, q3 += 4 * ldq) {
-        __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32), x = CQ__SET1(q);
-        __m256i h00 = _mm256_maddubs_epi16(w0, x), h01 = _mm256_maddubs_epi16(w1, x);
+        const __m256i w0 = CQ__LOAD(w), w1 = CQ__LOAD(w + 32);
+        cq__chains_avx2 h;
+        __m256i x = CQ__SET1(q);
+        h.p[0] = _mm256_maddubs_epi16(w0, x), h.q[0] = _mm256_maddubs_epi16(w1, x);
         x = CQ__SET1(q + ldq);
-        __m256i h10 = _mm256_maddubs_epi16(w0, x), h11 = _mm256_maddubs_epi16(w1, x);
+        h.p[1] = _mm256_maddubs_epi16(w0, x), h.q[1] = _mm256_maddubs_epi16(w1, x);
         x = CQ__SET1(q + 2 * ldq);
-        __m256i h20 = _mm256_maddubs_epi16(w0, x), h21 = _mm256_maddubs_epi16(w1, x);
+        h.p[2] = _mm256_maddubs_epi16(w0, x), h.q[2] = _mm256_maddubs_epi16(w1, x);
         x = CQ__SET1(q3);
-        __m256i h30 = _mm256_maddubs_epi16(w0, x), h31 = _mm256_maddubs_epi16(w1, x);
-        CQ__STEP4(1);
+        h.p[3] = _mm256_maddubs_epi16(w0, x), h.q[3] = _mm256_maddubs_epi16(w1, x);
+        cq__step4_chain_avx2(&h, w, q, ldq, q3, 1);
         if (chain > 2) {
-            CQ__STEP4(2);
-            CQ__STEP4(3);
+            cq__step4_chain_avx2(&h, w, q, ldq, q3, 2);
+            cq__step4_chain_avx2(&h, w, q, ldq, q3, 3);
         }
         if (chain > 4) {
-            CQ__STEP4(4);
-            CQ__STEP4(5);
-            CQ__STEP4(6);
-            CQ__STEP4(7);
+            cq__step4_chain_avx2(&h, w, q, ldq, q3, 4);
+            cq__step4_chain_avx2(&h, w, q, ldq, q3, 5);
+            cq__step4_chain_avx2(&h, w, q, ldq, q3, 6);
+            cq__step4_chain_avx2(&h, w, q, ldq, q3, 7);
         }
-        cq__widen_avx2(acc, h00, h01, less, begins, out, ends, s0, s1, scale);
-        cq__widen_avx2(acc + 16, h10, h11, less + 1, begins, out + 16, ends, s0, s1, scale);
-        cq__widen_avx2(acc + 32, h20, h21, less + 2, begins, out + 32, ends, s0, s1, scale);
-        cq__widen_avx2(acc + 48, h30, h31, less + 3, begins, out + 48, ends, s0, s1, scale);
+        cq__widen_avx2(acc, h.p[0], h.q[0], less, begins, out, ends, s0, s1, scale);
+        cq__widen_avx2(acc + 16, h.p[1], h.q[1], less + 1, begins, out + 16, ends, s0, s1, scale);
+        cq__widen_avx2(acc + 32, h.p[2], h.q[2], less + 2, begins, out + 32, ends, s0, s1, scale);
+        cq__widen_avx2(acc + 48, h.p[3], h.q[3], less + 3, begins, out + 48, ends, s0, s1, scale);
         if (begins) less += 4;
         if (ends) out += 4 * CQ__ROWS;
         if (!begins || !ends) acc += 4 * CQ__ROWS;
