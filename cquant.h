@@ -6187,7 +6187,8 @@ CQ__UNUSED static uint32_t cq__cpu(void) {
 
    Functions for dotprod and i8mm have a target of their own, and no flag is needed. gcc wants that spelt with an
    architecture, "arch=armv8.2-a+dotprod", and then inlines no function of ours there if the flags add something else
-   (-march=armv8-a+crypto): in those functions there are intrinsics and macros only.
+   (-march=armv8-a+crypto). What functions of several targets share is CQ__INLINE_ARM: armv8-a alone, whatever the flags
+   are, which is a part of every target.
    ################################################################################################################## */
 #if CQ__ARM
 #ifdef __aarch64__
@@ -6201,6 +6202,34 @@ CQ__UNUSED static uint32_t cq__cpu(void) {
 #endif
 #define CQ__MUL_LOW(w, x) vmull_s8(vget_low_s8(w), vget_low_s8(x))
 #define CQ__MAD_LOW(h, w, x) vmlal_s8(h, vget_low_s8(w), vget_low_s8(x))
+#if CQ__A64 && !defined(__clang__)
+#define CQ__INLINE_ARM __attribute__((target("arch=armv8-a"))) CQ__INLINE
+#else
+#define CQ__INLINE_ARM CQ__INLINE
+#endif
+
+/* 16 rows, four a register. Functions get and return them in structs, which compilers take apart once inlined. */
+typedef struct cq__i32x16_arm {
+    int32x4_t v0, v1, v2, v3;
+} cq__i32x16_arm;
+CQ__INLINE_ARM cq__i32x16_arm cq__same_i32_arm(int32_t x) {
+    cq__i32x16_arm a;
+    a.v0 = a.v1 = a.v2 = a.v3 = vdupq_n_s32(x);
+    return a;
+}
+CQ__INLINE_ARM cq__i32x16_arm cq__load_i32_arm(const int32_t *p) {
+    cq__i32x16_arm a;
+    a.v0 = vld1q_s32(p), a.v1 = vld1q_s32(p + 4), a.v2 = vld1q_s32(p + 8), a.v3 = vld1q_s32(p + 12);
+    return a;
+}
+CQ__INLINE_ARM cq__i32x16_arm cq__sums_arm(cq__i32x16_arm a, cq__i32x16_arm b) {
+    a.v0 = vaddq_s32(a.v0, b.v0), a.v1 = vaddq_s32(a.v1, b.v1);
+    a.v2 = vaddq_s32(a.v2, b.v2), a.v3 = vaddq_s32(a.v3, b.v3);
+    return a;
+}
+CQ__INLINE_ARM void cq__store_i32_arm(int32_t *p, cq__i32x16_arm a) {
+    vst1q_s32(p, a.v0), vst1q_s32(p + 4, a.v1), vst1q_s32(p + 8, a.v2), vst1q_s32(p + 12, a.v3);
+}
 
 /* sums of neighbours: of the lanes of a, then those of b */
 CQ__INLINE int16x8_t cq__pairs16_neon(int16x8_t a, int16x8_t b) {
@@ -6240,32 +6269,70 @@ CQ__INLINE cq__table_arm cq__table_neon(void) {
 #endif
 
 #if CQ__A64
-/* four scales of fp16; 16 of E8M0, whose 0 and 255 have a bit more than is shifted */
-#define CQ__HALF4(p) vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)))
+#define CQ__HALF4(p) vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p))) /* four scales of fp16 */
 #define CQ__SHIFT22(u) vreinterpretq_f32_u32(vshlq_n_u32(u, 22))
-#define CQ__E8M0_16(p, s0, s1, s2, s3)                                                                                 \
-    {                                                                                                                  \
-        const uint8x16_t e = vld1q_u8(p), odd = vorrq_u8(vceqq_u8(e, vdupq_n_u8(0)), vceqq_u8(e, vdupq_n_u8(255)));    \
-        const uint8x16_t bit = vshrq_n_u8(odd, 7);                                                                     \
-        const uint16x8_t low = vaddw_u8(vshll_n_u8(vget_low_u8(e), 1), vget_low_u8(bit));                              \
-        const uint16x8_t high = vaddw_u8(vshll_n_u8(vget_high_u8(e), 1), vget_high_u8(bit));                           \
-        s0 = CQ__SHIFT22(vmovl_u16(vget_low_u16(low))), s1 = CQ__SHIFT22(vmovl_u16(vget_high_u16(low)));               \
-        s2 = CQ__SHIFT22(vmovl_u16(vget_low_u16(high))), s3 = CQ__SHIFT22(vmovl_u16(vget_high_u16(high)));             \
-    }
+typedef struct cq__f32x16_arm {
+    float32x4_t v0, v1, v2, v3;
+} cq__f32x16_arm;
+CQ__INLINE_ARM cq__f32x16_arm cq__load_f32_arm(const float *p) {
+    cq__f32x16_arm a;
+    a.v0 = vld1q_f32(p), a.v1 = vld1q_f32(p + 4), a.v2 = vld1q_f32(p + 8), a.v3 = vld1q_f32(p + 12);
+    return a;
+}
+CQ__INLINE_ARM void cq__store_f32_arm(float *p, cq__f32x16_arm a) {
+    vst1q_f32(p, a.v0), vst1q_f32(p + 4, a.v1), vst1q_f32(p + 8, a.v2), vst1q_f32(p + 12, a.v3);
+}
+CQ__INLINE_ARM cq__f32x16_arm cq__times_arm(cq__f32x16_arm a, float x) {
+    a.v0 = vmulq_n_f32(a.v0, x), a.v1 = vmulq_n_f32(a.v1, x);
+    a.v2 = vmulq_n_f32(a.v2, x), a.v3 = vmulq_n_f32(a.v3, x);
+    return a;
+}
+/* 16 scales: of fp16; of E8M0, whose 0 and 255 have a bit more than is shifted */
+CQ__INLINE_ARM cq__f32x16_arm cq__halves_arm(const unsigned char *p) {
+    cq__f32x16_arm s;
+    s.v0 = CQ__HALF4(p), s.v1 = CQ__HALF4(p + 8), s.v2 = CQ__HALF4(p + 16), s.v3 = CQ__HALF4(p + 24);
+    return s;
+}
+CQ__INLINE_ARM cq__f32x16_arm cq__e8m0_arm(const unsigned char *p) {
+    const uint8x16_t e = vld1q_u8(p), odd = vorrq_u8(vceqq_u8(e, vdupq_n_u8(0)), vceqq_u8(e, vdupq_n_u8(255)));
+    const uint8x16_t bit = vshrq_n_u8(odd, 7);
+    const uint16x8_t low = vaddw_u8(vshll_n_u8(vget_low_u8(e), 1), vget_low_u8(bit));
+    const uint16x8_t high = vaddw_u8(vshll_n_u8(vget_high_u8(e), 1), vget_high_u8(bit));
+    cq__f32x16_arm s;
+    s.v0 = CQ__SHIFT22(vmovl_u16(vget_low_u16(low))), s.v1 = CQ__SHIFT22(vmovl_u16(vget_high_u16(low)));
+    s.v2 = CQ__SHIFT22(vmovl_u16(vget_low_u16(high))), s.v3 = CQ__SHIFT22(vmovl_u16(vget_high_u16(high)));
+    return s;
+}
 /* 16 zeros, less offset */
-#define CQ__ZEROS_16(p, offset, z0, z1, z2, z3)                                                                        \
-    {                                                                                                                  \
-        const uint8x16_t all = vld1q_u8(p);                                                                            \
-        const uint8x8_t less = vdup_n_u8((uint8_t)(offset));                                                           \
-        const int16x8_t low = vreinterpretq_s16_u16(vsubl_u8(vget_low_u8(all), less));                                 \
-        const int16x8_t high = vreinterpretq_s16_u16(vsubl_u8(vget_high_u8(all), less));                               \
-        z0 = vmovl_s16(vget_low_s16(low)), z1 = vmovl_s16(vget_high_s16(low));                                         \
-        z2 = vmovl_s16(vget_low_s16(high)), z3 = vmovl_s16(vget_high_s16(high));                                       \
-    }
+CQ__INLINE_ARM cq__i32x16_arm cq__zeros_arm(const unsigned char *p, int32_t offset) {
+    const uint8x16_t all = vld1q_u8(p);
+    const uint8x8_t less = vdup_n_u8((uint8_t)offset);
+    const int16x8_t low = vreinterpretq_s16_u16(vsubl_u8(vget_low_u8(all), less));
+    const int16x8_t high = vreinterpretq_s16_u16(vsubl_u8(vget_high_u8(all), less));
+    cq__i32x16_arm z;
+    z.v0 = vmovl_s16(vget_low_s16(low)), z.v1 = vmovl_s16(vget_high_s16(low));
+    z.v2 = vmovl_s16(vget_low_s16(high)), z.v3 = vmovl_s16(vget_high_s16(high));
+    return z;
+}
+/* sums less what zeros have added to them */
+CQ__INLINE_ARM cq__i32x16_arm cq__less_zeros_arm(cq__i32x16_arm d, cq__i32x16_arm z, int32_t total) {
+    d.v0 = vmlsq_n_s32(d.v0, z.v0, total), d.v1 = vmlsq_n_s32(d.v1, z.v1, total);
+    d.v2 = vmlsq_n_s32(d.v2, z.v2, total), d.v3 = vmlsq_n_s32(d.v3, z.v3, total);
+    return d;
+}
+/* f + d * s */
+CQ__INLINE_ARM cq__f32x16_arm cq__add_scaled_arm(cq__f32x16_arm f, cq__i32x16_arm d, cq__f32x16_arm s) {
+    f.v0 = vaddq_f32(f.v0, vmulq_f32(vcvtq_f32_s32(d.v0), s.v0));
+    f.v1 = vaddq_f32(f.v1, vmulq_f32(vcvtq_f32_s32(d.v1), s.v1));
+    f.v2 = vaddq_f32(f.v2, vmulq_f32(vcvtq_f32_s32(d.v2), s.v2));
+    f.v3 = vaddq_f32(f.v3, vmulq_f32(vcvtq_f32_s32(d.v3), s.v3));
+    return f;
+}
 #endif
 
 /* How the codes of a block are stored: as nibbles of int4, as nibbles of e2m1, as signed bytes, as bytes from 0 to 15,
-   as int3, as int2. Kernels are written once with `kind` a constant; w, mask and table are their variables. */
+   as int3, as int2. Kernels are written once with `kind` a constant; w, mask and table are their variables. What takes
+   a step is a macro: intrinsics want literals for shifts and lanes, also where nothing is optimized. */
 enum { CQ__INT4, CQ__E2M1, CQ__BYTES, CQ__SMALL, CQ__INT3, CQ__INT2, CQ__KINDS };
 #define CQ__NIBBLES(bytes, high) ((high) ? vshrq_n_u8(bytes, 4) : vandq_u8(bytes, mask))
 #define CQ__VALUES(nibbles) (kind == CQ__E2M1 ? CQ__LOOK_UP(table, nibbles) : vreinterpretq_s8_u8(nibbles))
@@ -6322,36 +6389,30 @@ typedef struct cq__tiles_arm { /* of a tier, by kind, as far as it is there */
     v = CQ__STEP_ARM(s, 3);                                                                                            \
     h6 = CQ__MAD_LOW(h6, v, x);                                                                                        \
     h7 = CQ__MAD_HIGH(h7, v, x);
-#define CQ__CHAIN8_BLOCK()                                                                                             \
-    {                                                                                                                  \
-        int16x8_t h0 = vdupq_n_s16(0), h1 = h0, h2 = h0, h3 = h0, h4 = h0, h5 = h0, h6 = h0, h7 = h0;                  \
-        int8x16_t x, v, x0 = vld1q_s8(q);                                                                              \
-        CQ__CHAIN8(0)                                                                                                  \
-        CQ__CHAIN8(1)                                                                                                  \
-        CQ__CHAIN8(2)                                                                                                  \
-        CQ__CHAIN8(3)                                                                                                  \
-        x0 = vld1q_s8(q + 16);                                                                                         \
-        CQ__CHAIN8(4)                                                                                                  \
-        CQ__CHAIN8(5)                                                                                                  \
-        CQ__CHAIN8(6)                                                                                                  \
-        CQ__CHAIN8(7)                                                                                                  \
-        d0 = vpadalq_s16(d0, cq__pairs16_neon(h0, h1));                                                                \
-        d1 = vpadalq_s16(d1, cq__pairs16_neon(h2, h3));                                                                \
-        d2 = vpadalq_s16(d2, cq__pairs16_neon(h4, h5));                                                                \
-        d3 = vpadalq_s16(d3, cq__pairs16_neon(h6, h7));                                                                \
-    }
+CQ__INLINE void cq__chain8_block_neon(cq__i32x16_arm *d, const unsigned char *w, const int8_t *q, uint8x16_t mask,
+                                      cq__table_arm table, unsigned kind) {
+    int16x8_t h0 = vdupq_n_s16(0), h1 = h0, h2 = h0, h3 = h0, h4 = h0, h5 = h0, h6 = h0, h7 = h0;
+    int8x16_t x, v, x0 = vld1q_s8(q);
+    CQ__CHAIN8(0)
+    CQ__CHAIN8(1)
+    CQ__CHAIN8(2)
+    CQ__CHAIN8(3)
+    x0 = vld1q_s8(q + 16);
+    CQ__CHAIN8(4)
+    CQ__CHAIN8(5)
+    CQ__CHAIN8(6)
+    CQ__CHAIN8(7)
+    d->v0 = vpadalq_s16(d->v0, cq__pairs16_neon(h0, h1));
+    d->v1 = vpadalq_s16(d->v1, cq__pairs16_neon(h2, h3));
+    d->v2 = vpadalq_s16(d->v2, cq__pairs16_neon(h4, h5));
+    d->v3 = vpadalq_s16(d->v3, cq__pairs16_neon(h6, h7));
+}
 CQ__INLINE void cq__chain1_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, unsigned kind) {
     const uint8x16_t mask = vdupq_n_u8(15);
     const cq__table_arm table = CQ__TABLE();
-    int32x4_t d0 = vld1q_s32(acc), d1 = vld1q_s32(acc + 4), d2 = vld1q_s32(acc + 8), d3 = vld1q_s32(acc + 12);
-    for (; blocks; blocks--, q += CQ__BLOCK, w += CQ__BLOCK_ARM) {
-        CQ__CHAIN8_BLOCK()
-    }
-    (void)table;
-    vst1q_s32(acc, d0);
-    vst1q_s32(acc + 4, d1);
-    vst1q_s32(acc + 8, d2);
-    vst1q_s32(acc + 12, d3);
+    cq__i32x16_arm d = cq__load_i32_arm(acc);
+    for (; blocks; blocks--, q += CQ__BLOCK, w += CQ__BLOCK_ARM) cq__chain8_block_neon(&d, w, q, mask, table, kind);
+    cq__store_i32_arm(acc, d);
 }
 /* the same for bytes: two products a lane, then to int32 */
 #define CQ__WIDE2(s, v, a, b)                                                                                          \
@@ -6402,62 +6463,60 @@ static void cq__small1_neon(int32_t *acc, const unsigned char *w, size_t blocks,
 }
 
 #if CQ__A64
-/* The end of a group for one column, whose sums stay in registers: d are those of the group, f of the panel. */
-#define CQ__COLUMN_OPEN                                                                                                \
-    const unsigned char *scales = panel->scales, *zeros = panel->zeros, *w = panel->w;                                 \
-    const int8_t *q = panel->q;                                                                                        \
-    const int32_t *sum = panel->sum;                                                                                   \
-    const float *scale = panel->scale;                                                                                 \
-    const uint8x16_t mask = vdupq_n_u8(15);                                                                            \
-    const cq__table_arm table = CQ__TABLE();                                                                           \
-    float32x4_t f0 = vdupq_n_f32(0.0f), f1 = f0, f2 = f0, f3 = f0;
-#define CQ__COLUMN_GROUP                                                                                               \
-    {                                                                                                                  \
-        float32x4_t s0, s1, s2, s3;                                                                                    \
-        if (kind == CQ__E2M1) {                                                                                        \
-            CQ__E8M0_16(scales, s0, s1, s2, s3)                                                                        \
-            s0 = vmulq_n_f32(s0, 0.5f), s1 = vmulq_n_f32(s1, 0.5f);                                                    \
-            s2 = vmulq_n_f32(s2, 0.5f), s3 = vmulq_n_f32(s3, 0.5f);                                                    \
-            scales += 16;                                                                                              \
-        } else {                                                                                                       \
-            s0 = CQ__HALF4(scales), s1 = CQ__HALF4(scales + 8);                                                        \
-            s2 = CQ__HALF4(scales + 16), s3 = CQ__HALF4(scales + 24);                                                  \
-            scales += 32;                                                                                              \
-            int32x4_t z0 = vdupq_n_s32(kind == CQ__BYTES ? 0 : 1 << (CQ__BITS_ARM - 1)), z1 = z0, z2 = z0, z3 = z0;    \
-            if (zeros) {                                                                                               \
-                CQ__ZEROS_16(zeros, kind == CQ__BYTES ? 128 : 0, z0, z1, z2, z3)                                       \
-                zeros += 16;                                                                                           \
-            }                                                                                                          \
-            d0 = vmlsq_n_s32(d0, z0, total), d1 = vmlsq_n_s32(d1, z1, total);                                          \
-            d2 = vmlsq_n_s32(d2, z2, total), d3 = vmlsq_n_s32(d3, z3, total);                                          \
-        }                                                                                                              \
-        if (panel->grouped) {                                                                                          \
-            const float x = *scale++;                                                                                  \
-            s0 = vmulq_n_f32(s0, x), s1 = vmulq_n_f32(s1, x), s2 = vmulq_n_f32(s2, x), s3 = vmulq_n_f32(s3, x);        \
-        }                                                                                                              \
-        f0 = vaddq_f32(f0, vmulq_f32(vcvtq_f32_s32(d0), s0)), f1 = vaddq_f32(f1, vmulq_f32(vcvtq_f32_s32(d1), s1));    \
-        f2 = vaddq_f32(f2, vmulq_f32(vcvtq_f32_s32(d2), s2)), f3 = vaddq_f32(f3, vmulq_f32(vcvtq_f32_s32(d3), s3));    \
+/* One column from end to end of the panel, whose sums f stay in registers. */
+typedef struct cq__along_arm {
+    const unsigned char *scales, *zeros; /* of the next group, as in cq__panel_arm */
+    const float *scale;
+    cq__f32x16_arm f;
+} cq__along_arm;
+CQ__INLINE_ARM cq__along_arm cq__along_open_arm(const cq__panel_arm *panel) {
+    cq__along_arm a;
+    a.scales = panel->scales, a.zeros = panel->zeros, a.scale = panel->scale;
+    a.f.v0 = a.f.v1 = a.f.v2 = a.f.v3 = vdupq_n_f32(0.0f);
+    return a;
+}
+/* the end of a group: d its sums, total that of its activations */
+CQ__INLINE_ARM void cq__along_group_arm(cq__along_arm *a, const cq__panel_arm *panel, cq__i32x16_arm d, int32_t total,
+                                        const unsigned kind) {
+    cq__f32x16_arm s;
+    if (kind == CQ__E2M1) {
+        s = cq__times_arm(cq__e8m0_arm(a->scales), 0.5f);
+        a->scales += 16;
+    } else {
+        cq__i32x16_arm z = cq__same_i32_arm(kind == CQ__BYTES ? 0 : 1 << (CQ__BITS_ARM - 1));
+        s = cq__halves_arm(a->scales);
+        a->scales += 32;
+        if (a->zeros) {
+            z = cq__zeros_arm(a->zeros, kind == CQ__BYTES ? 128 : 0);
+            a->zeros += 16;
+        }
+        d = cq__less_zeros_arm(d, z, total);
     }
-#define CQ__COLUMN_CLOSE                                                                                               \
-    {                                                                                                                  \
-        const float x = panel->grouped ? 1.0f : *scale;                                                                \
-        vst1q_f32(out, vmulq_n_f32(f0, x)), vst1q_f32(out + 4, vmulq_n_f32(f1, x));                                    \
-        vst1q_f32(out + 8, vmulq_n_f32(f2, x)), vst1q_f32(out + 12, vmulq_n_f32(f3, x));                               \
-    }
+    if (panel->grouped) s = cq__times_arm(s, *a->scale++);
+    a->f = cq__add_scaled_arm(a->f, d, s);
+}
+CQ__INLINE_ARM void cq__along_close_arm(float *out, const cq__along_arm *a, const cq__panel_arm *panel) {
+    cq__store_f32_arm(out, cq__times_arm(a->f, panel->grouped ? 1.0f : *a->scale));
+}
 CQ__INLINE void cq__column_neon(float *out, const cq__panel_arm *panel, const unsigned kind) {
-    CQ__COLUMN_OPEN
+    const unsigned char *w = panel->w;
+    const int8_t *q = panel->q;
+    const int32_t *sum = panel->sum;
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const cq__table_arm table = CQ__TABLE();
+    cq__along_arm along = cq__along_open_arm(panel);
     for (size_t b = 0, end; b < panel->blocks; b = end) {
-        int32x4_t d0 = vdupq_n_s32(0), d1 = d0, d2 = d0, d3 = d0;
+        cq__i32x16_arm d = cq__same_i32_arm(0);
         int32_t total = 0;
         end = panel->blocks - b > panel->per ? b + panel->per : panel->blocks;
         for (size_t i = b; i < end; i++, q += CQ__BLOCK, w += CQ__BLOCK_ARM) {
-            CQ__CHAIN8_BLOCK()
+            cq__chain8_block_neon(&d, w, q, mask, table, kind);
             total += *sum;
             sum += panel->ld_sum;
         }
-        CQ__COLUMN_GROUP
+        cq__along_group_arm(&along, panel, d, total, kind);
     }
-    CQ__COLUMN_CLOSE
+    cq__along_close_arm(out, &along, panel);
 }
 static void cq__int4_column_neon(float *out, const cq__panel_arm *panel) { cq__column_neon(out, panel, CQ__INT4); }
 static void cq__int3_column_neon(float *out, const cq__panel_arm *panel) { cq__column_neon(out, panel, CQ__INT3); }
@@ -6479,16 +6538,24 @@ static void cq__e2m1_column_neon(float *out, const cq__panel_arm *panel) { cq__c
     x = CQ__DUP_ARM(x3, s);                                                                                            \
     h30 = CQ__MAD_LOW(h30, u, x), h31 = CQ__MAD_HIGH(h31, u, x);                                                       \
     h32 = CQ__MAD_LOW(h32, v, x), h33 = CQ__MAD_HIGH(h33, v, x);
-/* n chains of a column, 1 <= n <= 4; the columns beyond are copies of the last */
-#define CQ__COLUMNS4(n)                                                                                                \
-    const size_t j1 = (n) > 1 ? 1 : 0, j2 = (n) > 2 ? 2 : j1, j3 = (n) > 3 ? 3 : j2;                                   \
-    int32_t *c1 = acc + j1 * CQ__ROWS, *c2 = acc + j2 * CQ__ROWS, *c3 = acc + j3 * CQ__ROWS;                           \
-    const int8_t *q1 = q + j1 * ldq, *q2 = q + j2 * ldq, *q3 = q + j3 * ldq;
+/* where columns 1 to 3 of n are, 1 <= n <= 4: those beyond are copies of the last */
+typedef struct cq__columns_arm {
+    int32_t *c1, *c2, *c3;
+    const int8_t *q1, *q2, *q3;
+} cq__columns_arm;
+CQ__INLINE_ARM cq__columns_arm cq__columns4_arm(int32_t *acc, const int8_t *q, size_t ldq, size_t n) {
+    const size_t j1 = n > 1 ? 1 : 0, j2 = n > 2 ? 2 : j1, j3 = n > 3 ? 3 : j2;
+    cq__columns_arm at;
+    at.c1 = acc + j1 * CQ__ROWS, at.c2 = acc + j2 * CQ__ROWS, at.c3 = acc + j3 * CQ__ROWS;
+    at.q1 = q + j1 * ldq, at.q2 = q + j2 * ldq, at.q3 = q + j3 * ldq;
+    return at;
+}
 CQ__INLINE void cq__chain4_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
                                 size_t n, unsigned kind) {
     const uint8x16_t mask = vdupq_n_u8(15);
     const cq__table_arm table = CQ__TABLE();
-    CQ__COLUMNS4(n)
+    const cq__columns_arm at = cq__columns4_arm(acc, q, ldq, n);
+    const int8_t *q1 = at.q1, *q2 = at.q2, *q3 = at.q3;
     for (; blocks; blocks--, w += CQ__BLOCK_ARM - 64) {
         for (size_t half = 0; half < 16; half += 8, w += 32) {
             int16x8_t h00 = vdupq_n_s16(0), h01 = h00, h02 = h00, h03 = h00, h10 = h00, h11 = h00, h12 = h00, h13 = h00;
@@ -6506,20 +6573,20 @@ CQ__INLINE void cq__chain4_neon(int32_t *acc, const unsigned char *w, size_t blo
             /* all are read before any is written: copies of a column add once */
             int32x4_t a = vpadalq_s16(vld1q_s32(acc + half), cq__pairs16_neon(h00, h01));
             int32x4_t b = vpadalq_s16(vld1q_s32(acc + half + 4), cq__pairs16_neon(h02, h03));
-            int32x4_t c = vpadalq_s16(vld1q_s32(c1 + half), cq__pairs16_neon(h10, h11));
-            int32x4_t d = vpadalq_s16(vld1q_s32(c1 + half + 4), cq__pairs16_neon(h12, h13));
-            int32x4_t e = vpadalq_s16(vld1q_s32(c2 + half), cq__pairs16_neon(h20, h21));
-            int32x4_t f = vpadalq_s16(vld1q_s32(c2 + half + 4), cq__pairs16_neon(h22, h23));
-            int32x4_t g = vpadalq_s16(vld1q_s32(c3 + half), cq__pairs16_neon(h30, h31));
-            int32x4_t i = vpadalq_s16(vld1q_s32(c3 + half + 4), cq__pairs16_neon(h32, h33));
+            int32x4_t c = vpadalq_s16(vld1q_s32(at.c1 + half), cq__pairs16_neon(h10, h11));
+            int32x4_t d = vpadalq_s16(vld1q_s32(at.c1 + half + 4), cq__pairs16_neon(h12, h13));
+            int32x4_t e = vpadalq_s16(vld1q_s32(at.c2 + half), cq__pairs16_neon(h20, h21));
+            int32x4_t f = vpadalq_s16(vld1q_s32(at.c2 + half + 4), cq__pairs16_neon(h22, h23));
+            int32x4_t g = vpadalq_s16(vld1q_s32(at.c3 + half), cq__pairs16_neon(h30, h31));
+            int32x4_t i = vpadalq_s16(vld1q_s32(at.c3 + half + 4), cq__pairs16_neon(h32, h33));
             vst1q_s32(acc + half, a);
             vst1q_s32(acc + half + 4, b);
-            vst1q_s32(c1 + half, c);
-            vst1q_s32(c1 + half + 4, d);
-            vst1q_s32(c2 + half, e);
-            vst1q_s32(c2 + half + 4, f);
-            vst1q_s32(c3 + half, g);
-            vst1q_s32(c3 + half + 4, i);
+            vst1q_s32(at.c1 + half, c);
+            vst1q_s32(at.c1 + half + 4, d);
+            vst1q_s32(at.c2 + half, e);
+            vst1q_s32(at.c2 + half + 4, f);
+            vst1q_s32(at.c3 + half, g);
+            vst1q_s32(at.c3 + half + 4, i);
         }
         q += CQ__BLOCK, q1 += CQ__BLOCK, q2 += CQ__BLOCK, q3 += CQ__BLOCK;
     }
@@ -6546,7 +6613,8 @@ static void cq__bytes4_neon(int32_t *acc, const unsigned char *bytes, size_t blo
     for (size_t half = 0; half < 16; half += 8, acc += 8) {
         const int8_t *q = columns;
         const unsigned char *w = bytes + 4 * half;
-        CQ__COLUMNS4(n)
+        const cq__columns_arm at = cq__columns4_arm(acc, q, ldq, n);
+        const int8_t *q1 = at.q1, *q2 = at.q2, *q3 = at.q3;
         int32x4_t a00 = vdupq_n_s32(0), a01 = a00, a02 = a00, a03 = a00, a10 = a00, a11 = a00, a12 = a00, a13 = a00;
         int32x4_t a20 = a00, a21 = a00, a22 = a00, a23 = a00, a30 = a00, a31 = a00, a32 = a00, a33 = a00;
         for (size_t b = 0; b < blocks; b++, w += CQ__BLOCK_ARM) {
@@ -6561,20 +6629,20 @@ static void cq__bytes4_neon(int32_t *acc, const unsigned char *bytes, size_t blo
         }
         a00 = vaddq_s32(vld1q_s32(acc), vpaddq_s32(a00, a01));
         a02 = vaddq_s32(vld1q_s32(acc + 4), vpaddq_s32(a02, a03));
-        a10 = vaddq_s32(vld1q_s32(c1), vpaddq_s32(a10, a11));
-        a12 = vaddq_s32(vld1q_s32(c1 + 4), vpaddq_s32(a12, a13));
-        a20 = vaddq_s32(vld1q_s32(c2), vpaddq_s32(a20, a21));
-        a22 = vaddq_s32(vld1q_s32(c2 + 4), vpaddq_s32(a22, a23));
-        a30 = vaddq_s32(vld1q_s32(c3), vpaddq_s32(a30, a31));
-        a32 = vaddq_s32(vld1q_s32(c3 + 4), vpaddq_s32(a32, a33));
+        a10 = vaddq_s32(vld1q_s32(at.c1), vpaddq_s32(a10, a11));
+        a12 = vaddq_s32(vld1q_s32(at.c1 + 4), vpaddq_s32(a12, a13));
+        a20 = vaddq_s32(vld1q_s32(at.c2), vpaddq_s32(a20, a21));
+        a22 = vaddq_s32(vld1q_s32(at.c2 + 4), vpaddq_s32(a22, a23));
+        a30 = vaddq_s32(vld1q_s32(at.c3), vpaddq_s32(a30, a31));
+        a32 = vaddq_s32(vld1q_s32(at.c3 + 4), vpaddq_s32(a32, a33));
         vst1q_s32(acc, a00);
         vst1q_s32(acc + 4, a02);
-        vst1q_s32(c1, a10);
-        vst1q_s32(c1 + 4, a12);
-        vst1q_s32(c2, a20);
-        vst1q_s32(c2 + 4, a22);
-        vst1q_s32(c3, a30);
-        vst1q_s32(c3 + 4, a32);
+        vst1q_s32(at.c1, a10);
+        vst1q_s32(at.c1 + 4, a12);
+        vst1q_s32(at.c2, a20);
+        vst1q_s32(at.c2 + 4, a22);
+        vst1q_s32(at.c3, a30);
+        vst1q_s32(at.c3 + 4, a32);
     }
 }
 static void cq__int4_4_neon(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
@@ -6617,50 +6685,52 @@ static const cq__tiles_arm cq__tiles_neon = {
 #else
 #define CQ__DOT(a, w, x, lane) vdotq_laneq_s32(a, w, x, lane)
 #endif
-#define CQ__DOT4(s, x, a, b, c, d)                                                                                     \
-    a = CQ__DOT(a, CQ__STEP_ARM(s, 0), x, (s) & 3);                                                            \
-    b = CQ__DOT(b, CQ__STEP_ARM(s, 1), x, (s) & 3);                                                            \
-    c = CQ__DOT(c, CQ__STEP_ARM(s, 2), x, (s) & 3);                                                            \
-    d = CQ__DOT(d, CQ__STEP_ARM(s, 3), x, (s) & 3);
-#define CQ__DOT4_BLOCK()                                                                                               \
-    {                                                                                                                  \
-        const int8x16_t x0 = vld1q_s8(q), x1 = vld1q_s8(q + 16);                                                       \
-        CQ__DOT4(0, x0, d0, d1, d2, d3)                                                                                \
-        CQ__DOT4(4, x1, e0, e1, e2, e3)                                                                                \
-        CQ__DOT4(1, x0, d0, d1, d2, d3)                                                                                \
-        CQ__DOT4(5, x1, e0, e1, e2, e3)                                                                                \
-        CQ__DOT4(2, x0, d0, d1, d2, d3)                                                                                \
-        CQ__DOT4(6, x1, e0, e1, e2, e3)                                                                                \
-        CQ__DOT4(3, x0, d0, d1, d2, d3)                                                                                \
-        CQ__DOT4(7, x1, e0, e1, e2, e3)                                                                                \
-    }
+#define CQ__DOT4(s, x, a)                                                                                              \
+    a->v0 = CQ__DOT(a->v0, CQ__STEP_ARM(s, 0), x, (s) & 3);                                                            \
+    a->v1 = CQ__DOT(a->v1, CQ__STEP_ARM(s, 1), x, (s) & 3);                                                            \
+    a->v2 = CQ__DOT(a->v2, CQ__STEP_ARM(s, 2), x, (s) & 3);                                                            \
+    a->v3 = CQ__DOT(a->v3, CQ__STEP_ARM(s, 3), x, (s) & 3);
+CQ__DOTPROD CQ__ALWAYS void cq__dot4_block_dotprod(cq__i32x16_arm *d, cq__i32x16_arm *e, const unsigned char *w,
+                                                   const int8_t *q, uint8x16_t mask, cq__table_arm table,
+                                                   const unsigned kind) {
+    const int8x16_t x0 = vld1q_s8(q), x1 = vld1q_s8(q + 16);
+    CQ__DOT4(0, x0, d)
+    CQ__DOT4(4, x1, e)
+    CQ__DOT4(1, x0, d)
+    CQ__DOT4(5, x1, e)
+    CQ__DOT4(2, x0, d)
+    CQ__DOT4(6, x1, e)
+    CQ__DOT4(3, x0, d)
+    CQ__DOT4(7, x1, e)
+}
 CQ__DOTPROD CQ__ALWAYS void cq__dot1_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q,
                                              const unsigned kind) {
     const uint8x16_t mask = vdupq_n_u8(15);
     const int8x16_t table = CQ__TABLE();
-    int32x4_t d0 = vld1q_s32(acc), d1 = vld1q_s32(acc + 4), d2 = vld1q_s32(acc + 8), d3 = vld1q_s32(acc + 12);
-    int32x4_t e0 = vdupq_n_s32(0), e1 = e0, e2 = e0, e3 = e0;
-    for (; blocks; blocks--, q += CQ__BLOCK, w += CQ__BLOCK_ARM) CQ__DOT4_BLOCK()
-    vst1q_s32(acc, vaddq_s32(d0, e0));
-    vst1q_s32(acc + 4, vaddq_s32(d1, e1));
-    vst1q_s32(acc + 8, vaddq_s32(d2, e2));
-    vst1q_s32(acc + 12, vaddq_s32(d3, e3));
+    cq__i32x16_arm d = cq__load_i32_arm(acc), e = cq__same_i32_arm(0);
+    for (; blocks; blocks--, q += CQ__BLOCK, w += CQ__BLOCK_ARM)
+        cq__dot4_block_dotprod(&d, &e, w, q, mask, table, kind);
+    cq__store_i32_arm(acc, cq__sums_arm(d, e));
 }
 CQ__DOTPROD CQ__ALWAYS void cq__column_dotprod(float *out, const cq__panel_arm *panel, const unsigned kind) {
-    CQ__COLUMN_OPEN
+    const unsigned char *w = panel->w;
+    const int8_t *q = panel->q;
+    const int32_t *sum = panel->sum;
+    const uint8x16_t mask = vdupq_n_u8(15);
+    const cq__table_arm table = CQ__TABLE();
+    cq__along_arm along = cq__along_open_arm(panel);
     for (size_t b = 0, end; b < panel->blocks; b = end) {
-        int32x4_t d0 = vdupq_n_s32(0), d1 = d0, d2 = d0, d3 = d0, e0 = d0, e1 = d0, e2 = d0, e3 = d0;
+        cq__i32x16_arm d = cq__same_i32_arm(0), e = d;
         int32_t total = 0;
         end = panel->blocks - b > panel->per ? b + panel->per : panel->blocks;
         for (size_t i = b; i < end; i++, q += CQ__BLOCK, w += CQ__BLOCK_ARM) {
-            CQ__DOT4_BLOCK()
+            cq__dot4_block_dotprod(&d, &e, w, q, mask, table, kind);
             total += *sum;
             sum += panel->ld_sum;
         }
-        d0 = vaddq_s32(d0, e0), d1 = vaddq_s32(d1, e1), d2 = vaddq_s32(d2, e2), d3 = vaddq_s32(d3, e3);
-        CQ__COLUMN_GROUP
+        cq__along_group_arm(&along, panel, cq__sums_arm(d, e), total, kind);
     }
-    CQ__COLUMN_CLOSE
+    cq__along_close_arm(out, &along, panel);
 }
 CQ__DOTPROD void cq__int4_column_dotprod(float *out, const cq__panel_arm *panel) {
     cq__column_dotprod(out, panel, CQ__INT4);
@@ -6703,11 +6773,15 @@ CQ__DOTPROD CQ__ALWAYS void cq__dot4_dotprod(int32_t *acc, const unsigned char *
                                              size_t ldq, size_t n, const unsigned kind) {
     const uint8x16_t mask = vdupq_n_u8(15);
     const int8x16_t table = CQ__TABLE();
-    CQ__COLUMNS4(n)
+    const cq__columns_arm at = cq__columns4_arm(acc, q, ldq, n);
+    const int8_t *q1 = at.q1, *q2 = at.q2, *q3 = at.q3;
     int32x4_t a00 = vld1q_s32(acc), a01 = vld1q_s32(acc + 4), a02 = vld1q_s32(acc + 8), a03 = vld1q_s32(acc + 12);
-    int32x4_t a10 = vld1q_s32(c1), a11 = vld1q_s32(c1 + 4), a12 = vld1q_s32(c1 + 8), a13 = vld1q_s32(c1 + 12);
-    int32x4_t a20 = vld1q_s32(c2), a21 = vld1q_s32(c2 + 4), a22 = vld1q_s32(c2 + 8), a23 = vld1q_s32(c2 + 12);
-    int32x4_t a30 = vld1q_s32(c3), a31 = vld1q_s32(c3 + 4), a32 = vld1q_s32(c3 + 8), a33 = vld1q_s32(c3 + 12);
+    int32x4_t a10 = vld1q_s32(at.c1), a11 = vld1q_s32(at.c1 + 4);
+    int32x4_t a12 = vld1q_s32(at.c1 + 8), a13 = vld1q_s32(at.c1 + 12);
+    int32x4_t a20 = vld1q_s32(at.c2), a21 = vld1q_s32(at.c2 + 4);
+    int32x4_t a22 = vld1q_s32(at.c2 + 8), a23 = vld1q_s32(at.c2 + 12);
+    int32x4_t a30 = vld1q_s32(at.c3), a31 = vld1q_s32(at.c3 + 4);
+    int32x4_t a32 = vld1q_s32(at.c3 + 8), a33 = vld1q_s32(at.c3 + 12);
     for (; blocks; blocks--, w += CQ__BLOCK_ARM) {
         int8x16_t x0 = vld1q_s8(q), x1 = vld1q_s8(q1), x2 = vld1q_s8(q2), x3 = vld1q_s8(q3);
         CQ__DOT16(0, x0, x1, x2, x3)
@@ -6722,9 +6796,9 @@ CQ__DOTPROD CQ__ALWAYS void cq__dot4_dotprod(int32_t *acc, const unsigned char *
         q += CQ__BLOCK, q1 += CQ__BLOCK, q2 += CQ__BLOCK, q3 += CQ__BLOCK;
     }
     vst1q_s32(acc, a00), vst1q_s32(acc + 4, a01), vst1q_s32(acc + 8, a02), vst1q_s32(acc + 12, a03);
-    vst1q_s32(c1, a10), vst1q_s32(c1 + 4, a11), vst1q_s32(c1 + 8, a12), vst1q_s32(c1 + 12, a13);
-    vst1q_s32(c2, a20), vst1q_s32(c2 + 4, a21), vst1q_s32(c2 + 8, a22), vst1q_s32(c2 + 12, a23);
-    vst1q_s32(c3, a30), vst1q_s32(c3 + 4, a31), vst1q_s32(c3 + 8, a32), vst1q_s32(c3 + 12, a33);
+    vst1q_s32(at.c1, a10), vst1q_s32(at.c1 + 4, a11), vst1q_s32(at.c1 + 8, a12), vst1q_s32(at.c1 + 12, a13);
+    vst1q_s32(at.c2, a20), vst1q_s32(at.c2 + 4, a21), vst1q_s32(at.c2 + 8, a22), vst1q_s32(at.c2 + 12, a23);
+    vst1q_s32(at.c3, a30), vst1q_s32(at.c3 + 4, a31), vst1q_s32(at.c3 + 8, a32), vst1q_s32(at.c3 + 12, a33);
 }
 CQ__DOTPROD void cq__int4_1_dotprod(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
                                  size_t n) {
@@ -6759,43 +6833,59 @@ static const cq__tiles_arm cq__tiles_dotprod = {
     {cq__int4_column_dotprod, cq__e2m1_column_dotprod, cq__bytes_column_dotprod, NULL, cq__int3_column_dotprod,
      cq__int2_column_dotprod}};
 
-/* i8mm, up to four columns: a of two columns j and two rows i. Of nibbles, the bytes of two steps are zipped before
+/* i8mm, up to four columns: a sum is of two columns and two rows. Of nibbles, the bytes of two steps are zipped before
    they are taken apart: low ones are the pair of steps p, high ones p + 2. */
 #define CQ__ZIP_ARM(zip, at)                                                                                           \
     vreinterpretq_u8_s32(zip(vreinterpretq_s32_u8(vld1q_u8(at)), vreinterpretq_s32_u8(vld1q_u8((at) + 64))))
 #define CQ__PAIR_ARM(zip, p, v)                                                                                        \
     (kind == CQ__BYTES ? vreinterpretq_s8_u8(CQ__ZIP_ARM(zip, w + (p) * 128 + (v) * 16))                               \
                        : CQ__VALUES(CQ__NIBBLES(CQ__ZIP_ARM(zip, w + ((p) & 1) * 128 + (v) * 16), (p) & 2)))
-#define CQ__MM4(p, v, x, y, a, b, c, d)                                                                                \
-    {                                                                                                                  \
-        const int8x16_t w0 = CQ__PAIR_ARM(vzip1q_s32, p, v), w1 = CQ__PAIR_ARM(vzip2q_s32, p, v);                      \
-        a = vmmlaq_s32(a, w0, x);                                                                                      \
-        b = vmmlaq_s32(b, w1, x);                                                                                      \
-        c = vmmlaq_s32(c, w0, y);                                                                                      \
-        d = vmmlaq_s32(d, w1, y);                                                                                      \
-    }
+/* register v of the pair p: a[0], a[1] are of columns 0 and 1, which have x there, a[8], a[9] of 2 and 3 with y */
+CQ__I8MM CQ__ALWAYS void cq__mm2_i8mm(int32x4_t *a, const unsigned char *w, unsigned p, unsigned v, int8x16_t x,
+                                      int8x16_t y, uint8x16_t mask, cq__table_arm table, const unsigned kind) {
+    const int8x16_t w0 = CQ__PAIR_ARM(vzip1q_s32, p, v), w1 = CQ__PAIR_ARM(vzip2q_s32, p, v);
+    a[0] = vmmlaq_s32(a[0], w0, x);
+    a[1] = vmmlaq_s32(a[1], w1, x);
+    a[8] = vmmlaq_s32(a[8], w0, y);
+    a[9] = vmmlaq_s32(a[9], w1, y);
+}
 /* the pairs p and p + 2; x and y: what columns 0 and 1, 2 and 3 have for p, u and z: for p + 2 */
-#define CQ__MM32(p, x, y, u, z)                                                                                        \
-    CQ__MM4(p, 0, x, y, a00, a01, a10, a11)                                                                            \
-    CQ__MM4(p + 2, 0, u, z, a00, a01, a10, a11)                                                                        \
-    CQ__MM4(p, 1, x, y, a02, a03, a12, a13)                                                                            \
-    CQ__MM4(p + 2, 1, u, z, a02, a03, a12, a13)                                                                        \
-    CQ__MM4(p, 2, x, y, a04, a05, a14, a15)                                                                            \
-    CQ__MM4(p + 2, 2, u, z, a04, a05, a14, a15)                                                                        \
-    CQ__MM4(p, 3, x, y, a06, a07, a16, a17)                                                                            \
-    CQ__MM4(p + 2, 3, u, z, a06, a07, a16, a17)
+CQ__I8MM CQ__ALWAYS void cq__mm16_i8mm(int32x4_t *a, const unsigned char *w, unsigned p, int8x16_t x, int8x16_t y,
+                                       int8x16_t u, int8x16_t z, uint8x16_t mask, cq__table_arm table,
+                                       const unsigned kind) {
+    cq__mm2_i8mm(a, w, p, 0, x, y, mask, table, kind);
+    cq__mm2_i8mm(a, w, p + 2, 0, u, z, mask, table, kind);
+    cq__mm2_i8mm(a + 2, w, p, 1, x, y, mask, table, kind);
+    cq__mm2_i8mm(a + 2, w, p + 2, 1, u, z, mask, table, kind);
+    cq__mm2_i8mm(a + 4, w, p, 2, x, y, mask, table, kind);
+    cq__mm2_i8mm(a + 4, w, p + 2, 2, u, z, mask, table, kind);
+    cq__mm2_i8mm(a + 6, w, p, 3, x, y, mask, table, kind);
+    cq__mm2_i8mm(a + 6, w, p + 2, 3, u, z, mask, table, kind);
+}
 #define CQ__MM_COLUMNS(zip, p, q) vreinterpretq_s8_s64(zip(vreinterpretq_s64_s8(p), vreinterpretq_s64_s8(q)))
-#define CQ__MM_LOAD(c, d, a, b) a = vzip1q_s32(vld1q_s32(c), vld1q_s32(d)), b = vzip2q_s32(vld1q_s32(c), vld1q_s32(d))
-#define CQ__MM_STORE(c, d, a, b) vst1q_s32(c, vuzp1q_s32(a, b)), vst1q_s32(d, vuzp2q_s32(a, b));
+CQ__INLINE_ARM void cq__mm_load_arm(int32x4_t *a, const int32_t *c, const int32_t *d) {
+    a[0] = vzip1q_s32(vld1q_s32(c), vld1q_s32(d));
+    a[1] = vzip2q_s32(vld1q_s32(c), vld1q_s32(d));
+}
+CQ__INLINE_ARM void cq__mm_store_arm(int32_t *c, int32_t *d, const int32x4_t *a) {
+    vst1q_s32(c, vuzp1q_s32(a[0], a[1]));
+    vst1q_s32(d, vuzp2q_s32(a[0], a[1]));
+}
 CQ__I8MM CQ__ALWAYS void cq__mm4_i8mm(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
                                       size_t n, const unsigned kind) {
     const uint8x16_t mask = vdupq_n_u8(15);
     const int8x16_t table = CQ__TABLE();
-    CQ__COLUMNS4(n)
-    int32x4_t CQ__MM_LOAD(acc, c1, a00, a01), CQ__MM_LOAD(acc + 4, c1 + 4, a02, a03);
-    int32x4_t CQ__MM_LOAD(acc + 8, c1 + 8, a04, a05), CQ__MM_LOAD(acc + 12, c1 + 12, a06, a07);
-    int32x4_t CQ__MM_LOAD(c2, c3, a10, a11), CQ__MM_LOAD(c2 + 4, c3 + 4, a12, a13);
-    int32x4_t CQ__MM_LOAD(c2 + 8, c3 + 8, a14, a15), CQ__MM_LOAD(c2 + 12, c3 + 12, a16, a17);
+    const cq__columns_arm at = cq__columns4_arm(acc, q, ldq, n);
+    const int8_t *q1 = at.q1, *q2 = at.q2, *q3 = at.q3;
+    int32x4_t a[16];
+    cq__mm_load_arm(a, acc, at.c1);
+    cq__mm_load_arm(a + 2, acc + 4, at.c1 + 4);
+    cq__mm_load_arm(a + 4, acc + 8, at.c1 + 8);
+    cq__mm_load_arm(a + 6, acc + 12, at.c1 + 12);
+    cq__mm_load_arm(a + 8, at.c2, at.c3);
+    cq__mm_load_arm(a + 10, at.c2 + 4, at.c3 + 4);
+    cq__mm_load_arm(a + 12, at.c2 + 8, at.c3 + 8);
+    cq__mm_load_arm(a + 14, at.c2 + 12, at.c3 + 12);
     for (; blocks; blocks--, w += CQ__BLOCK_ARM) {
         int8x16_t v0 = vld1q_s8(q), v1 = vld1q_s8(q1), v2 = vld1q_s8(q2), v3 = vld1q_s8(q3);
         const int8x16_t x0 = CQ__MM_COLUMNS(vzip1q_s64, v0, v1), y0 = CQ__MM_COLUMNS(vzip1q_s64, v2, v3);
@@ -6803,18 +6893,18 @@ CQ__I8MM CQ__ALWAYS void cq__mm4_i8mm(int32_t *acc, const unsigned char *w, size
         v0 = vld1q_s8(q + 16), v1 = vld1q_s8(q1 + 16), v2 = vld1q_s8(q2 + 16), v3 = vld1q_s8(q3 + 16);
         const int8x16_t x2 = CQ__MM_COLUMNS(vzip1q_s64, v0, v1), y2 = CQ__MM_COLUMNS(vzip1q_s64, v2, v3);
         const int8x16_t x3 = CQ__MM_COLUMNS(vzip2q_s64, v0, v1), y3 = CQ__MM_COLUMNS(vzip2q_s64, v2, v3);
-        CQ__MM32(0, x0, y0, x2, y2)
-        CQ__MM32(1, x1, y1, x3, y3)
+        cq__mm16_i8mm(a, w, 0, x0, y0, x2, y2, mask, table, kind);
+        cq__mm16_i8mm(a, w, 1, x1, y1, x3, y3, mask, table, kind);
         q += CQ__BLOCK, q1 += CQ__BLOCK, q2 += CQ__BLOCK, q3 += CQ__BLOCK;
     }
-    CQ__MM_STORE(acc, c1, a00, a01)
-    CQ__MM_STORE(acc + 4, c1 + 4, a02, a03)
-    CQ__MM_STORE(acc + 8, c1 + 8, a04, a05)
-    CQ__MM_STORE(acc + 12, c1 + 12, a06, a07)
-    CQ__MM_STORE(c2, c3, a10, a11)
-    CQ__MM_STORE(c2 + 4, c3 + 4, a12, a13)
-    CQ__MM_STORE(c2 + 8, c3 + 8, a14, a15)
-    CQ__MM_STORE(c2 + 12, c3 + 12, a16, a17)
+    cq__mm_store_arm(acc, at.c1, a);
+    cq__mm_store_arm(acc + 4, at.c1 + 4, a + 2);
+    cq__mm_store_arm(acc + 8, at.c1 + 8, a + 4);
+    cq__mm_store_arm(acc + 12, at.c1 + 12, a + 6);
+    cq__mm_store_arm(at.c2, at.c3, a + 8);
+    cq__mm_store_arm(at.c2 + 4, at.c3 + 4, a + 10);
+    cq__mm_store_arm(at.c2 + 8, at.c3 + 8, a + 12);
+    cq__mm_store_arm(at.c2 + 12, at.c3 + 12, a + 14);
 }
 CQ__I8MM void cq__int4_4_i8mm(int32_t *acc, const unsigned char *w, size_t blocks, const int8_t *q, size_t ldq,
                            size_t n) {
@@ -6836,20 +6926,21 @@ static const cq__tiles_arm cq__tiles_i8mm = {
 #endif /* CQ__DOTPROD_TIERS */
 
 /* Codes of 2 and 3 bits of a block to bytes, [8 steps][64] */
-#define CQ__SPREAD_ARM(s, low, top)                                                                                    \
-    vst1q_u8(out + (s) * 64 + v, vorrq_u8(vandq_u8(low, vdupq_n_u8(3)), vandq_u8(top, vdupq_n_u8(4))));
+CQ__INLINE void cq__spread16_arm(unsigned char *out, uint8x16_t low, uint8x16_t top) {
+    vst1q_u8(out, vorrq_u8(vandq_u8(low, vdupq_n_u8(3)), vandq_u8(top, vdupq_n_u8(4))));
+}
 static void cq__spread_arm(unsigned char *out, const unsigned char *w, bool three) {
     for (size_t v = 0; v < 64; v += 16) {
         const uint8x16_t a = vld1q_u8(w + v), b = vld1q_u8(w + 64 + v);
         const uint8x16_t t = three ? vld1q_u8(w + 128 + v) : vdupq_n_u8(0); /* bit s of it is bit 2 of the code */
-        CQ__SPREAD_ARM(0, a, vshlq_n_u8(t, 2))
-        CQ__SPREAD_ARM(1, b, vshlq_n_u8(t, 1))
-        CQ__SPREAD_ARM(2, vshrq_n_u8(a, 2), t)
-        CQ__SPREAD_ARM(3, vshrq_n_u8(b, 2), vshrq_n_u8(t, 1))
-        CQ__SPREAD_ARM(4, vshrq_n_u8(a, 4), vshrq_n_u8(t, 2))
-        CQ__SPREAD_ARM(5, vshrq_n_u8(b, 4), vshrq_n_u8(t, 3))
-        CQ__SPREAD_ARM(6, vshrq_n_u8(a, 6), vshrq_n_u8(t, 4))
-        CQ__SPREAD_ARM(7, vshrq_n_u8(b, 6), vshrq_n_u8(t, 5))
+        cq__spread16_arm(out + v, a, vshlq_n_u8(t, 2));
+        cq__spread16_arm(out + 64 + v, b, vshlq_n_u8(t, 1));
+        cq__spread16_arm(out + 128 + v, vshrq_n_u8(a, 2), t);
+        cq__spread16_arm(out + 192 + v, vshrq_n_u8(b, 2), vshrq_n_u8(t, 1));
+        cq__spread16_arm(out + 256 + v, vshrq_n_u8(a, 4), vshrq_n_u8(t, 2));
+        cq__spread16_arm(out + 320 + v, vshrq_n_u8(b, 4), vshrq_n_u8(t, 3));
+        cq__spread16_arm(out + 384 + v, vshrq_n_u8(a, 6), vshrq_n_u8(t, 4));
+        cq__spread16_arm(out + 448 + v, vshrq_n_u8(b, 6), vshrq_n_u8(t, 5));
     }
 }
 /* The 32 magnitudes of the six-bit formats: e2m3 in units of 1/8; e3m2 in units of 1/16 goes up to 448, more than a
@@ -6887,24 +6978,25 @@ CQ__INLINE int8x8_t cq__look_up32_neon(cq__table32_arm plus, cq__table32_arm min
 #endif
 /* Codes of six bits to bytes. A table answers 0 to what is beyond its 32 entries, or leaves what was (tbx): c below 32
    is in the first, c above, less 32, in the second. */
-#define CQ__MINI_ARM(s, low, high)                                                                                     \
-    c = vorrq_u8(vandq_u8(low, vdupq_n_u8(15)), vandq_u8(high, vdupq_n_u8(0x30)));                                     \
-    d = veorq_u8(c, vdupq_n_u8(32));                                                                                   \
-    vst1q_u8(out + (s) * 64 + v, vreinterpretq_u8_s8(CQ__LOOK_UP32(plus, minus, c, d)));
+CQ__INLINE void cq__mini16_arm(unsigned char *out, uint8x16_t low, uint8x16_t high, const cq__table32_arm *plus,
+                               const cq__table32_arm *minus) {
+    const uint8x16_t c = vorrq_u8(vandq_u8(low, vdupq_n_u8(15)), vandq_u8(high, vdupq_n_u8(0x30)));
+    const uint8x16_t d = veorq_u8(c, vdupq_n_u8(32));
+    vst1q_u8(out, vreinterpretq_u8_s8(CQ__LOOK_UP32(*plus, *minus, c, d)));
+}
 static void cq__mini_bytes_arm(unsigned char *out, const unsigned char *w, const int8_t *magnitudes) {
     const cq__table32_arm plus = cq__table32_neon(magnitudes, false), minus = cq__table32_neon(magnitudes, true);
     for (size_t v = 0; v < 64; v += 16) {
         const uint8x16_t a = vld1q_u8(w + v), b = vld1q_u8(w + 64 + v), e = vld1q_u8(w + 128 + v);
         const uint8x16_t f = vld1q_u8(w + 192 + v), g = vld1q_u8(w + 256 + v), h = vld1q_u8(w + 320 + v);
-        uint8x16_t c, d;
-        CQ__MINI_ARM(0, a, vshlq_n_u8(g, 4))
-        CQ__MINI_ARM(1, b, vshlq_n_u8(h, 4))
-        CQ__MINI_ARM(2, e, vshlq_n_u8(g, 2))
-        CQ__MINI_ARM(3, f, vshlq_n_u8(h, 2))
-        CQ__MINI_ARM(4, vshrq_n_u8(a, 4), g)
-        CQ__MINI_ARM(5, vshrq_n_u8(b, 4), h)
-        CQ__MINI_ARM(6, vshrq_n_u8(e, 4), vshrq_n_u8(g, 2))
-        CQ__MINI_ARM(7, vshrq_n_u8(f, 4), vshrq_n_u8(h, 2))
+        cq__mini16_arm(out + v, a, vshlq_n_u8(g, 4), &plus, &minus);
+        cq__mini16_arm(out + 64 + v, b, vshlq_n_u8(h, 4), &plus, &minus);
+        cq__mini16_arm(out + 128 + v, e, vshlq_n_u8(g, 2), &plus, &minus);
+        cq__mini16_arm(out + 192 + v, f, vshlq_n_u8(h, 2), &plus, &minus);
+        cq__mini16_arm(out + 256 + v, vshrq_n_u8(a, 4), g, &plus, &minus);
+        cq__mini16_arm(out + 320 + v, vshrq_n_u8(b, 4), h, &plus, &minus);
+        cq__mini16_arm(out + 384 + v, vshrq_n_u8(e, 4), vshrq_n_u8(g, 2), &plus, &minus);
+        cq__mini16_arm(out + 448 + v, vshrq_n_u8(f, 4), vshrq_n_u8(h, 2), &plus, &minus);
     }
 }
 
@@ -6920,15 +7012,8 @@ static void cq__group_arm(float *out, const int32_t *acc, const cq_tensor *t, co
     const int32_t offset = t->format == CQ_INT8 ? 128 : 0; /* a byte of int8 is its code less this */
     const unsigned char *s = p + cq__scale_bytes(t) * CQ__ROWS * g, *z = p + cq__zeros_at(t) + CQ__ROWS * g;
 #if CQ__A64
-    float32x4_t s0, s1, s2, s3;
-    int32x4_t z0 = vdupq_n_s32(cq__middle(t->format) - offset), z1 = z0, z2 = z0, z3 = z0;
-    if (cq_format_is_mx(t->format)) {
-        CQ__E8M0_16(s, s0, s1, s2, s3)
-        s0 = vmulq_n_f32(s0, unit), s1 = vmulq_n_f32(s1, unit), s2 = vmulq_n_f32(s2, unit), s3 = vmulq_n_f32(s3, unit);
-    } else {
-        s0 = CQ__HALF4(s), s1 = CQ__HALF4(s + 8), s2 = CQ__HALF4(s + 16), s3 = CQ__HALF4(s + 24);
-    }
-    if (t->asym) CQ__ZEROS_16(z, offset, z0, z1, z2, z3)
+    const cq__f32x16_arm v = cq_format_is_mx(t->format) ? cq__times_arm(cq__e8m0_arm(s), unit) : cq__halves_arm(s);
+    const cq__i32x16_arm zero = t->asym ? cq__zeros_arm(z, offset) : cq__same_i32_arm(cq__middle(t->format) - offset);
 #else
     float v[CQ__ROWS];
     int32_t zero[CQ__ROWS];
@@ -6942,13 +7027,8 @@ static void cq__group_arm(float *out, const int32_t *acc, const cq_tensor *t, co
         int32_t total = 0;
         for (size_t b = b0; b < b1; b++) total += sum[b * a->ld_sum];
 #if CQ__A64
-        const int32x4_t d0 = vmlsq_n_s32(vld1q_s32(acc), z0, total), d1 = vmlsq_n_s32(vld1q_s32(acc + 4), z1, total);
-        const int32x4_t d2 = vmlsq_n_s32(vld1q_s32(acc + 8), z2, total);
-        const int32x4_t d3 = vmlsq_n_s32(vld1q_s32(acc + 12), z3, total);
-        vst1q_f32(out, vaddq_f32(vld1q_f32(out), vmulq_f32(vcvtq_f32_s32(d0), vmulq_n_f32(s0, x))));
-        vst1q_f32(out + 4, vaddq_f32(vld1q_f32(out + 4), vmulq_f32(vcvtq_f32_s32(d1), vmulq_n_f32(s1, x))));
-        vst1q_f32(out + 8, vaddq_f32(vld1q_f32(out + 8), vmulq_f32(vcvtq_f32_s32(d2), vmulq_n_f32(s2, x))));
-        vst1q_f32(out + 12, vaddq_f32(vld1q_f32(out + 12), vmulq_f32(vcvtq_f32_s32(d3), vmulq_n_f32(s3, x))));
+        const cq__i32x16_arm d = cq__less_zeros_arm(cq__load_i32_arm(acc), zero, total);
+        cq__store_f32_arm(out, cq__add_scaled_arm(cq__load_f32_arm(out), d, cq__times_arm(v, x)));
 #else
         for (size_t r = 0; r < CQ__ROWS; r++) out[r] = out[r] + (float)(acc[r] - zero[r] * total) * (v[r] * x);
 #endif
@@ -7110,64 +7190,66 @@ CQ__DOTPROD void cq__dots_q8_dotprod(float *out, const int8_t *q, float scale_q,
 
 #if CQ__A64
 /* == cq__fma_f32_c: a tile of 16 rows x N columns stays in registers along the whole chain: with N = 6, 24 of 32, four
-   for a and one for b, which is multiplied by its lane. p of column j: rows 0, 4, 8, 12. */
-#define CQ__FMA_OPEN(j, at)                                                                                            \
-    float *c##j = c + (j) * ldc;                                                                                       \
-    const float *b##j = at;                                                                                            \
-    float32x4_t p##j = vld1q_f32(c##j), q##j = vld1q_f32(c##j + 4), r##j = vld1q_f32(c##j + 8),                        \
-                s##j = vld1q_f32(c##j + 12);
-#define CQ__FMA_NEXT(j)                                                                                                \
-    x = *b##j, b##j += kb;                                                                                             \
-    p##j = vfmaq_n_f32(p##j, a0, x), q##j = vfmaq_n_f32(q##j, a1, x);                                                  \
-    r##j = vfmaq_n_f32(r##j, a2, x), s##j = vfmaq_n_f32(s##j, a3, x);
-#define CQ__FMA_CLOSE(j)                                                                                               \
-    vst1q_f32(c##j, p##j), vst1q_f32(c##j + 4, q##j), vst1q_f32(c##j + 8, r##j), vst1q_f32(c##j + 12, s##j);
-#define CQ__FMA_A                                                                                                      \
-    const float32x4_t a0 = vld1q_f32(a), a1 = vld1q_f32(a + 4), a2 = vld1q_f32(a + 8), a3 = vld1q_f32(a + 12);         \
-    float x;
+   for a and one for b, which is multiplied by its lane. */
+typedef struct cq__fma_neon { /* a column */
+    float *c;
+    const float *b;
+    cq__f32x16_arm p;
+} cq__fma_neon;
+CQ__INLINE cq__fma_neon cq__fma_open_neon(float *c, const float *b) {
+    cq__fma_neon k;
+    k.c = c, k.b = b, k.p = cq__load_f32_arm(c);
+    return k;
+}
+CQ__INLINE void cq__fma_next_neon(cq__fma_neon *k, cq__f32x16_arm a, size_t kb) {
+    const float x = *k->b;
+    k->b += kb;
+    k->p.v0 = vfmaq_n_f32(k->p.v0, a.v0, x), k->p.v1 = vfmaq_n_f32(k->p.v1, a.v1, x);
+    k->p.v2 = vfmaq_n_f32(k->p.v2, a.v2, x), k->p.v3 = vfmaq_n_f32(k->p.v3, a.v3, x);
+}
 static void cq__fma6_neon(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
                           size_t k) {
-    CQ__FMA_OPEN(0, b)
-    CQ__FMA_OPEN(1, b + jb)
-    CQ__FMA_OPEN(2, b + 2 * jb)
-    CQ__FMA_OPEN(3, b + 3 * jb)
-    CQ__FMA_OPEN(4, b + 4 * jb)
-    CQ__FMA_OPEN(5, b + 5 * jb)
+    cq__fma_neon k0 = cq__fma_open_neon(c, b);
+    cq__fma_neon k1 = cq__fma_open_neon(c + ldc, b + jb);
+    cq__fma_neon k2 = cq__fma_open_neon(c + 2 * ldc, b + 2 * jb);
+    cq__fma_neon k3 = cq__fma_open_neon(c + 3 * ldc, b + 3 * jb);
+    cq__fma_neon k4 = cq__fma_open_neon(c + 4 * ldc, b + 4 * jb);
+    cq__fma_neon k5 = cq__fma_open_neon(c + 5 * ldc, b + 5 * jb);
     for (; k; k--, a += lda) {
-        CQ__FMA_A
-        CQ__FMA_NEXT(0)
-        CQ__FMA_NEXT(1)
-        CQ__FMA_NEXT(2)
-        CQ__FMA_NEXT(3)
-        CQ__FMA_NEXT(4)
-        CQ__FMA_NEXT(5)
+        const cq__f32x16_arm x = cq__load_f32_arm(a);
+        cq__fma_next_neon(&k0, x, kb);
+        cq__fma_next_neon(&k1, x, kb);
+        cq__fma_next_neon(&k2, x, kb);
+        cq__fma_next_neon(&k3, x, kb);
+        cq__fma_next_neon(&k4, x, kb);
+        cq__fma_next_neon(&k5, x, kb);
     }
-    CQ__FMA_CLOSE(0)
-    CQ__FMA_CLOSE(1)
-    CQ__FMA_CLOSE(2)
-    CQ__FMA_CLOSE(3)
-    CQ__FMA_CLOSE(4)
-    CQ__FMA_CLOSE(5)
+    cq__store_f32_arm(k0.c, k0.p);
+    cq__store_f32_arm(k1.c, k1.p);
+    cq__store_f32_arm(k2.c, k2.p);
+    cq__store_f32_arm(k3.c, k3.p);
+    cq__store_f32_arm(k4.c, k4.p);
+    cq__store_f32_arm(k5.c, k5.p);
 }
 static void cq__fma2_neon(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t jb,
                           size_t k) {
-    CQ__FMA_OPEN(0, b)
-    CQ__FMA_OPEN(1, b + jb)
+    cq__fma_neon k0 = cq__fma_open_neon(c, b);
+    cq__fma_neon k1 = cq__fma_open_neon(c + ldc, b + jb);
     for (; k; k--, a += lda) {
-        CQ__FMA_A
-        CQ__FMA_NEXT(0)
-        CQ__FMA_NEXT(1)
+        const cq__f32x16_arm x = cq__load_f32_arm(a);
+        cq__fma_next_neon(&k0, x, kb);
+        cq__fma_next_neon(&k1, x, kb);
     }
-    CQ__FMA_CLOSE(0)
-    CQ__FMA_CLOSE(1)
+    cq__store_f32_arm(k0.c, k0.p);
+    cq__store_f32_arm(k1.c, k1.p);
 }
-static void cq__fma1_neon(float *c, size_t ldc, const float *a, size_t lda, const float *b, size_t kb, size_t k) {
-    CQ__FMA_OPEN(0, b)
+static void cq__fma1_neon(float *c, const float *a, size_t lda, const float *b, size_t kb, size_t k) {
+    cq__fma_neon k0 = cq__fma_open_neon(c, b);
     for (; k; k--, a += lda) {
-        CQ__FMA_A
-        CQ__FMA_NEXT(0)
+        const cq__f32x16_arm x = cq__load_f32_arm(a);
+        cq__fma_next_neon(&k0, x, kb);
     }
-    CQ__FMA_CLOSE(0)
+    cq__store_f32_arm(k0.c, k0.p);
 }
 static void cq__fma_f32_neon(float *c, size_t cp, size_t ldc, const float *a, size_t ap, size_t lda, const float *b,
                              size_t kb, size_t jb, size_t k, size_t n, size_t panels) {
@@ -7175,7 +7257,7 @@ static void cq__fma_f32_neon(float *c, size_t cp, size_t ldc, const float *a, si
         size_t j = 0;
         for (; j + 6 <= n; j += 6) cq__fma6_neon(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
         for (; j + 2 <= n; j += 2) cq__fma2_neon(c + j * ldc, ldc, a, lda, b + j * jb, kb, jb, k);
-        for (; j < n; j++) cq__fma1_neon(c + j * ldc, ldc, a, lda, b + j * jb, kb, k);
+        for (; j < n; j++) cq__fma1_neon(c + j * ldc, a, lda, b + j * jb, kb, k);
     }
 }
 static void cq__eliminate_neon(float *p, size_t pp, float *u, size_t ldu, const float *d, const float *b, size_t n,
@@ -7184,13 +7266,16 @@ static void cq__eliminate_neon(float *p, size_t pp, float *u, size_t ldu, const 
 }
 
 /* eight rows a time, in two registers */
-#define CQ__COST4(i, scale, inverse, lo, hi, sum)                                                                      \
-    v = vld1q_f32(x + i);                                                                                              \
-    l = vminnmq_f32(vmaxnmq_f32(vmulq_f32(v, inverse), lo), hi);                                                       \
-    u = vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(l), exponent));                                          \
-    u = vmulq_f32(vmaxq_f32(u, least), large);                                                                         \
-    v = vfmsq_f32(v, vsubq_f32(vaddq_f32(l, u), u), scale);                                                            \
-    sum = vfmaq_f32(sum, vmulq_n_f32(v, *weight), v);
+CQ__INLINE float32x4_t cq__cost4_neon(float32x4_t sum, const float *x, float weight, float32x4_t scale,
+                                      float32x4_t inverse, float32x4_t lo, float32x4_t hi, uint32x4_t exponent,
+                                      float32x4_t least, float32x4_t large) {
+    float32x4_t v = vld1q_f32(x);
+    const float32x4_t l = vminnmq_f32(vmaxnmq_f32(vmulq_f32(v, inverse), lo), hi);
+    float32x4_t u = vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(l), exponent));
+    u = vmulq_f32(vmaxq_f32(u, least), large);
+    v = vfmsq_f32(v, vsubq_f32(vaddq_f32(l, u), u), scale);
+    return vfmaq_f32(sum, vmulq_n_f32(v, weight), v);
+}
 static void cq__cost16_neon(float *cost, const float *x, const float *weight, size_t n, const float *grids,
                             const float *inverse, const cq__steps *steps) {
     const uint32x4_t exponent = vdupq_n_u32(steps->exponent);
@@ -7200,10 +7285,10 @@ static void cq__cost16_neon(float *cost, const float *x, const float *weight, si
         const float32x4_t lo0 = vld1q_f32(grids + 32 + i), lo1 = vld1q_f32(grids + 36 + i);
         const float32x4_t hi0 = vld1q_f32(grids + 48 + i), hi1 = vld1q_f32(grids + 52 + i);
         const float32x4_t inverse0 = vld1q_f32(inverse + i), inverse1 = vld1q_f32(inverse + i + 4);
-        float32x4_t sum0 = vdupq_n_f32(0.0f), sum1 = sum0, u, v, l;
+        float32x4_t sum0 = vdupq_n_f32(0.0f), sum1 = sum0;
         for (size_t k = 0; k < n; k++, x += 16, weight++) {
-            CQ__COST4(0, scale0, inverse0, lo0, hi0, sum0)
-            CQ__COST4(4, scale1, inverse1, lo1, hi1, sum1)
+            sum0 = cq__cost4_neon(sum0, x, *weight, scale0, inverse0, lo0, hi0, exponent, least, large);
+            sum1 = cq__cost4_neon(sum1, x + 4, *weight, scale1, inverse1, lo1, hi1, exponent, least, large);
         }
         x -= 16 * n;
         vst1q_f32(cost + i, sum0);
