@@ -40,7 +40,7 @@ static int run(const char *name, const unsigned char *data, size_t size, const c
 static int run_all(const cq_linked_model *m) {
     int bad = 0;
     for (unsigned act = 0; act < 2; act++)
-        for (size_t t = 0; cq_isa_available(t) && (t == 0 || !m->best_only); t++)
+        for (size_t t = 0; cq_isa_available(t) && (t == 0 || !BARE_BEST_ONLY); t++)
             bad |= run(m->name, m->data, m->size, cq_isa_available(t), act ? 8 : 0);
     return bad;
 }
@@ -63,7 +63,7 @@ int main(int argc, char **argv) {
         const char *name = argv[i], *dot;
         char stem[64];
         size_t n = 0;
-        cq_linked_model m = {stem, flash.bytes, f ? fread(flash.bytes, 1, sizeof flash.bytes, f) : 0, 0};
+        cq_linked_model m = {stem, flash.bytes, f ? fread(flash.bytes, 1, sizeof flash.bytes, f) : 0};
         if (f) fclose(f);
         for (const char *p = name; *p; p++) name = *p == '/' ? p + 1 : name; /* of the file, without its ending */
         for (dot = name; *dot && *dot != '.' && n + 1 < sizeof stem; dot++) stem[n++] = *dot;

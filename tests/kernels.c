@@ -46,9 +46,7 @@ int main(void) {
     test.say = say;
     test.memory = memory;
     test.rounds = CQ_ROUNDS;
-#ifdef CQ_BARE_PC /* emulated slowly; the other tiers are compared where they are the best */
-    test.best_only = true;
-#endif
+    test.best_only = BARE_BEST_ONLY;
 #ifdef CQ_TRAP
     enter(&test);
     return 1;

@@ -219,8 +219,8 @@ static void kt_facts(cq_kernel_test *t, size_t n, size_t count) {
     t->facts[1] = count;
 }
 
-/* For every tier that is compared: `k` is its table, `i` its number. y, where the result goes, holds what y0 holds, as z does for plain
-   C, which comes first. */
+/* For every tier that is compared: `k` is its table, `i` its number. y, where the result goes, holds what y0 holds, as z
+   does for plain C, which comes first. */
 #define KT_EACH(k)                                                                                                     \
     for (size_t i = 0; i < t->compared; i++)                                                                           \
         for (const cq__kernels *k = t->tier[i].k, *once_ = k; once_; once_ = NULL)

@@ -196,17 +196,12 @@ model export examples/models/dream-kjv --dtype int4 --group-size 32 -o $dir/kjv-
         printf 'static const unsigned char m_%s[] __attribute__((aligned(64))) = {\n#embed "%s"\n};\n' \
             "$(basename "$f" .cq | tr - _)" "$(basename "$f")"
     done
-    echo '#ifdef CQ_BARE_PC'
-    echo 'enum { BEST_ONLY = 1 };'
-    echo '#else'
-    echo 'enum { BEST_ONLY = 0 };'
-    echo '#endif'
     echo 'const cq_linked_model cq_models[] = {'
     for f in $dir/*.cq; do
         name=$(basename "$f" .cq) c=$(basename "$f" .cq | tr - _)
-        echo "    {\"$name\", m_$c, sizeof m_$c, BEST_ONLY},"
+        echo "    {\"$name\", m_$c, sizeof m_$c},"
     done
-    echo '    {NULL, NULL, 0, 0}};'
+    echo '    {NULL, NULL, 0}};'
 } >$dir/models.c
 
 # ---- what can be built and run

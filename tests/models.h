@@ -7,7 +7,6 @@ typedef struct cq_linked_model {
     const char *name;          /* NULL ends the list */
     const unsigned char *data; /* a .cq file, aligned to 64 */
     size_t size;
-    int best_only; /* this machine is slow: the best tier alone */
 } cq_linked_model;
 extern const cq_linked_model cq_models[];
 #endif

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs test programs (cmocka) and fuzz programs (their quick run), JOBS at a time, then tests/hygiene.sh and tests/cli.sh,
-# and adds up. The last line is "N passed, N failed"; the exit status says whether nothing failed.
+# Runs test programs (cmocka) and fuzz programs (their quick run), JOBS at a time, then tests/hygiene.sh and
+# tests/cli.sh, and adds up. The last line is "N passed, N failed"; the exit status says whether nothing failed.
 #   tests/run.sh PROGRAM ...
 set -u
 cd "$(dirname "$0")/.." || exit 1
